@@ -1,0 +1,76 @@
+"""The Kubernetes Node, as far as decisions need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolwright.model.quantity import resource_amounts
+from poolwright.model.taint import Taint
+
+AGENT_POOL_LABEL = "kubernetes.azure.com/agentpool"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCondition:
+    """One condition: its status (``True``, ``False``, ``Unknown``), reason and message."""
+
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node. Amounts are in our units (`model.quantity`)."""
+
+    name: str
+    uid: str
+    revision: str
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    provider_id: str = ""
+    capacity: Mapping[str, int] = field(default_factory=dict[str, int])
+    allocatable: Mapping[str, int] = field(default_factory=dict[str, int])
+    conditions: Mapping[str, NodeCondition] = field(default_factory=dict[str, NodeCondition])
+    kubelet_version: str = ""
+    deleting: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the Ready condition is True."""
+        condition = self.conditions.get("Ready")
+        return condition is not None and condition.status == "True"
+
+    @property
+    def pool(self) -> str:
+        """The agent pool that the node's label names; empty for foreign nodes."""
+        return self.labels.get(AGENT_POOL_LABEL, "")
+
+    @classmethod
+    def from_object(cls, wire: Mapping[str, Any]) -> Node:
+        """Read Kubernetes' JSON form."""
+        meta: Mapping[str, Any] = wire["metadata"]
+        spec: Mapping[str, Any] = wire.get("spec") or {}
+        status: Mapping[str, Any] = wire.get("status") or {}
+        return cls(
+            name=meta["name"],
+            uid=meta.get("uid", ""),
+            revision=meta.get("resourceVersion", ""),
+            labels=meta.get("labels") or {},
+            annotations=meta.get("annotations") or {},
+            taints=tuple(Taint.from_object(t) for t in spec.get("taints") or ()),
+            unschedulable=bool(spec.get("unschedulable")),
+            provider_id=spec.get("providerID", ""),
+            capacity=resource_amounts(status.get("capacity")),
+            allocatable=resource_amounts(status.get("allocatable")),
+            conditions={
+                c["type"]: NodeCondition(c["status"], c.get("reason", ""), c.get("message", ""))
+                for c in status.get("conditions") or ()
+            },
+            kubelet_version=(status.get("nodeInfo") or {}).get("kubeletVersion", ""),
+            deleting="deletionTimestamp" in meta,
+        )

@@ -1,0 +1,226 @@
+"""The Kubernetes Pod and PodDisruptionBudget, as far as decisions need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolwright.model.quantity import resource_amounts
+from poolwright.model.taint import Toleration
+
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An owner reference."""
+
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+    @classmethod
+    def from_object(cls, wire: Mapping[str, Any]) -> Owner:
+        """Read Kubernetes' JSON form."""
+        return cls(wire["kind"], wire["name"], wire["uid"], bool(wire.get("controller")))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequirement:
+    """One match expression on node labels (or, with ``on_field``, on ``metadata.name``)."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+    on_field: bool = False
+
+    @classmethod
+    def from_object(cls, wire: Mapping[str, Any], *, on_field: bool = False) -> NodeRequirement:
+        """Read Kubernetes' JSON form."""
+        return cls(wire["key"], wire["operator"], tuple(wire.get("values") or ()), on_field)
+
+    def matches(self, labels: Mapping[str, str], node_name: str) -> bool:
+        """Whether a node with these labels and name satisfies the requirement.
+
+        Source: k8s.io/apimachinery pkg/labels, Requirement.Matches.
+        """
+        if self.on_field:
+            value = node_name if self.key == "metadata.name" else None
+        else:
+            value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value is not None and value in self.values
+            case "NotIn":
+                return value is None or value not in self.values
+            case "Exists":
+                return value is not None
+            case "DoesNotExist":
+                return value is None
+            case "Gt" | "Lt":
+                try:
+                    left, right = int(value or ""), int(self.values[0])
+                except (ValueError, IndexError):
+                    return False
+                return left > right if self.operator == "Gt" else left < right
+            case _:
+                return False
+
+
+NodeTerm = tuple[NodeRequirement, ...]
+
+
+def _node_terms(spec: Mapping[str, Any]) -> tuple[NodeTerm, ...] | None:
+    affinity: Mapping[str, Any] = spec.get("affinity") or {}
+    required = (affinity.get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    if not required:
+        return None
+    return tuple(
+        tuple(NodeRequirement.from_object(e) for e in term.get("matchExpressions") or ())
+        + tuple(
+            NodeRequirement.from_object(e, on_field=True) for e in term.get("matchFields") or ()
+        )
+        for term in required.get("nodeSelectorTerms") or ()
+    )
+
+
+def pod_requests(spec: Mapping[str, Any]) -> dict[str, int]:
+    """What a pod spec asks a node for: the larger of the containers' sum and any init container,
+    plus overhead, and one of ``pods``. A limit without a request is the request.
+
+    Source: kubernetes.io/docs/concepts/workloads/pods/init-containers, "Resource sharing".
+    """
+
+    def of(container: Mapping[str, Any]) -> dict[str, int]:
+        resources: Mapping[str, Any] = container.get("resources") or {}
+        return {
+            **resource_amounts(resources.get("limits")),
+            **resource_amounts(resources.get("requests")),
+        }
+
+    total: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        for name, amount in of(container).items():
+            total[name] = total.get(name, 0) + amount
+    sidecars: dict[str, int] = {}
+    for container in spec.get("initContainers") or ():
+        wanted = of(container)
+        if container.get("restartPolicy") == "Always":
+            for name, amount in wanted.items():
+                sidecars[name] = sidecars.get(name, 0) + amount
+                total[name] = total.get(name, 0) + amount
+        else:
+            for name, amount in wanted.items():
+                total[name] = max(total.get(name, 0), amount + sidecars.get(name, 0))
+    for name, amount in resource_amounts(spec.get("overhead")).items():
+        total[name] = total.get(name, 0) + amount
+    total["pods"] = 1
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod. ``requests`` are in our units; ``node_terms`` is the required node affinity (None:
+    no affinity given; an empty tuple matches nothing).
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    revision: str
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    owners: tuple[Owner, ...] = ()
+    node_name: str = ""
+    scheduler_name: str = "default-scheduler"
+    node_selector: Mapping[str, str] = field(default_factory=dict[str, str])
+    node_terms: tuple[NodeTerm, ...] | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    requests: Mapping[str, int] = field(default_factory=dict[str, int])
+    priority: int = 0
+    phase: str = "Pending"
+    is_ready: bool = False
+    unschedulable: bool = False
+    deleting: bool = False
+    host_ports: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def controller(self) -> Owner | None:
+        """The owner that manages the pod, if any."""
+        return next((o for o in self.owners if o.controller), None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the pod has ended and holds no resources."""
+        return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether a DaemonSet or the node itself (mirror pod) made it: a drain leaves it alone."""
+        owner = self.controller
+        return (owner is not None and owner.kind == "DaemonSet") or (
+            MIRROR_ANNOTATION in self.annotations
+        )
+
+    @classmethod
+    def from_object(cls, wire: Mapping[str, Any]) -> Pod:
+        """Read Kubernetes' JSON form."""
+        meta: Mapping[str, Any] = wire["metadata"]
+        spec: Mapping[str, Any] = wire.get("spec") or {}
+        status: Mapping[str, Any] = wire.get("status") or {}
+        conditions = {c["type"]: c for c in status.get("conditions") or ()}
+        scheduled = conditions.get("PodScheduled", {})
+        return cls(
+            namespace=meta.get("namespace", ""),
+            name=meta["name"],
+            uid=meta.get("uid", ""),
+            revision=meta.get("resourceVersion", ""),
+            labels=meta.get("labels") or {},
+            annotations=meta.get("annotations") or {},
+            owners=tuple(Owner.from_object(o) for o in meta.get("ownerReferences") or ()),
+            node_name=spec.get("nodeName") or "",
+            scheduler_name=spec.get("schedulerName") or "default-scheduler",
+            node_selector=spec.get("nodeSelector") or {},
+            node_terms=_node_terms(spec),
+            tolerations=tuple(Toleration.from_object(t) for t in spec.get("tolerations") or ()),
+            requests=pod_requests(spec),
+            priority=spec.get("priority") or 0,
+            phase=status.get("phase") or "Pending",
+            is_ready=conditions.get("Ready", {}).get("status") == "True",
+            unschedulable=scheduled.get("status") == "False"
+            and scheduled.get("reason") == "Unschedulable",
+            deleting="deletionTimestamp" in meta,
+            host_ports=tuple(
+                (port.get("protocol", "TCP"), port.get("hostIP", ""), port["hostPort"])
+                for container in spec.get("containers") or ()
+                for port in container.get("ports") or ()
+                if port.get("hostPort")
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A PodDisruptionBudget's verdict: which pods it covers and how many may go now."""
+
+    namespace: str
+    name: str
+    match_labels: Mapping[str, str]
+    disruptions_allowed: int
+
+    @classmethod
+    def from_object(cls, wire: Mapping[str, Any]) -> Budget:
+        """Read Kubernetes' JSON form (only ``matchLabels`` of the selector)."""
+        meta: Mapping[str, Any] = wire["metadata"]
+        selector: Mapping[str, Any] = (wire.get("spec") or {}).get("selector") or {}
+        status: Mapping[str, Any] = wire.get("status") or {}
+        return cls(
+            meta["namespace"],
+            meta["name"],
+            selector.get("matchLabels") or {},
+            int(status.get("disruptionsAllowed") or 0),
+        )

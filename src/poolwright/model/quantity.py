@@ -1,0 +1,69 @@
+"""Kubernetes resource quantities: reading and printing their text form.
+
+Inside, cpu is counted in millicores and everything else in whole units (bytes, devices, pods).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
+_DECIMAL = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 1000),
+    "": Fraction(1),
+    "k": Fraction(10**3),
+    "M": Fraction(10**6),
+    "G": Fraction(10**9),
+    "T": Fraction(10**12),
+    "P": Fraction(10**15),
+    "E": Fraction(10**18),
+}
+
+
+def parse_quantity(text: str | int | float) -> Fraction:
+    """The exact value of a quantity such as ``100m``, ``2G``, ``128Mi`` or ``1e3``.
+
+    Raises:
+        ValueError: not a quantity.
+
+    Source: k8s.io/apimachinery pkg/api/resource.
+    """
+    if isinstance(text, int | float):
+        return Fraction(text)
+    text = text.strip()
+    for suffix, factor in _BINARY.items():
+        if text.endswith(suffix):
+            return Fraction(text[: -len(suffix)]) * factor
+    if text and text[-1] in _DECIMAL and not text[-1].isdigit():
+        return Fraction(text[:-1]) * _DECIMAL[text[-1]]
+    return Fraction(text)
+
+
+def _ceil(value: Fraction) -> int:
+    return -((-value.numerator) // value.denominator)
+
+
+def resource_amount(resource: str, text: str | int | float) -> int:
+    """The amount of a resource in our units: millicores for cpu, whole units for the rest.
+
+    Fractions are rounded up, as the scheduler does.
+    """
+    value = parse_quantity(text)
+    return _ceil(value * 1000) if resource == "cpu" else _ceil(value)
+
+
+def resource_amounts(wire: Mapping[str, str | int | float] | None) -> dict[str, int]:
+    """A whole ``requests``, ``limits``, ``capacity`` or ``allocatable`` map in our units."""
+    return {name: resource_amount(name, text) for name, text in (wire or {}).items()}
+
+
+def resource_text(resource: str, amount: int) -> str:
+    """Our units as Kubernetes would print them: cpu in cores or ``m``, memory in ``Ki``."""
+    if resource == "cpu":
+        return str(amount // 1000) if amount % 1000 == 0 else f"{amount}m"
+    if resource in {"memory", "ephemeral-storage"} and amount % 1024 == 0:
+        return f"{amount // 1024}Ki"
+    return str(amount)

@@ -1,0 +1,113 @@
+"""Make the product's catalogue files from a folder of collected facts.
+
+    python tools/make_catalog.py FACTS_FOLDER
+
+Writes ``src/poolwright/model/data/*.json``. Each file names its source in ``_source``.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+OUT = Path(__file__).parent.parent / "src/poolwright/model/data"
+
+
+def vm_sizes(facts: Path) -> dict:
+    cpu = json.loads((facts / "cpu_vm_sizes.json").read_text())
+    gpu = json.loads((facts / "gpu_vm_sizes.json").read_text())
+    sizes = [
+        {
+            "name": s["name"],
+            "family": s["family"],
+            "vcpus": s["vcpus"],
+            "memory_mib": int(s["memoryGiB"] * 1024),
+            "architecture": "arm64" if s["arch"].lower().startswith("arm") else "amd64",
+        }
+        for s in cpu["sizes"]
+    ]
+    for s in gpu["sizes"]:
+        mig = {
+            name: {
+                "profile": m["nvidiaProfile"],
+                "per_gpu": m["instancesPerGpu"],
+                "per_node": m["instancesPerNode"],
+            }
+            for name, m in (s.get("mig") or {}).items()
+        }
+        sizes.append(
+            {
+                "name": s["name"],
+                "family": (s["quotaFamily"] or "").replace(" ", "")
+                or "standard"
+                + s["name"].removeprefix("Standard_").split("_")[0].rstrip("0123456789")
+                + "Family",
+                "vcpus": s["vCPUs"],
+                "memory_mib": int((s["memoryGiB"] or 0) * 1024),
+                "architecture": s["architecture"],
+                "gpu": {
+                    "vendor": s["vendor"],
+                    "model": s["gpuModel"],
+                    "count": s["kubernetesGpuCount"] or 0,
+                    "memory_mib": int((s["gpuMemoryGiBPerGpu"] or 0) * 1024),
+                    "resource": s["kubernetesResource"],
+                    "driver_flavour": s["linuxDriverFlavour"],
+                    "driver_version": s["linuxDriverVersion"],
+                    "windows_driver_type": s["windowsDriverTypeDefault"],
+                    "is_managed_supported": bool(s["managedGpuSupported"]),
+                    "is_aks_listed": bool(s["aksAllowListed"]),
+                    "aks_os": s.get("aksOs") or [],
+                    "mig": mig,
+                },
+                **({"retired": s["retired"]} if s.get("retired") else {}),
+            }
+        )
+    return {"_source": [cpu["source"], gpu["generatedFrom"]], "sizes": sizes}
+
+
+def kubernetes_versions(facts: Path) -> dict:
+    data = json.loads((facts / "kubernetes_versions.json").read_text())
+    return {
+        "_source": data["source"],
+        "default": data["default"],
+        "versions": data["versions"],
+        "profiles": data["profiles"],
+        "regions": [
+            "eastus",
+            "eastus2",
+            "eastus2euap",
+            "westus2",
+            "westus3",
+            "westcentralus",
+            "centralus",
+            "southcentralus",
+            "uksouth",
+            "westeurope",
+            "northeurope",
+            "swedencentral",
+            "francecentral",
+            "japaneast",
+            "southeastasia",
+            "australiaeast",
+        ],
+    }
+
+
+def node_images(facts: Path) -> dict:
+    data = json.loads((facts / "node_image_components.json").read_text())
+    return {"_source": data["_meta"]["source"], "images": data["images"]}
+
+
+def autoscaler_profile(facts: Path) -> dict:
+    data = json.loads((facts / "autoscaler_profile_defaults.json").read_text())
+    return {"_source": data["_meta"]["source"], "profile": data["profile"]}
+
+
+def main() -> None:
+    facts = Path(sys.argv[1])
+    OUT.mkdir(parents=True, exist_ok=True)
+    for make in (vm_sizes, kubernetes_versions, node_images, autoscaler_profile):
+        (OUT / f"{make.__name__}.json").write_text(json.dumps(make(facts), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
