@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from poolwright.model.json_value import child
 from poolwright.model.quantity import resource_amounts
 from poolwright.model.taint import Taint
 
@@ -71,6 +72,6 @@ class Node:
                 c["type"]: NodeCondition(c["status"], c.get("reason", ""), c.get("message", ""))
                 for c in status.get("conditions") or ()
             },
-            kubelet_version=(status.get("nodeInfo") or {}).get("kubeletVersion", ""),
+            kubelet_version=child(status, "nodeInfo").get("kubeletVersion", ""),
             deleting="deletionTimestamp" in meta,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from poolwright.model.json_value import child, children
 from poolwright.model.quantity import resource_amounts
 from poolwright.model.taint import Toleration
 
@@ -73,18 +74,17 @@ NodeTerm = tuple[NodeRequirement, ...]
 
 
 def _node_terms(spec: Mapping[str, Any]) -> tuple[NodeTerm, ...] | None:
-    affinity: Mapping[str, Any] = spec.get("affinity") or {}
-    required = (affinity.get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
+    required = child(
+        spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"
     )
     if not required:
         return None
     return tuple(
-        tuple(NodeRequirement.from_object(e) for e in term.get("matchExpressions") or ())
+        tuple(NodeRequirement.from_object(e) for e in children(term, "matchExpressions"))
         + tuple(
-            NodeRequirement.from_object(e, on_field=True) for e in term.get("matchFields") or ()
+            NodeRequirement.from_object(e, on_field=True) for e in children(term, "matchFields")
         )
-        for term in required.get("nodeSelectorTerms") or ()
+        for term in children(required, "nodeSelectorTerms")
     )
 
 
@@ -216,11 +216,10 @@ class Budget:
     def from_object(cls, wire: Mapping[str, Any]) -> Budget:
         """Read Kubernetes' JSON form (only ``matchLabels`` of the selector)."""
         meta: Mapping[str, Any] = wire["metadata"]
-        selector: Mapping[str, Any] = (wire.get("spec") or {}).get("selector") or {}
         status: Mapping[str, Any] = wire.get("status") or {}
         return cls(
             meta["namespace"],
             meta["name"],
-            selector.get("matchLabels") or {},
+            child(wire, "spec", "selector", "matchLabels"),
             int(status.get("disruptionsAllowed") or 0),
         )

@@ -1,0 +1,25 @@
+"""Walking JSON that came from outside, without surprises from nulls and missing members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+Json = Mapping[str, Any]
+"""A JSON object."""
+
+
+def child(wire: Json, *path: str) -> Json:
+    """The object at a path of members; empty where a member is missing, null or no object."""
+    here: Any = wire
+    for name in path:
+        here = here.get(name) if isinstance(here, Mapping) else None
+    return cast("Json", here) if isinstance(here, Mapping) else {}
+
+
+def children(wire: Json, *path: str) -> list[Json]:
+    """The objects in the list at a path; empty where it is missing, null or no list."""
+    here: Any = child(wire, *path[:-1]).get(path[-1])
+    if not isinstance(here, list):
+        return []
+    return [cast("Json", item) for item in cast("list[Any]", here) if isinstance(item, Mapping)]
