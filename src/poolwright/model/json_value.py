@@ -13,7 +13,7 @@ def child(wire: Json, *path: str) -> Json:
     """The object at a path of members; empty where a member is missing, null or no object."""
     here: Any = wire
     for name in path:
-        here = here.get(name) if isinstance(here, Mapping) else None
+        here = cast("Json", here).get(name) if isinstance(here, Mapping) else None
     return cast("Json", here) if isinstance(here, Mapping) else {}
 
 
