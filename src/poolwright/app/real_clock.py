@@ -47,7 +47,7 @@ class RealClock:
 
     async def sleep_until(self, at: Instant) -> None:
         """Wait until world time reaches ``at``."""
-        while (left := at.since(self._world())) > timedelta(0):
+        while (left := at.since(self._world())) > timedelta(0):  # noqa: ASYNC110 - a timer
             await asyncio.sleep(max(left.total_seconds() / self.speed, 0.000_5))
 
     def note(self, *, clean: bool = False) -> None:

@@ -1,0 +1,126 @@
+"""The command tree and its entry point."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from poolwright.app.cli.arm_client import CliError
+from poolwright.app.cli.cluster import aks
+from poolwright.app.cli.options import refuse_wide_hyphens
+from poolwright.app.cli.resource import deployment, feature, group, provider, scarcity, vm
+
+app = typer.Typer(
+    name="poolwright",
+    help="A control plane for Kubernetes node pools with a fully managed GPU experience.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _name, _commands in {
+    "aks": aks,
+    "group": group,
+    "feature": feature,
+    "provider": provider,
+    "vm": vm,
+    "deployment": deployment,
+    "scarcity": scarcity,
+}.items():
+    app.add_typer(_commands, name=_name)
+
+
+@app.command("up")
+def up(
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Where state is kept.")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 picks a free one.")] = None,
+    speed: Annotated[
+        float | None, typer.Option("--speed", help="World seconds per second, 1 to 100000.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file of settings.")
+    ] = None,
+) -> None:
+    """Serve the ARM API and the clusters it makes, until Ctrl-C."""
+    from poolwright.app.server import serve  # noqa: PLC0415 - the server's imports cost a second
+
+    serve(data_dir=data_dir, host=host, port=port, speed=speed, config=config)
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed  # noqa: PLC0415 - as above
+
+    typer.echo(installed("poolwright"))
+
+
+# Flags that take several words in az (nargs); click takes one, so the words are joined.
+_MANY = {"--labels", "--tags", "--zones", "-z", "--machine-names", "--nodepool-labels",
+         "--cluster-autoscaler-profile", "--ca-profile"}  # fmt: skip
+# Flags that az reads as three-state: --flag, --flag true, --flag=false.
+_SWITCHES = {
+    "--enable-managed-gpu": "--disable-managed-gpu",
+    "--enable-managed-gpu-experience": "--disable-managed-gpu-experience",
+    "--managed-gpu": "--no-managed-gpu",
+}
+_REPEATED = {"--parameters", "-p"}
+
+
+def az_words(arguments: list[str]) -> list[str]:
+    """az's argument forms in click's: several words after a flag, and three-state switches."""
+    result: list[str] = []
+    index = 0
+    while index < len(arguments):
+        word = arguments[index]
+        index += 1
+        flag, _, value = word.partition("=")
+        if flag in _SWITCHES:
+            if (
+                not value
+                and index < len(arguments)
+                and arguments[index].lower() in {"true", "false"}
+            ):
+                value = arguments[index]
+                index += 1
+            result.append(_SWITCHES[flag] if value.lower() == "false" else flag)
+            continue
+        if word in _MANY | _REPEATED:
+            words: list[str] = []
+            while index < len(arguments) and not arguments[index].startswith("-"):
+                words.append(arguments[index])
+                index += 1
+            if word in _MANY:
+                result += [word, " ".join(words)]
+            else:
+                result += [part for each in words for part in (word, each)]
+            continue
+        result.append(word)
+    return result
+
+
+def main() -> None:
+    """Run the command line; errors are one line on stderr, exit codes are az's."""
+    try:
+        arguments = sys.argv[1:]
+        refuse_wide_hyphens(arguments)
+        app(az_words(arguments), standalone_mode=False)
+    except CliError as error:
+        sys.stderr.write(f"ERROR: {error}\n")
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.stderr.write("Aborted.\n")
+        sys.exit(1)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
