@@ -1,0 +1,154 @@
+"""From a method and a path to a route: a tree of path segments that ignores case.
+
+ARM paths are matched without regard to case; the values of template names keep the casing they
+were sent in. A template is a path with names in braces::
+
+    /subscriptions/{subscription}/resourceGroups/{resource_group}/providers/…/{cluster}
+
+The names ``subscription``, ``resource_group``, ``cluster`` and ``pool`` have a meaning:
+`poolwright.arm.parents` checks that what they name exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import unquote
+
+from poolwright.arm.context import ArmContext
+from poolwright.arm.errors import Shape
+from poolwright.arm.request import ArmRequest
+from poolwright.arm.response import ArmResponse
+
+Handler = Callable[[ArmContext, ArmRequest], Awaitable[ArmResponse]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of the API.
+
+    ``versions``: the api-versions that have it, newest last; None: any well-formed date.
+    ``parents_first``: whether the parents of the path (subscription, resource group, cluster) are
+    checked before the handler. A read of one resource says False: it looks for the resource
+    first, and only when that is missing (`NotFound`) the parents decide which 404 it is.
+    ``needs_body``: whether the body is read before the handler is called.
+    """
+
+    method: str
+    template: str
+    handler: Handler
+    versions: tuple[str, ...] | None = None
+    parents_first: bool = True
+
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """The template's segments; names in braces as they are."""
+        return tuple(self.template.strip("/").split("/"))
+
+    @cached_property
+    def namespace(self) -> str:
+        """The provider namespace after the last ``providers``, or empty for ARM's own paths."""
+        for index in range(len(self.segments) - 2, -1, -1):
+            if self.segments[index] == "providers":
+                return self.segments[index + 1]
+        return ""
+
+    @cached_property
+    def resource_type(self) -> str:
+        """The bare type, such as ``managedClusters/agentPools``."""
+        if not self.namespace:
+            return "/".join(s for s in self.segments if not s.startswith("{"))
+        after = len(self.segments) - self.segments[::-1].index("providers") + 1
+        return "/".join(s for s in self.segments[after:] if not s.startswith("{"))
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The shape of this route's own errors."""
+        flat = self.namespace.lower() == "microsoft.containerservice"
+        return Shape.FLAT if flat else Shape.WRAPPED
+
+    @cached_property
+    def has_body(self) -> bool:
+        """Whether a request of this method carries content to wait for."""
+        return self.method in {"PUT", "POST", "PATCH", "DELETE"}
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A place in the tree."""
+
+    literals: dict[str, _Segment] = field(default_factory=dict[str, "_Segment"])
+    name: _Segment | None = None
+    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(
+        default_factory=dict[str, tuple[Route, tuple[str, ...]]]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route with the values of its names; ``route`` is None where only the method is wrong,
+    and ``methods`` are those that the path has.
+    """
+
+    route: Route | None
+    names: Mapping[str, str]
+    methods: tuple[str, ...]
+
+
+class RouteTable:
+    """All routes, as a tree: the cost of a match is the depth of the path."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Segment()
+        self.routes = tuple(routes)
+        for route in self.routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        here = self._root
+        names: list[str] = []
+        for segment in route.segments:
+            if segment.startswith("{"):
+                names.append(segment[1:-1])
+                here.name = here.name or _Segment()
+                here = here.name
+            else:
+                here = here.literals.setdefault(segment.lower(), _Segment())
+        assert route.method not in here.routes, f"two routes: {route.method} {route.template}"
+        here.routes[route.method] = (route, tuple(names))
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The route of a still encoded path, or None if no template has that path."""
+        segments = path.strip("/").split("/")
+        if "%" in path:
+            segments = [unquote(segment) for segment in segments]
+        values: list[str] = []
+        end = self._walk(self._root, segments, 0, values)
+        if end is None:
+            return None
+        entry = end.routes.get(method) or (method == "HEAD" and end.routes.get("GET")) or None
+        if entry is None:
+            some_names = next(iter(end.routes.values()))[1]
+            return Match(None, dict(zip(some_names, values, strict=True)), tuple(end.routes))
+        route, names = entry
+        return Match(route, dict(zip(names, values, strict=True)), tuple(end.routes))
+
+    def _walk(
+        self, here: _Segment, segments: list[str], index: int, values: list[str]
+    ) -> _Segment | None:
+        """Literal segments win over names; a wrong turn is taken back."""
+        if index == len(segments):
+            return here if here.routes else None
+        literal = here.literals.get(segments[index].lower())
+        if literal is not None:
+            found = self._walk(literal, segments, index + 1, values)
+            if found is not None:
+                return found
+        if here.name is not None and segments[index]:
+            values.append(segments[index])
+            found = self._walk(here.name, segments, index + 1, values)
+            if found is not None:
+                return found
+            values.pop()
+        return None
