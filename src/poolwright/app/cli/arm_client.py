@@ -45,11 +45,9 @@ def _error_of(answer: httpx.Response) -> CliError:
     error = child(body, "error") or body
     text = f"({error.get('code')}) {error.get('message')}"
     if error.get("target"):
-        text += f"
-Target: {error['target']}"
+        text += f"\nTarget: {error['target']}"
     for detail in children(error, "details"):
-        text += f"
-  ({detail.get('code')}) {detail.get('message')}"
+        text += f"\n  ({detail.get('code')}) {detail.get('message')}"
     # az: 3 for a resource that is not there, 1 for every other refusal
     return CliError(text, exit_code=3 if answer.status_code == 404 else 1)
 
