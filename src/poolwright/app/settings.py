@@ -1,0 +1,136 @@
+"""All settings as one tree, built once from a TOML file, ``POOLWRIGHT_*`` and command options."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from poolwright.arm.settings import ArmSettings
+
+_PREFIX = "POOLWRIGHT_"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# Names in the environment that configure our command line, not the server.
+_NOT_SETTINGS = {"POOLWRIGHT_ENDPOINT", "POOLWRIGHT_DATA_DIR"}
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used: one line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the server listens and keeps its state."""
+
+    host: str = "localhost"
+    """Address to listen on. Beyond loopback, development mode must be off (``arm.is_development``)."""
+    port: int = 8443
+    """TCP port, 0 to 65535; 0 picks a free one."""
+    names: tuple[str, ...] = ()
+    """Further DNS names and addresses that the certificate shall carry."""
+    data_dir: str = ".poolwright"
+    """Folder of the state, the certificates and ``env.sh``; made if missing."""
+    store: str = ""
+    """``postgresql://…`` keeps the state in PostgreSQL; empty (default): SQLite in ``data_dir``."""
+    identity_port: int = 0
+    """Port of the plain-HTTP managed-identity endpoint on 127.0.0.1; 0 picks a free one."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError("port: must be between 0 and 65535")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in _LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSettings:
+    """The world that the embedded default simulates."""
+
+    speed: float = 60.0
+    """World seconds per real second, 1 to 100,000. At 60 a five-minute GPU node takes five seconds."""
+    seed: str = ""
+    """Seed of the world's chance; empty (default) draws one for a new data directory."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.speed <= 100_000:
+            raise ValueError("speed: must be between 1 and 100000")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole tree; each part goes to the room it is for."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    world: WorldSettings = field(default_factory=WorldSettings)
+    arm: ArmSettings = field(default_factory=ArmSettings)
+
+
+def _unknown(kind: Any, value: Any, path: str) -> str | None:
+    """The path of the first member of a TOML table that no field of the dataclass has."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(value, Mapping):
+        return None
+    hints = typing.get_type_hints(kind)
+    for name, inner in cast("Mapping[str, Any]", value).items():
+        here = f"{path}.{name}" if path else name
+        if name not in hints:
+            return here
+        found = _unknown(hints[name], inner, here)
+        if found:
+            return found
+    return None
+
+
+def _assign(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+def _literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def load_settings(
+    config: Path | None, environment: Mapping[str, str], options: Mapping[str, Any]
+) -> Settings:
+    """Build the tree: defaults, then the file, then ``POOLWRIGHT_SERVER__PORT``-like variables,
+    then options by dotted path (None is not given).
+
+    Raises:
+        SettingsError: a file that cannot be read, an unknown name, a wrong type or value.
+    """
+    tree: dict[str, Any] = {}
+    if config is not None:
+        try:
+            tree = tomllib.loads(config.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{config}: {error}") from error
+    for name, text in sorted(environment.items()):
+        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
+            _assign(tree, name.removeprefix(_PREFIX).lower().split("__"), _literal(text))
+    for path, value in options.items():
+        if value is not None:
+            _assign(tree, path.split("."), value)
+    server = tree.get("server")
+    host = cast("dict[str, Any]", server).get("host") if isinstance(server, dict) else None
+    _assign(tree, ["arm", "is_loopback"], host is None or host in _LOOPBACK)
+    stranger = _unknown(Settings, tree, "")
+    if stranger:
+        raise SettingsError(f"unknown setting {stranger!r}")
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise SettingsError(str(error)) from error
