@@ -129,6 +129,15 @@ class DrainMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentVersion:
+    """What a pool ran before: offered for a rollback for some days (``at`` is wall time)."""
+
+    orchestrator_version: str
+    node_image_version: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPoolStatus:
     """What cannot be observed and must survive a crash, and what reads show.
 
@@ -147,6 +156,12 @@ class AgentPoolStatus:
     observed_generation: int = 0
     vmss_number: str = ""
     next_machine_index: int = 0
+    pending_machines: tuple[int, ...] = ()
+    """Indexes of machines that were planned and are not seen yet: asked for again by name."""
+    leaving: tuple[str, ...] = ()
+    """Machines that the autoscaler chose to go: first in line when the pool shrinks, with drain."""
+    surge_limit: int | None = None
+    """How many surge machines the region could give to this operation; None: no refusal yet."""
     is_halted: bool = False
     machine_count: int = 0
     ready_count: int = 0
@@ -155,6 +170,7 @@ class AgentPoolStatus:
     unneeded_since: Mapping[str, Instant] = field(default_factory=dict[str, Instant])
     last_scale_up_at: Instant | None = None
     last_scale_down_at: Instant | None = None
+    recent_versions: tuple[RecentVersion, ...] = ()
     error: ErrorDetail | None = None
     message: str = ""
     """What the operation waits for now, for people."""
