@@ -1,0 +1,121 @@
+"""One object as the cache keeps it: encoded bytes, with the few values that lookups need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.model.record import Stored
+
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+decode = _decoder.decode
+encode = _encoder.encode
+
+_NO_LABELS: Mapping[str, str] = {}
+
+
+def prefix_of(kind: ObjectKind) -> bytes:
+    """How the bytes of every object of a kind begin: up to the first member of metadata."""
+    resource = kind.resource
+    return (
+        f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'
+    ).encode()
+
+
+def pack(kind: ObjectKind, body: Mapping[str, Any]) -> bytes:
+    """An object as stored: kind, apiVersion, metadata first, without its resourceVersion."""
+    metadata = dict(body["metadata"])
+    metadata.pop("resourceVersion", None)
+    ordered: dict[str, Any] = {
+        "kind": kind.resource.kind,
+        "apiVersion": kind.resource.api_version,
+        "metadata": metadata,
+    }
+    ordered.update((k, v) for k, v in body.items() if k not in ordered)
+    return encode(ordered)
+
+
+class Entry:
+    """An object at one revision. Treat as frozen."""
+
+    __slots__ = (
+        "data",
+        "fields",
+        "key",
+        "kind",
+        "labels",
+        "name",
+        "namespace",
+        "owners",
+        "revision",
+        "uid",
+    )
+
+    def __init__(self, kind: ObjectKind, stored: Stored[bytes, None]) -> None:
+        self.kind = kind
+        self.key = stored.name
+        namespace, _, name = stored.name.rpartition("/")
+        self.namespace = namespace
+        self.name = name
+        self.uid = stored.uid
+        self.revision = stored.revision
+        self.data = stored.spec
+        body = decode(stored.spec)
+        metadata = body["metadata"]
+        self.labels: Mapping[str, str] = metadata.get("labels") or _NO_LABELS
+        self.owners: tuple[str, ...] = tuple(
+            owner.get("uid", "") for owner in metadata.get("ownerReferences") or ()
+        )
+        self.fields: tuple[str, ...] = tuple(read(body) for read in kind.fields.values())
+
+    def wire(self) -> bytes:
+        """The JSON that clients get, with its resourceVersion."""
+        cut = len(prefix_of(self.kind))
+        return b'%b"resourceVersion":"%d",%b' % (self.data[:cut], self.revision, self.data[cut:])
+
+    def object(self) -> dict[str, Any]:
+        """A fresh decoded copy, with its resourceVersion; the caller may change it."""
+        body: dict[str, Any] = decode(self.data)
+        body["metadata"]["resourceVersion"] = str(self.revision)
+        return body
+
+    def field(self, label: str) -> str | None:
+        """The value behind a field selector, or None if the kind does not support it."""
+        if label == "metadata.name":
+            return self.name
+        if label == "metadata.namespace":
+            return self.namespace
+        for known, value in zip(self.kind.fields, self.fields, strict=True):
+            if known == label:
+                return value
+        return None
+
+
+class ObjectChange:
+    """One change of one object, in revision order; the objects are decoded on demand.
+
+    ``type`` is ADDED, MODIFIED or DELETED. For DELETED, ``new`` is the last state stamped with the
+    revision of the deletion, and ``old`` the state before it.
+    """
+
+    __slots__ = ("_encoded", "kind", "new", "old", "revision", "type")
+
+    def __init__(self, type_: str, kind: ObjectKind, old: Entry | None, new: Entry) -> None:
+        self.type = type_
+        self.kind = kind
+        self.old = old
+        self.new = new
+        self.revision = new.revision
+        self._encoded: dict[tuple[str, str], bytes] = {}
+
+    def encoded(self, type_: str, form: str, make: Any) -> bytes:
+        """The watch line of this change in a form, made once and shared by all watchers."""
+        key = (type_, form)
+        line = self._encoded.get(key)
+        if line is None:
+            line = self._encoded[key] = make(self, type_)
+        return line

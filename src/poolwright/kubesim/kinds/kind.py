@@ -1,0 +1,82 @@
+"""What a kind declares about itself; everything else in the room works from this row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from poolwright.kubesim.status import Cause
+from poolwright.model.kubernetes import Resource
+
+Body = dict[str, Any]
+"""A mutable Kubernetes object while it is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the server-side table. ``priority`` above 0 is shown by ``-o wide`` only."""
+
+    name: str
+    type: str = "string"
+    priority: int = 0
+    format: str = ""
+    description: str = ""
+
+
+Row = Callable[[Mapping[str, Any], datetime], Sequence[Any]]
+"""The cells of one object at a wall time, one for each column."""
+
+
+def _nothing(_body: Body) -> None:
+    """No defaults."""
+
+
+def _keep(_new: Body, _old: Mapping[str, Any] | None) -> None:
+    """Nothing is reset by a write."""
+
+
+def _valid(_new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Sequence[Cause]:
+    """No rules beyond those of every kind."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKind:
+    """One kind of object that the cluster keeps.
+
+    ``default`` fills what was left out; ``prepare`` resets what a write may not set (old is None
+    on create); ``validate`` names what is wrong; ``fields`` are the field selectors beyond
+    ``metadata.name`` and ``metadata.namespace``; those in ``indexed`` are looked up, not scanned.
+    ``grace`` says how long a deletion waits for somebody to carry it out.
+    """
+
+    resource: Resource
+    singular: str
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    row: Row | None = None
+    default: Callable[[Body], None] = _nothing
+    prepare: Callable[[Body, Mapping[str, Any] | None], None] = _keep
+    validate: Callable[[Mapping[str, Any], Mapping[str, Any] | None], Sequence[Cause]] = _valid
+    name_rule: str = "subdomain"
+    fields: Mapping[str, Callable[[Mapping[str, Any]], str]] = field(
+        default_factory=dict[str, Callable[[Mapping[str, Any]], str]]
+    )
+    indexed: tuple[str, ...] = ()
+    has_generation: bool = False
+    grace: Callable[[Mapping[str, Any], int | None], int] | None = None
+    schema: str = ""
+
+    @property
+    def store_name(self) -> str:
+        """The name of the store kind."""
+        return f"{self.resource.group}/{self.resource.plural}"
+
+    @property
+    def has_status(self) -> bool:
+        """Whether status is written through its own subresource."""
+        return "status" in self.subresources

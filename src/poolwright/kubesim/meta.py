@@ -1,0 +1,270 @@
+"""What the server itself writes into an object: metadata, generation, deletion, guards.
+
+Source: k8s.io/apiserver pkg/registry/rest (create.go, update.go, delete.go) and
+pkg/registry/generic/registry/store.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from poolwright.kubesim import managed_fields, status
+from poolwright.kubesim.entry import Entry
+from poolwright.kubesim.kinds.kind import Body, ObjectKind
+from poolwright.kubesim.rules import check_metadata
+from poolwright.model.instant import wall_text
+from poolwright.ports.clock import Identity
+
+SUFFIX_LENGTH = 5  # k8s.io/apiserver pkg/storage/names randomLength
+GENERATED_MAX = 63 - SUFFIX_LENGTH  # maxGeneratedNameLength, same file
+
+_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How a write was asked for. ``manager`` is the field manager; empty: none was named."""
+
+    manager: str = ""
+    dry_run: bool = False
+    applied: bool = False
+
+
+DEFAULT_OPTIONS = WriteOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What the client demands of the object as it stands; empty demands nothing."""
+
+    uid: str = ""
+    revision: str = ""
+
+
+UNGUARDED = Preconditions()
+
+
+def copy_of(body: Mapping[str, Any]) -> Body:
+    """A deep copy of a JSON object."""
+    copied: Body = msgspec.json.decode(msgspec.json.encode(body))
+    return copied
+
+
+def preconditions_of(body: Mapping[str, Any]) -> Preconditions:
+    """The guards inside a body that is put."""
+    metadata = body.get("metadata") or {}
+    return Preconditions(revision=str(metadata.get("resourceVersion") or ""))
+
+
+def begin_create(
+    kind: ObjectKind, given: Mapping[str, Any], namespace: str, now: datetime, identity: Identity
+) -> Body:
+    """The object with its name settled and the server's metadata stamped."""
+    body = copy_of(given)
+    resource = kind.resource
+    body["kind"], body["apiVersion"] = resource.kind, resource.api_version
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = body["metadata"] = {}
+    if metadata.get("resourceVersion"):
+        raise status.StatusError(
+            400, "BadRequest", "resourceVersion should not be set on objects to be created"
+        )
+    if resource.namespaced:
+        sent = metadata.get("namespace") or namespace
+        if namespace and sent != namespace:
+            raise status.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the"
+                " request"
+            )
+        metadata["namespace"] = sent
+    else:
+        metadata.pop("namespace", None)
+    base = metadata.get("generateName")
+    if not metadata.get("name") and base:
+        metadata["name"] = f"{base[:GENERATED_MAX]}{identity.suffix(SUFFIX_LENGTH)}"
+    for name in (*_SERVER_OWNED, "selfLink", "resourceVersion", "generation"):
+        metadata.pop(name, None)
+    metadata["uid"] = identity.uid()
+    metadata["creationTimestamp"] = wall_text(now)
+    if kind.has_generation:
+        metadata["generation"] = 1
+    return body
+
+
+def begin_update(kind: ObjectKind, sent: Body, old: Mapping[str, Any], subresource: str) -> Body:
+    """The object to write: what was sent, with everything that this write may not touch kept."""
+    metadata = sent.get("metadata")
+    metadata = dict(metadata) if isinstance(metadata, dict) else {}
+    old_metadata = old["metadata"]
+    if metadata.get("name") not in {None, "", old_metadata["name"]}:
+        raise status.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL"
+            f" ({old_metadata['name']})"
+        )
+    if metadata.get("namespace") not in {None, "", old_metadata.get("namespace")}:
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    sent_uid = metadata.get("uid")
+    if sent_uid and sent_uid != old_metadata["uid"]:
+        raise status.conflict(
+            kind.resource.group,
+            kind.resource.plural,
+            old_metadata["name"],
+            f"Precondition failed: UID in precondition: {sent_uid}, UID in object meta:"
+            f" {old_metadata['uid']}",
+        )
+    if subresource == "status":
+        new = dict(old)
+        new["status"] = sent.get("status") or {}
+        kept = dict(old_metadata)
+        # labels, annotations and finalizers may change with a status write, as on nodes
+        for name in ("labels", "annotations", "finalizers", "managedFields"):
+            if name in metadata:
+                kept[name] = metadata[name]
+            elif name != "managedFields":
+                kept.pop(name, None)
+        new["metadata"] = kept
+        return new
+    new = dict(sent)
+    new["kind"], new["apiVersion"] = kind.resource.kind, kind.resource.api_version
+    for name in ("name", "namespace", "generateName", "generation", *_SERVER_OWNED):
+        if name in old_metadata:
+            metadata[name] = old_metadata[name]
+        else:
+            metadata.pop(name, None)
+    if "managedFields" not in metadata and "managedFields" in old_metadata:
+        metadata["managedFields"] = old_metadata["managedFields"]
+    new["metadata"] = metadata
+    if kind.has_status and not subresource:
+        if "status" in old:
+            new["status"] = old["status"]
+        else:
+            new.pop("status", None)
+    return new
+
+
+def finish_update(kind: ObjectKind, new: Body, old: Mapping[str, Any], subresource: str) -> None:
+    """Reset what the kind protects, then raise the generation if the spec moved."""
+    kind.prepare(new, old)
+    metadata = new["metadata"]
+    if kind.has_generation and subresource != "status":
+        generation = old["metadata"].get("generation", 1)
+        changed = new.get("spec") != old.get("spec")
+        metadata["generation"] = generation + 1 if changed else generation
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if name in metadata and not metadata[name]:
+            del metadata[name]
+
+
+def check(kind: ObjectKind, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
+    """Raise Invalid with every broken rule."""
+    causes = [*check_metadata(kind, new, old), *kind.validate(new, old)]
+    if causes:
+        raise status.unprocessable(
+            kind.resource.group, kind.resource.kind, new["metadata"].get("name") or "", causes
+        )
+
+
+def track(
+    new: Body,
+    old: Mapping[str, Any] | None,
+    options: WriteOptions,
+    now: datetime,
+    subresource: str = "",
+) -> None:
+    """Keep ``managedFields`` true. Ours: a writer that names no manager is only tracked on
+    objects that somebody applies, which is where its ownership can matter.
+    """
+    if options.applied:
+        return
+    has_managers = bool(new["metadata"].get("managedFields"))
+    if not options.manager and not has_managers:
+        return
+    managed_fields.track_update(new, old, options.manager or "unknown", wall_text(now), subresource)
+
+
+def check_guard(
+    kind: ObjectKind, entry: Entry, expect: Preconditions, *, deleting: bool = False
+) -> None:
+    """Raise Conflict unless the client's preconditions hold."""
+    group, plural = kind.resource.group, kind.resource.plural
+    if expect.uid and expect.uid != entry.uid:
+        raise status.conflict(
+            group,
+            plural,
+            entry.name,
+            f"Precondition failed: UID in precondition: {expect.uid}, UID in object meta:"
+            f" {entry.uid}",
+        )
+    if expect.revision and expect.revision != str(entry.revision):
+        if not deleting:
+            raise status.conflict(group, plural, entry.name)
+        raise status.conflict(
+            group,
+            plural,
+            entry.name,
+            f"Precondition failed: ResourceVersion in precondition: {expect.revision},"
+            f" ResourceVersion in object meta: {entry.revision}",
+        )
+
+
+def check_sent_guard(kind: ObjectKind, entry: Entry, new: Mapping[str, Any]) -> None:
+    """Raise Conflict if a changed body carries a resourceVersion that is not the current one."""
+    metadata = new.get("metadata")
+    sent = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if sent and str(sent) != str(entry.revision):
+        raise status.conflict(kind.resource.group, kind.resource.plural, entry.name)
+
+
+def begin_delete(
+    kind: ObjectKind, body: Body, grace_seconds: int | None, propagation: str, now: datetime
+) -> bool:
+    """Mark an object as being deleted; whether nothing holds it any more.
+
+    Deleting again can shorten the grace, never lengthen it.
+    """
+    metadata = body["metadata"]
+    finalizers: list[str] = list(metadata.get("finalizers") or ())
+    wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
+    if propagation:
+        finalizers = [f for f in finalizers if f not in {"foregroundDeletion", "orphan"}]
+        if wanted:
+            finalizers.append(wanted)
+    grace = max(0, kind.grace(body, grace_seconds)) if kind.grace else 0
+    current = metadata.get("deletionGracePeriodSeconds")
+    if "deletionTimestamp" in metadata and current is not None:
+        grace = min(grace, int(current))
+    holds_namespace = kind.resource.kind == "Namespace" and bool(
+        (body.get("spec") or {}).get("finalizers")
+    )
+    if grace == 0 and not finalizers and not holds_namespace:
+        return True
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    if "deletionTimestamp" not in metadata or grace != current:
+        metadata["deletionTimestamp"] = wall_text(now + timedelta(seconds=grace))
+        metadata["deletionGracePeriodSeconds"] = grace
+        if kind.has_generation and current is None:
+            metadata["generation"] = metadata.get("generation", 1) + 1
+    if holds_namespace:
+        body["status"] = {**(body.get("status") or {}), "phase": "Terminating"}
+    return False
+
+
+def is_released(body: Mapping[str, Any]) -> bool:
+    """Whether an object that is being deleted is held by nothing any more."""
+    metadata = body["metadata"]
+    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
+        return False
+    if body["kind"] == "Namespace" and (body.get("spec") or {}).get("finalizers"):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds")

@@ -1,0 +1,405 @@
+"""The objects of one cluster: read from memory, written through the store.
+
+Both the HTTP API and the cluster's own controllers stand on this. Reads are synchronous and cost
+what they return. Writes go default → prepare → validate → one guarded transaction; they return
+once they are durable *and* visible to reads. Every refusal is a `StatusError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from poolwright.kubesim import meta, status
+from poolwright.kubesim.admission import admit_create
+from poolwright.kubesim.cache import ObjectCache
+from poolwright.kubesim.entry import Entry, ObjectChange, pack
+from poolwright.kubesim.kinds import BY_RESOURCE, KINDS
+from poolwright.kubesim.kinds.kind import Body, ObjectKind
+from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
+from poolwright.kubesim.status import StatusError
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import Expired, NotFound, Precondition
+from poolwright.model.kubernetes import Resource
+from poolwright.model.record import Kind, Stored
+from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.store import Change, Create, Delete, Store, Update
+
+RETRIES = 8
+"""How often a write without a client's guard is tried again when the object moved on."""
+
+Mutate = Callable[[Body], Body | None]
+"""Changes an object in place, or returns its replacement; raises `StatusError` to refuse."""
+
+Listener = Callable[[ObjectChange], None]
+"""Called synchronously, in revision order, after the cache has taken a change; must not raise."""
+
+
+def store_kind(kind: ObjectKind) -> Kind[bytes, None]:
+    """The store's kind for a Kubernetes kind."""
+    return Kind(kind.store_name, bytes, type(None))
+
+
+_STORE_KINDS = {kind.store_name: store_kind(kind) for kind in KINDS}
+_BY_STORE_NAME = {kind.store_name: kind for kind in KINDS}
+
+
+def key_of(namespace: str, name: str) -> str:
+    """The record's name: ``namespace/name``, or the name of a cluster-scoped object."""
+    return f"{namespace}/{name}" if namespace else name
+
+
+class Registry:
+    """The object registry of one cluster. Make it with `Registry.load`."""
+
+    def __init__(self, cluster: ClusterKey, store: Store, clock: Clock, identity: Identity) -> None:
+        self.cluster = cluster
+        self.clock = clock
+        self.identity = identity
+        self._store = store
+        self._scope = cluster.kube_scope
+        self._revision = 0
+        self._caches = {kind.store_name: ObjectCache(kind, 0) for kind in KINDS}
+        self._pending: dict[int, Change] = {}
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._listeners: dict[str, list[Listener]] = {kind.store_name: [] for kind in KINDS}
+
+    @classmethod
+    async def load(
+        cls, cluster: ClusterKey, store: Store, clock: Clock, identity: Identity
+    ) -> Registry:
+        """Read a cluster's objects into memory."""
+        registry = cls(cluster, store, clock, identity)
+        await registry._load()
+        return registry
+
+    async def _load(self) -> None:
+        start = await self._store.revision(self._scope)
+        for kind in KINDS:
+            records, at = await self._store.list(self._scope, _STORE_KINDS[kind.store_name])
+            cache = ObjectCache(kind, at)
+            cache.load(Entry(kind, record) for record in records)
+            self._caches[kind.store_name] = cache
+            if at != start:
+                start = -1
+        self._revision = max(cache.floor for cache in self._caches.values())
+        if start == -1:  # somebody wrote between two lists: read the difference from the log
+            floor = min(cache.floor for cache in self._caches.values())
+            floors = {name: cache.floor for name, cache in self._caches.items()}
+            async for change in self._store.watch(self._scope, floor):
+                if change.revision > floors.get(change.record.kind.name, change.revision):
+                    self._take(change)
+                if change.revision >= self._revision:
+                    break
+
+    async def follow(self) -> None:
+        """Take changes from the store's stream: what others wrote, and replies that were lost.
+
+        Runs until cancelled; writes of this process are taken earlier, from their own answer.
+        """
+        while True:
+            try:
+                async for change in self._store.watch(self._scope, self._revision):
+                    self._offer(change)
+            except Expired:
+                self._revision = 0
+                self._pending.clear()
+                await self._load()
+
+    # Reads
+
+    @property
+    def revision(self) -> int:
+        """The resourceVersion of what reads see now."""
+        return self._revision
+
+    def cache(self, resource: Resource | ObjectKind) -> ObjectCache:
+        """The objects of one kind, for reads by index."""
+        return self._caches[_kind_of(resource).store_name]
+
+    def entry(
+        self, resource: Resource | ObjectKind, name: str, namespace: str = ""
+    ) -> Entry | None:
+        """One object, still encoded."""
+        return self.cache(resource).get(key_of(namespace, name))
+
+    def get(
+        self, resource: Resource | ObjectKind, name: str, namespace: str = ""
+    ) -> dict[str, Any] | None:
+        """One object, decoded; the caller may change the copy."""
+        entry = self.entry(resource, name, namespace)
+        return entry.object() if entry else None
+
+    def list(self, resource: Resource | ObjectKind, namespace: str = "") -> Sequence[Entry]:
+        """All objects of a kind, or those of a namespace, by key."""
+        cache = self.cache(resource)
+        return cache.in_namespace(namespace) if namespace else list(cache.all())
+
+    def pods_on(self, node: str) -> Sequence[Entry]:
+        """Pods bound to a node (``""``: pods bound to none)."""
+        return self._caches["/pods"].by_field("spec.nodeName", node)
+
+    def owned_by(self, resource: Resource | ObjectKind, uid: str) -> Sequence[Entry]:
+        """Objects of a kind that name this owner."""
+        return self.cache(resource).owned_by(uid)
+
+    # Changes
+
+    def subscribe(
+        self, listener: Listener, resources: Iterable[Resource | ObjectKind] = ()
+    ) -> Callable[[], None]:
+        """Call ``listener`` for every change of these kinds (of all, if none is named).
+
+        Returns a function that ends the subscription.
+        """
+        names = [_kind_of(r).store_name for r in resources] or [k.store_name for k in KINDS]
+        for name in names:
+            self._listeners[name].append(listener)
+
+        def unsubscribe() -> None:
+            for name in names:
+                if listener in self._listeners[name]:
+                    self._listeners[name].remove(listener)
+
+        return unsubscribe
+
+    @asynccontextmanager
+    async def changes(
+        self, resources: Iterable[Resource | ObjectKind] = ()
+    ) -> AsyncIterator[asyncio.Queue[ObjectChange]]:
+        """A queue of the changes from now on, for consumers that wait."""
+        queue: asyncio.Queue[ObjectChange] = asyncio.Queue()
+        unsubscribe = self.subscribe(queue.put_nowait, resources)
+        try:
+            yield queue
+        finally:
+            unsubscribe()
+
+    # Writes
+
+    async def create(
+        self,
+        resource: Resource | ObjectKind,
+        body: Mapping[str, Any],
+        *,
+        namespace: str = "",
+        options: WriteOptions = meta.DEFAULT_OPTIONS,
+    ) -> dict[str, Any]:
+        """Create an object; ``metadata.generateName`` is honoured.
+
+        Raises:
+            StatusError: AlreadyExists, Invalid, NotFound (the namespace), Forbidden.
+        """
+        kind = _kind_of(resource)
+        new = meta.begin_create(kind, body, namespace, self.clock.now().wall, self.identity)
+        admit_create(self, kind, new)
+        kind.default(new)
+        kind.prepare(new, None)
+        meta.check(kind, new, None)
+        meta.track(new, None, options, self.clock.now().wall)
+        metadata = new["metadata"]
+        key = key_of(metadata.get("namespace", ""), metadata["name"])
+        group, plural = kind.resource.group, kind.resource.plural
+        if self.cache(kind).get(key) is not None:
+            raise status.already_exists(group, plural, metadata["name"])
+        if options.dry_run:
+            return new
+        write = Create(
+            _STORE_KINDS[kind.store_name],
+            key,
+            metadata["uid"],
+            pack(kind, new),
+            None,
+            self.clock.now().wall,
+        )
+        try:
+            revision = await self._commit(write)
+        except Precondition:
+            raise status.already_exists(group, plural, metadata["name"]) from None
+        metadata["resourceVersion"] = str(revision)
+        return new
+
+    async def update(
+        self,
+        resource: Resource | ObjectKind,
+        name: str,
+        mutate: Mutate,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        expect: Preconditions = UNGUARDED,
+        options: WriteOptions = meta.DEFAULT_OPTIONS,
+    ) -> dict[str, Any]:
+        """Read, change and write one object; tried again if it moved on in between.
+
+        With ``subresource="status"`` only the status is taken; without, everything but the
+        status (for kinds that have that subresource). A change that changes nothing writes
+        nothing. An object whose last finalizer goes while it is being deleted, goes.
+
+        Raises:
+            StatusError: NotFound, Conflict (a guard), Invalid, and what ``mutate`` raises.
+        """
+        kind = _kind_of(resource)
+        for attempt in range(RETRIES):
+            entry = self.entry(kind, name, namespace)
+            if entry is None:
+                raise status.not_found(kind.resource.group, kind.resource.plural, name)
+            meta.check_guard(kind, entry, expect)
+            old = entry.object()
+            given = entry.object()
+            answer = mutate(given)
+            new = given if answer is None else answer
+            meta.check_sent_guard(kind, entry, new)
+            new = meta.begin_update(kind, new, old, subresource)
+            if not subresource:
+                kind.default(new)
+            meta.finish_update(kind, new, old, subresource)
+            meta.check(kind, new, old)
+            meta.track(new, old, options, self.clock.now().wall, subresource)
+            packed = pack(kind, new)
+            if packed == entry.data or options.dry_run:
+                new["metadata"]["resourceVersion"] = str(entry.revision)
+                return new
+            store_kind_ = _STORE_KINDS[kind.store_name]
+            gone = meta.is_released(new)
+            write = (
+                Delete(store_kind_, entry.key, expect_revision=entry.revision)
+                if gone
+                else Update(store_kind_, entry.key, spec=packed, expect_revision=entry.revision)
+            )
+            try:
+                revision = await self._commit(write)
+            except (Precondition, NotFound):
+                if expect.revision or attempt == RETRIES - 1:
+                    break
+                await self._catch_up()
+                continue
+            new["metadata"]["resourceVersion"] = str(revision)
+            return new
+        raise status.conflict(kind.resource.group, kind.resource.plural, name)
+
+    async def replace(
+        self,
+        resource: Resource | ObjectKind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        options: WriteOptions = meta.DEFAULT_OPTIONS,
+    ) -> dict[str, Any]:
+        """PUT: the object becomes ``body``; its resourceVersion guards if it is given."""
+        expect = meta.preconditions_of(body)
+        return await self.update(
+            resource,
+            name,
+            lambda _old: meta.copy_of(body),
+            namespace=namespace,
+            subresource=subresource,
+            expect=expect,
+            options=options,
+        )
+
+    async def delete(
+        self,
+        resource: Resource | ObjectKind,
+        name: str,
+        *,
+        namespace: str = "",
+        grace_seconds: int | None = None,
+        propagation: str = "",
+        expect: Preconditions = UNGUARDED,
+        dry_run: bool = False,
+    ) -> tuple[dict[str, Any], bool]:
+        """Delete, or begin to where grace or finalizers hold the object.
+
+        Returns the object and whether it is gone.
+
+        Raises:
+            StatusError: NotFound, Conflict (a guard).
+        """
+        kind = _kind_of(resource)
+        for _ in range(RETRIES):
+            entry = self.entry(kind, name, namespace)
+            if entry is None:
+                raise status.not_found(kind.resource.group, kind.resource.plural, name)
+            meta.check_guard(kind, entry, expect, deleting=True)
+            body = entry.object()
+            now = self.clock.now().wall
+            gone = meta.begin_delete(kind, body, grace_seconds, propagation, now)
+            packed = pack(kind, body)
+            if dry_run or (not gone and packed == entry.data):
+                return body, gone
+            store_kind_ = _STORE_KINDS[kind.store_name]
+            write = (
+                Delete(store_kind_, entry.key, expect_revision=entry.revision)
+                if gone
+                else Update(store_kind_, entry.key, spec=packed, expect_revision=entry.revision)
+            )
+            try:
+                revision = await self._commit(write)
+            except (Precondition, NotFound):
+                await self._catch_up()
+                continue
+            body["metadata"]["resourceVersion"] = str(revision)
+            return body, gone
+        raise status.conflict(kind.resource.group, kind.resource.plural, name)
+
+    # Taking changes
+
+    async def _commit(self, write: Create | Update | Delete) -> int:
+        commit = await self._store.transact(self._scope, (write,))
+        record = commit.records[0]
+        assert record is not None
+        self._offer(Change(self._scope, record.revision, record, deleted=isinstance(write, Delete)))
+        await self._reached(record.revision)
+        return record.revision
+
+    async def _reached(self, revision: int) -> None:
+        if self._revision >= revision:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((revision, waiter))
+        await waiter
+
+    async def _catch_up(self) -> None:
+        """Wait until reads see everything that was committed before this call."""
+        await self._reached(await self._store.revision(self._scope))
+
+    def _offer(self, change: Change) -> None:
+        """Take a change when it is the next one; keep it while an earlier one is missing."""
+        if change.revision <= self._revision:
+            return
+        self._pending[change.revision] = change
+        while (following := self._pending.pop(self._revision + 1, None)) is not None:
+            self._take(following)
+            self._revision = following.revision
+        if self._waiters:
+            ready = [w for at, w in self._waiters if at <= self._revision]
+            self._waiters = [(at, w) for at, w in self._waiters if at > self._revision]
+            for waiter in ready:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _take(self, change: Change) -> None:
+        record: Stored[Any, Any] = change.record
+        kind = _BY_STORE_NAME.get(record.kind.name)
+        if kind is None:
+            return
+        cache = self._caches[kind.store_name]
+        taken = cache.apply(Entry(kind, record), deleted=change.deleted)
+        if taken is None:
+            return
+        for listener in tuple(self._listeners[kind.store_name]):
+            listener(taken)
+
+
+def _kind_of(resource: Resource | ObjectKind) -> ObjectKind:
+    if isinstance(resource, ObjectKind):
+        return resource
+    return BY_RESOURCE[resource.group, resource.plural]
+
+
+__all__ = ["Registry", "StatusError", "key_of"]
