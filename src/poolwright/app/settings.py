@@ -30,7 +30,7 @@ class ServerSettings:
     """Where the server listens and keeps its state."""
 
     host: str = "localhost"
-    """Address to listen on. Beyond loopback, development mode must be off (``arm.is_development``)."""
+    """Address to listen on. Beyond loopback ``arm.is_development`` must be off."""
     port: int = 8443
     """TCP port, 0 to 65535; 0 picks a free one."""
     names: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class WorldSettings:
     """The world that the embedded default simulates."""
 
     speed: float = 60.0
-    """World seconds per real second, 1 to 100,000. At 60 a five-minute GPU node takes five seconds."""
+    """World seconds per real second, 1 to 100,000. At 60 five minutes take five seconds."""
     seed: str = ""
     """Seed of the world's chance; empty (default) draws one for a new data directory."""
 
