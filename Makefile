@@ -1,7 +1,15 @@
-# Poolwright. `make help` prints what there is.
+# Poolwright. `make` or `make help` prints what there is.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# The real az lives in an environment of its own (it pins many packages), outside the tree.
+AZ_VENV ?= $(HOME)/.cache/poolwright/az-venv
+export POOLWRIGHT_TEST_AZ := $(AZ_VENV)/bin/python
+SEEDS ?= 50
+SEED ?=
+CRASHES ?= 20
+
+.DEFAULT_GOAL := help
 
 .PHONY: help
 help:  ## print this
@@ -9,8 +17,65 @@ help:  ## print this
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(AZ_VENV)/.ready: tools/az-requirements.txt
+	$(PYTHON) -m venv $(AZ_VENV)
+	$(AZ_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r $<
 	@touch $@
 
 .PHONY: setup
 setup: $(VENV)/.ready  ## make the virtual environment
+
+.PHONY: az
+az: $(AZ_VENV)/.ready  ## install the real az and Azure SDKs for the conformance suite
+
+.PHONY: demo
+demo: setup  ## show the main job on the embedded default, from nothing to GPU pods and back
+	@$(BIN)/poolwright demo
+
+.PHONY: up
+up: setup  ## serve on https://localhost:8443
+	@$(BIN)/poolwright up
+
+.PHONY: format
+format: setup  ## rewrite the code in its format
+	$(BIN)/ruff format -q .
+	$(BIN)/ruff check -q --fix .
+
+.PHONY: lint
+lint: setup  ## format, lint, types and layers
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+.PHONY: check
+check: lint  ## what to run before a commit: lint and the fast tests
+	$(BIN)/pytest -m 'not slow and not conformance and not postgres'
+
+.PHONY: test
+test: setup az  ## every test, with the real clients
+	$(BIN)/pytest
+
+.PHONY: conformance
+conformance: setup az  ## az, the Azure SDKs and kubectl against a running server
+	$(BIN)/pytest -m conformance
+
+.PHONY: sim
+sim: setup  ## simulate whole worlds under faults: SEEDS=50, or SEED=7 to replay one
+	$(BIN)/python -m poolwright.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+.PHONY: crash
+crash: setup  ## kill the real server at named points: CRASHES=200
+	POOLWRIGHT_TEST_CRASHES=$(CRASHES) $(BIN)/pytest tests/crash -s
+
+.PHONY: bench
+bench: setup  ## measure; results go to bench/results
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python bench/run.py
+
+.PHONY: docs
+docs: setup  ## generate docs/reference
+	$(BIN)/python tools/make_reference.py

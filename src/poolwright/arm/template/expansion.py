@@ -541,16 +541,16 @@ def _checked(name: str, value: Any, definition: Json) -> Any:
     if not fits:
         raise TemplateError(
             "Deployment template validation failed: 'Template parameter JToken type is not "
-            f"valid. Expected '{definition.get('type')}'. Actual '{type(value).__name__}'. Please see "
-            "https://aka.ms/arm-create-parameter-file for usage details.'."
+            f"valid. Expected '{definition.get('type')}'. Actual '{type(value).__name__}'. "
+            "Please see https://aka.ms/arm-create-parameter-file for usage details.'."
         )
     allowed = definition.get("allowedValues")
     if isinstance(allowed, list) and value not in allowed:
         shown = ",".join(str(a) for a in cast("list[Any]", allowed))
         raise TemplateError(
             "Deployment template validation failed: 'The provided value for the template "
-            f"parameter '{name}' is not valid. The value '{value}' is not part of the allowed value(s): "
-            f"'{shown}'.'."
+            f"parameter '{name}' is not valid. The value '{value}' is not part of the allowed "
+            f"value(s): '{shown}'.'."
         )
     size: Any = len(cast("list[Any]", value)) if isinstance(value, str | list) else value
     for least, most in (("minLength", "maxLength"), ("minValue", "maxValue")):
