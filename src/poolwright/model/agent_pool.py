@@ -170,6 +170,8 @@ class AgentPoolStatus:
     unneeded_since: Mapping[str, Instant] = field(default_factory=dict[str, Instant])
     last_scale_up_at: Instant | None = None
     last_scale_down_at: Instant | None = None
+    scale_up_backoff_until: Instant | None = None
+    """The autoscaler leaves the pool alone until then: its last growth was refused."""
     recent_versions: tuple[RecentVersion, ...] = ()
     error: ErrorDetail | None = None
     message: str = ""

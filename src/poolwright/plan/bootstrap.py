@@ -65,7 +65,7 @@ def node_labels(cluster: ManagedClusterSpec, spec: AgentPoolSpec) -> dict[str, s
     is_spot = spec.scale_set_priority == "Spot"
     architecture = size.architecture if size is not None else "amd64"
     labels = {
-        "kubernetes.azure.com/cluster": cluster.node_resource_group[:63],
+        "kubernetes.azure.com/cluster": cluster.node_resource_group[:63].rstrip("-_."),
         "kubernetes.azure.com/managedby": "aks",
         "kubernetes.azure.com/mode": str(spec.mode).lower(),
         IMAGE_LABEL: spec.node_image_version,

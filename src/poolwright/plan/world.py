@@ -1,0 +1,151 @@
+"""The observed world of one agent pool, and its machines joined with their nodes and pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from poolwright.model.agent_pool import AgentPoolSpec, AgentPoolStatus, DrainMemory
+from poolwright.model.cluster_key import PoolKey
+from poolwright.model.gpu import InstallProfile
+from poolwright.model.instant import Instant
+from poolwright.model.machine import Bootstrap, Machine, MachinePhase
+from poolwright.model.managed_cluster import ManagedClusterSpec, ManagedClusterStatus
+from poolwright.model.node import Node
+from poolwright.model.pod import Budget, Pod
+from poolwright.model.record import Stored
+from poolwright.plan.bootstrap import (
+    STARTUP_TAINT,
+    bootstrap,
+    is_outdated,
+    node_labels,
+    pool_taints,
+)
+from poolwright.plan.machine_name import machine_index
+from poolwright.plan.readiness import (
+    Candidate,
+    Unmet,
+    ready_within,
+    unmet_check,
+    unmet_machine,
+)
+
+QUARANTINE_LABEL = "kubernetes.azure.com/upgrade-status"
+QUARANTINED = "Quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWorld:
+    """All that planning one pool needs. ``nodes`` is None while the cluster cannot be seen;
+    ``pods`` are by node name, ``budgets`` by namespace. ``actions_max`` bounds one pass.
+    """
+
+    key: PoolKey
+    cluster: ManagedClusterSpec
+    cluster_status: ManagedClusterStatus
+    pool: Stored[AgentPoolSpec, AgentPoolStatus]
+    machines: Sequence[Machine]
+    nodes: Mapping[str, Node] | None = field(default_factory=dict[str, Node])
+    pods: Mapping[str, Sequence[Pod]] = field(default_factory=dict[str, Sequence[Pod]])
+    budgets: Mapping[str, Sequence[Budget]] = field(default_factory=dict[str, Sequence[Budget]])
+    actions_max: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A machine of the pool with what is known about it. ``unmet`` is the first check it fails;
+    ``is_proven`` says that only the startup taint is left. ``memory`` is of this incarnation.
+    """
+
+    machine: Machine
+    node: Node | None
+    pods: Sequence[Pod]
+    index: int
+    is_outdated: bool
+    labels: Mapping[str, str]
+    unmet: Unmet | None
+    is_proven: bool
+    memory: DrainMemory | None
+    late_at: Instant
+    """When it should have been a ready node at the latest."""
+
+    @property
+    def name(self) -> str:
+        """The machine's and the node's name."""
+        return self.machine.name
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every check of its install profile holds."""
+        return self.unmet is None
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether an upgrade gave up on it and left it to the user."""
+        return self.node is not None and self.node.labels.get(QUARANTINE_LABEL) == QUARANTINED
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the provider gave up on it."""
+        return self.machine.phase is MachinePhase.FAILED
+
+
+class _Wanted:
+    """Labels by what a machine runs, made once per combination and pass."""
+
+    def __init__(self, cluster: ManagedClusterSpec, spec: AgentPoolSpec) -> None:
+        self._cluster = cluster
+        self._spec = spec
+        self._labels: dict[tuple[str, str, InstallProfile], Mapping[str, str]] = {}
+
+    def labels(self, have: Bootstrap) -> Mapping[str, str]:
+        key = (have.node_image_version, have.os_sku, have.install_profile)
+        labels = self._labels.get(key)
+        if labels is None:
+            as_it_runs = replace(
+                self._spec,
+                node_image_version=have.node_image_version,
+                os_sku=have.os_sku,
+                install_profile=have.install_profile,
+            )
+            labels = self._labels[key] = node_labels(self._cluster, as_it_runs)
+        return labels
+
+
+def observe_members(world: PoolWorld) -> list[Member]:
+    """The pool's machines by index, each joined with its node, pods and memory."""
+    spec, status = world.pool.spec, world.pool.status
+    want = bootstrap(world.cluster, spec)
+    wanted = _Wanted(world.cluster, spec)
+    taints = pool_taints(spec)
+    nodes = world.nodes or {}
+    members: list[Member] = []
+    for machine in world.machines:
+        node = nodes.get(machine.name)
+        pods = world.pods.get(machine.name, ())
+        labels = wanted.labels(machine.bootstrap)
+        outdated = is_outdated(machine.bootstrap, want)
+        unmet = unmet_machine(machine, node)
+        if unmet is None and node is not None:
+            own = machine.bootstrap if outdated else want
+            unmet = unmet_check(Candidate(machine, node, pods, own, labels, taints))
+        proven = unmet is None
+        if proven and node is not None and STARTUP_TAINT in node.taints:
+            unmet = Unmet("StartupTaint", "the startup taint is being lifted")
+        memory = status.drains.get(machine.name)
+        members.append(
+            Member(
+                machine=machine,
+                node=node,
+                pods=pods,
+                index=machine_index(machine.name),
+                is_outdated=outdated,
+                labels=labels,
+                unmet=unmet,
+                is_proven=proven,
+                memory=memory if memory and memory.uid == machine.uid else None,
+                late_at=machine.phase_since.after(ready_within(machine.bootstrap)),
+            )
+        )
+    members.sort(key=lambda m: (m.index, m.name))
+    return members
