@@ -10,6 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import timedelta
 from types import NoneType
+from typing import Any
 
 from poolwright.model.errors import ErrorDetail
 from poolwright.model.instant import Instant
@@ -179,3 +180,7 @@ def billed_time(entries: list[BillingEntry], until: Instant) -> timedelta:
         elif began is not None:
             total, began = total + entry.at.since(began), None
     return total + (until.since(began) if began is not None else timedelta())
+
+
+KINDS: tuple[Kind[Any, Any], ...] = (MACHINE, BILLING, SCARCITY, CHECKPOINT)
+"""Every kind that the cloud keeps, for whoever opens the store."""
