@@ -102,6 +102,7 @@ FRONT_DOOR_CODES = frozenset(
         "LocationRequired",
         "MethodNotAllowed",
         "MissingApiVersionParameter",
+        "MissingSubscription",
         "MissingSubscriptionRegistration",
         "NoRegisteredProviderFound",
         "ParentResourceNotFound",
@@ -255,6 +256,14 @@ BODY_TOO_SLOW = KnownError(
     "RequestTimeout",
     errors.InvalidRequest,
     "The request content did not arrive within {seconds} seconds.",
+)
+BAD_HOST = KnownError(
+    "BadHostHeader", errors.InvalidRequest, "The request's Host header is missing or malformed."
+)
+MISSING_SUBSCRIPTION = KnownError(
+    "MissingSubscription",
+    errors.NotFound,
+    "The request did not have a subscription or a valid tenant level resource provider.",
 )
 METHOD_NOT_ALLOWED = KnownError(
     "MethodNotAllowed",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from urllib.parse import unquote
 
@@ -20,6 +21,16 @@ from poolwright.arm.context import ArmContext
 from poolwright.arm.errors import Shape
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse
+
+
+class Access(Enum):
+    """What a caller must show to a route."""
+
+    TOKEN = "token"
+    """A bearer token and an api-version."""
+    PUBLIC = "public"
+    """Nothing: what a client needs before it can have a token."""
+
 
 Handler = Callable[[ArmContext, ArmRequest], Awaitable[ArmResponse]]
 
@@ -32,7 +43,7 @@ class Route:
     ``parents_first``: whether the parents of the path (subscription, resource group, cluster) are
     checked before the handler. A read of one resource says False: it looks for the resource
     first, and only when that is missing (`NotFound`) the parents decide which 404 it is.
-    ``needs_body``: whether the body is read before the handler is called.
+    ``access``: what a caller must show.
     """
 
     method: str
@@ -40,6 +51,7 @@ class Route:
     handler: Handler
     versions: tuple[str, ...] | None = None
     parents_first: bool = True
+    access: Access = Access.TOKEN
 
     @cached_property
     def segments(self) -> tuple[str, ...]:
@@ -47,20 +59,26 @@ class Route:
         return tuple(self.template.strip("/").split("/"))
 
     @cached_property
+    def _namespace_index(self) -> int | None:
+        """Where the last literal namespace stands (``providers/{namespace}`` names none)."""
+        for index in range(len(self.segments) - 1, 0, -1):
+            named = not self.segments[index].startswith("{")
+            if named and self.segments[index - 1] == "providers":
+                return index
+        return None
+
+    @cached_property
     def namespace(self) -> str:
-        """The provider namespace after the last ``providers``, or empty for ARM's own paths."""
-        for index in range(len(self.segments) - 2, -1, -1):
-            if self.segments[index] == "providers":
-                return self.segments[index + 1]
-        return ""
+        """The provider namespace, or empty for ARM's own paths."""
+        index = self._namespace_index
+        return "" if index is None else self.segments[index]
 
     @cached_property
     def resource_type(self) -> str:
         """The bare type, such as ``managedClusters/agentPools``."""
-        if not self.namespace:
-            return "/".join(s for s in self.segments if not s.startswith("{"))
-        after = len(self.segments) - self.segments[::-1].index("providers") + 1
-        return "/".join(s for s in self.segments[after:] if not s.startswith("{"))
+        index = self._namespace_index
+        after = self.segments if index is None else self.segments[index + 1 :]
+        return "/".join(segment for segment in after if not segment.startswith("{"))
 
     @cached_property
     def shape(self) -> Shape:

@@ -67,6 +67,8 @@ class ArmSettings:
     """Whether a write needs its provider registered (409 ``MissingSubscriptionRegistration``)."""
     feature_registration: timedelta = timedelta(minutes=3)
     """World time that a feature stays Registering or Unregistering; AKS says a few minutes."""
+    provider_registration: timedelta = timedelta(seconds=20)
+    """World time that a provider stays Registering or Unregistering."""
     feature_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Further features that can be registered, by provider namespace."""
 
