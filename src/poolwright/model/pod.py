@@ -79,13 +79,20 @@ def _node_terms(spec: Mapping[str, Any]) -> tuple[NodeTerm, ...] | None:
     )
     if not required:
         return None
-    return tuple(
-        tuple(NodeRequirement.from_object(e) for e in children(term, "matchExpressions"))
-        + tuple(
-            NodeRequirement.from_object(e, on_field=True) for e in children(term, "matchFields")
-        )
-        for term in children(required, "nodeSelectorTerms")
+    return tuple(_term(term) for term in children(required, "nodeSelectorTerms"))
+
+
+def _preferred_terms(spec: Mapping[str, Any]) -> tuple[tuple[int, NodeTerm], ...]:
+    preferred = children(
+        spec, "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution"
     )
+    return tuple((int(p.get("weight") or 0), _term(child(p, "preference"))) for p in preferred)
+
+
+def _term(wire: Mapping[str, Any]) -> NodeTerm:
+    return tuple(
+        NodeRequirement.from_object(e) for e in children(wire, "matchExpressions")
+    ) + tuple(NodeRequirement.from_object(e, on_field=True) for e in children(wire, "matchFields"))
 
 
 def pod_requests(spec: Mapping[str, Any]) -> dict[str, int]:
@@ -147,6 +154,18 @@ class Pod:
     unschedulable: bool = False
     deleting: bool = False
     host_ports: tuple[tuple[str, str, int], ...] = ()
+    preferred_terms: tuple[tuple[int, NodeTerm], ...] = ()
+    scheduling_gates: tuple[str, ...] = ()
+    unschedulable_message: str = ""
+    may_preempt: bool = True
+    created: str = ""
+    ready_since: str = ""
+    restarts: int = 0
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
 
     @property
     def controller(self) -> Owner | None:
@@ -200,6 +219,13 @@ class Pod:
                 for port in container.get("ports") or ()
                 if port.get("hostPort")
             ),
+            preferred_terms=_preferred_terms(spec),
+            scheduling_gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
+            unschedulable_message=scheduled.get("message") or "",
+            may_preempt=spec.get("preemptionPolicy") != "Never",
+            created=meta.get("creationTimestamp") or "",
+            ready_since=conditions.get("Ready", {}).get("lastTransitionTime") or "",
+            restarts=sum(c.get("restartCount") or 0 for c in children(status, "containerStatuses")),
         )
 
 
