@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from poolwright.model.errors import InvalidRequest
 from poolwright.model.record import Kind, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,9 +66,11 @@ def canonical_half(half: type[Any], value: Any) -> tuple[Any, bytes | None]:
         assert isinstance(value, half) or value is None, f"{type(value).__name__} is not {half}"
         return value, value
     assert isinstance(value, half), f"{type(value).__name__} is not a {half.__name__}"
-    encoded = _encode_json(value)
     try:
+        encoded = _encode_json(value)
         return _decoder(half)(encoded), encoded
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("text holds half of a surrogate pair") from error
     except msgspec.DecodeError as error:
         raise AssertionError(f"{half.__name__} does not survive the store: {error}") from error
 

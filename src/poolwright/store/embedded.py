@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
@@ -19,44 +19,19 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from poolwright.model.errors import Expired, PoolwrightError, Refused, Transient, Unknown
+from poolwright.model.errors import Expired, Refused, Transient, Unknown
 from poolwright.model.record import Kind
 from poolwright.ports.clock import Clock
 from poolwright.ports.store import Change, Commit, Write
 from poolwright.store.codec import record_of
-from poolwright.store.policy import compaction_floor, policy_of
+from poolwright.store.draft import Batch, Draft, require_names
+from poolwright.store.policy import policy_of
 from poolwright.store.scope_state import ScopeState
 from poolwright.store.scoped_store import RING_SIZE, Follower, ScopedStore
-from poolwright.store.sqlite_file import Batch, SqliteFile
-from poolwright.store.statement import change_values
-from poolwright.store.transaction import Effect, Key, Record, judge
+from poolwright.store.sqlite_file import SqliteFile
 
 _DISK_BROKE = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """Primary result codes after which nobody knows what is on the disk."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """What is queued for one scope, on top of what is committed."""
-
-    state: ScopeState
-    revision: int
-    records: dict[Key, Record | None] = field(default_factory=dict[Key, Record | None])
-    effects: list[Effect] = field(default_factory=list[Effect])
-
-    def lookup(self, kind: Kind[Any, Any], name: str) -> Record | None:
-        """A record as the next transaction will find it."""
-        key = (kind.name, name)
-        return self.records[key] if key in self.records else self.state.get(kind, name)
-
-    def add(self, revision: int, effects: Iterable[Effect]) -> None:
-        """Queue the effects of a transaction."""
-        self.revision = revision
-        for effect in effects:
-            self.effects.append(effect)
-            self.records[effect.row.kind, effect.row.name] = (
-                None if effect.deleted else effect.record
-            )
 
 
 @dataclass(slots=True)
@@ -68,7 +43,8 @@ class Lease:
     until: float
 
 
-Answer = Commit | Refused | int | None
+Answer = Commit | Refused | int
+Failure = partial[Transient] | partial[Unknown]
 
 
 class EmbeddedStore(ScopedStore):
@@ -93,24 +69,21 @@ class EmbeddedStore(ScopedStore):
     async def transact(self, scope: str, writes: Sequence[Write]) -> Commit:
         """As `Store.transact`."""
         self._require_open()
+        require_names(scope, writes)
         for write in writes:
             self._learn(scope, write.kind)
-        draft = self._drafts.get(scope)
-        if draft is None:
-            state = self._load(scope, keep=True)
-            draft = Draft(state, state.revision)
+        state = self._load(scope)
+        draft = self._drafts.get(scope) or Draft(scope, state.revision, state.get)
         try:
-            outcome = judge(scope, draft.revision, draft.lookup, writes)
+            commit = draft.add(writes)
         except Refused as refusal:
             if not draft.effects:
                 raise
             return await self._after_commit(refusal)
-        commit = Commit(outcome.revision, outcome.records)
-        if outcome.effects:
-            self._drafts[scope] = draft
-            draft.add(outcome.revision, outcome.effects)
-        elif not draft.effects:
+        if not draft.effects:
             return commit
+        self._states[scope] = state
+        self._drafts[scope] = draft
         return await self._after_commit(commit)
 
     async def drop(self, scope: str) -> None:
@@ -224,27 +197,28 @@ class EmbeddedStore(ScopedStore):
             return
         queue, self._queue = self._queue, []
         drafts, self._drafts = self._drafts, {}
-        batch = _batch(drafts.values())
-        batch.leases, self._lease_writes = self._lease_writes, {}
-        failure = None
+        # Until we know better: nobody who wrote may be left waiting, whatever happens here.
+        failure: Failure | None = partial(Unknown, "the commit was abandoned")
         try:
-            self._file.write(batch)
+            self._file.write(self._batch(drafts.values()))
+            failure = None
+            for draft in drafts.values():
+                self._publish(self._states[draft.scope], draft.effects)
         except sqlite3.Error as error:
             failure = self._failure(error)
-        else:
-            for draft in drafts.values():
-                self._publish(draft.state, draft.effects)
-        for future, answer in queue:
-            if future.done():
-                continue
-            if failure is not None:
-                future.set_exception(failure())
-            elif isinstance(answer, Refused):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        finally:
+            _answer(queue, failure)
 
-    def _failure(self, error: sqlite3.Error) -> partial[PoolwrightError]:
+    def _batch(self, drafts: Iterable[Draft]) -> Batch:
+        batch = Batch()
+        batch.leases, self._lease_writes = self._lease_writes, {}
+        for draft in drafts:
+            policy = policy_of(draft.scope)
+            batch.is_durable = batch.is_durable or policy.survives_power_cut
+            batch.add(draft, keeps_log=policy.keeps_log)
+        return batch
+
+    def _failure(self, error: sqlite3.Error) -> Failure:
         """What to tell those whose write failed; after an I/O error the store ends, for only a
         restart finds out what is on the disk.
         """
@@ -254,21 +228,13 @@ class EmbeddedStore(ScopedStore):
         return partial(Transient, f"the database refused the write: {error}")
 
 
-def _batch(drafts: Iterable[Draft]) -> Batch:
-    batch = Batch()
-    for draft in drafts:
-        scope = draft.state.scope
-        policy = policy_of(scope)
-        batch.is_durable = batch.is_durable or policy.survives_power_cut
-        batch.revisions[scope] = draft.revision
-        for effect in draft.effects:
-            row = effect.row
-            batch.objects[scope, row.kind, row.name] = None if effect.deleted else row
-        if policy.keeps_log:
-            batch.changes.extend(
-                change_values(scope, effect.row, deleted=effect.deleted) for effect in draft.effects
-            )
-            floor = compaction_floor(draft.state.revision, draft.revision)
-            if floor is not None:
-                batch.floors[scope] = floor
-    return batch
+def _answer(queue: Iterable[tuple[asyncio.Future[Any], Answer]], failure: Failure | None) -> None:
+    for future, answer in queue:
+        if future.done():
+            continue
+        if failure is not None:
+            future.set_exception(failure())
+        elif isinstance(answer, Refused):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

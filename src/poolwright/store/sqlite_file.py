@@ -23,6 +23,7 @@ from sqlalchemy.sql import ClauseElement
 from poolwright.model.errors import Conflict, InvalidRequest
 from poolwright.store import statement
 from poolwright.store.codec import Row
+from poolwright.store.draft import Batch
 from poolwright.store.migration import migrate
 from poolwright.store.schema import changes, leases, objects, scopes
 
@@ -63,21 +64,6 @@ _READ_CHANGES = _text(
 _READ_SCOPES = _text(select(scopes.c.scope, scopes.c.revision))
 _READ_OCCUPIED = _text(select(objects.c.scope).distinct())
 _READ_LEASES = _text(select(leases.c.key, leases.c.holder, leases.c.epoch))
-
-
-class Batch:
-    """What one commit writes."""
-
-    __slots__ = ("changes", "floors", "is_durable", "leases", "objects", "revisions")
-
-    def __init__(self) -> None:
-        self.objects: dict[tuple[str, str, str], Row | None] = {}
-        """The last state of each record; None removes it."""
-        self.changes: list[tuple[object, ...]] = []
-        self.revisions: dict[str, int] = {}
-        self.floors: dict[str, int] = {}
-        self.leases: dict[str, tuple[str, int]] = {}
-        self.is_durable = False
 
 
 class SqliteFile:
@@ -126,20 +112,12 @@ class SqliteFile:
 
     def _write(self, batch: Batch) -> None:
         many = self._connection.executemany
-        many(
-            _UPSERT_OBJECT,
-            [(key[0], *row) for key, row in batch.objects.items() if row is not None],
-        )
-        gone = [key for key, row in batch.objects.items() if row is None]
-        if gone:
-            many(_DELETE_OBJECT, gone)
-        if batch.changes:
-            many(_INSERT_CHANGE, batch.changes)
+        many(_UPSERT_OBJECT, batch.present())
+        many(_DELETE_OBJECT, batch.gone())
+        many(_INSERT_CHANGE, batch.changes)
         many(_UPSERT_SCOPE, batch.revisions.items())
-        if batch.floors:
-            many(_COMPACT, batch.floors.items())
-        if batch.leases:
-            many(_UPSERT_LEASE, [(k, h, epoch, 0.0) for k, (h, epoch) in batch.leases.items()])
+        many(_COMPACT, batch.floors.items())
+        many(_UPSERT_LEASE, [(k, h, epoch, 0.0) for k, (h, epoch) in batch.leases.items()])
 
     def drop(self, scope: str, revision: int) -> None:
         """Remove a scope's records and changes and set its counter; durable."""
