@@ -1,0 +1,235 @@
+"""Performing planned actions: bounded parallelism, each checked against the spec just before it is
+sent, each refused or retried by what kind of error comes back.
+
+What cannot be excluded here: the spec moves on between the check and the arrival of the call at a
+provider that knows no generations. The machine then carries its generation, and the next pass, or
+the search for orphans, finds it.
+"""
+
+from __future__ import annotations
+
+from asyncio import TaskGroup
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import (
+    ErrorDetail,
+    InvalidRequest,
+    NoCapacity,
+    PoolwrightError,
+    QuotaExceeded,
+    Refused,
+    Transient,
+    Unknown,
+)
+from poolwright.model.instant import wall_text
+from poolwright.model.kubernetes import EVENTS, NODES
+from poolwright.plan.actions import (
+    Action,
+    CreateMachine,
+    DeleteMachine,
+    EvictPod,
+    NodeEvent,
+    PatchNode,
+    ReimageMachine,
+    StartMachine,
+    StopMachine,
+)
+from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.kube import Clusters, Kube, PatchKind
+from poolwright.ports.machine_provider import MachineProvider
+
+_log: Any = structlog.get_logger("poolwright.audit")
+
+EVENT_SOURCE = "poolwright"
+
+
+@dataclass(slots=True)
+class Performed:
+    """What came of a batch. ``refusal`` is a machine that quota, capacity or the region refused;
+    ``retry`` is the first error after which the batch should be looked at again.
+    """
+
+    done: int = 0
+    stale: int = 0
+    refusal: ErrorDetail | None = None
+    retry: PoolwrightError | None = None
+
+
+class Actor:
+    """Performs actions on one provider and many clusters."""
+
+    def __init__(
+        self,
+        provider: MachineProvider,
+        clusters: Clusters,
+        clock: Clock,
+        identity: Identity,
+        *,
+        parallel: int = 16,
+    ) -> None:
+        self._provider = provider
+        self._clusters = clusters
+        self._clock = clock
+        self._identity = identity
+        self._parallel = parallel
+
+    async def perform(
+        self,
+        cluster: ClusterKey,
+        actions: Sequence[Action],
+        *,
+        is_current: Callable[[], Awaitable[bool]],
+        **context: object,
+    ) -> Performed:
+        """Perform the actions in order of start. ``is_current`` says whether the spec that they
+        were planned from still holds; once it does not, the rest is left to the next pass.
+        """
+        performed = Performed()
+        queue = iter(actions)
+        async with TaskGroup() as group:
+            for _ in range(min(self._parallel, len(actions))):
+                group.create_task(self._work(cluster, queue, performed, is_current, context))
+        return performed
+
+    async def _work(
+        self,
+        cluster: ClusterKey,
+        queue: Iterator[Action],
+        performed: Performed,
+        is_current: Callable[[], Awaitable[bool]],
+        context: dict[str, object],
+    ) -> None:
+        for action in queue:
+            if performed.stale:
+                return
+            if performed.refusal is not None and isinstance(action, CreateMachine | StartMachine):
+                continue
+            try:
+                if not await is_current():
+                    performed.stale += 1
+                    return
+                await self._send(cluster, action)
+            except (QuotaExceeded, NoCapacity, InvalidRequest) as error:
+                self._note(cluster, action, context, error)
+                if isinstance(action, CreateMachine | StartMachine):
+                    performed.refusal = performed.refusal or error.detail()
+            except Refused as error:  # the world moved on: the next pass sees how
+                self._note(cluster, action, context, error)
+            except (Transient, Unknown) as error:
+                self._note(cluster, action, context, error)
+                performed.retry = performed.retry or error
+            else:
+                performed.done += 1
+                self._note(cluster, action, context, None)
+                if action.event is not None:
+                    await self._tell(cluster, action.name, action.event)
+
+    async def _send(self, cluster: ClusterKey, action: Action) -> None:
+        provider = self._provider
+        match action:
+            case CreateMachine(request=request):
+                await provider.create_machine(request)
+            case DeleteMachine(name=name, uid=uid):
+                await provider.delete_machine(cluster, name, uid=uid)
+            case ReimageMachine(name=name, uid=uid):
+                await provider.reimage_machine(
+                    cluster,
+                    name,
+                    uid=uid,
+                    generation=action.generation,
+                    bootstrap=action.bootstrap,
+                )
+            case StopMachine(name=name, uid=uid):
+                await provider.stop_machine(cluster, name, uid=uid)
+            case StartMachine(name=name, uid=uid):
+                await provider.start_machine(cluster, name, uid=uid)
+            case EvictPod(namespace=namespace, name=name, uid=uid):
+                await self._clusters.kube(cluster).evict(namespace, name, uid=uid)
+            case PatchNode():
+                await _patch_node(self._clusters.kube(cluster), action)
+
+    def _note(
+        self,
+        cluster: ClusterKey,
+        action: Action,
+        context: dict[str, object],
+        error: PoolwrightError | None,
+    ) -> None:
+        line: dict[str, object] = {
+            "action": type(action).__name__,
+            "target": action.name,
+            "because": action.because,
+            "cluster": str(cluster),
+            **context,
+        }
+        if error is None:
+            _log.info("performed", **line)
+        else:
+            _log.info("not performed", error=f"{type(error).__name__}: {error}", **line)
+
+    async def _tell(self, cluster: ClusterKey, node: str, event: NodeEvent) -> None:
+        """Write a Kubernetes Event about a node; losing one changes nothing."""
+        try:
+            await write_event(
+                self._clusters.kube(cluster),
+                self._clock,
+                self._identity,
+                {"apiVersion": "v1", "kind": "Node", "name": node, "uid": node},
+                event,
+            )
+        except PoolwrightError as error:
+            _log.info("event not written", node=node, reason=event.reason, error=str(error))
+
+
+async def _patch_node(kube: Kube, action: PatchNode) -> None:
+    metadata: dict[str, Any] = {"uid": action.uid}
+    if action.revision is not None:
+        metadata["resourceVersion"] = action.revision
+    if action.labels:
+        metadata["labels"] = dict(action.labels)
+    if action.annotations:
+        metadata["annotations"] = dict(action.annotations)
+    body: dict[str, Any] = {"metadata": metadata}
+    spec: dict[str, Any] = {}
+    if action.taints is not None:
+        spec["taints"] = [taint.to_object() for taint in action.taints] or None
+    if action.unschedulable is not None:
+        spec["unschedulable"] = action.unschedulable or None
+    if spec:
+        body["spec"] = spec
+    await kube.patch(NODES, action.name, body, kind=PatchKind.MERGE)
+
+
+async def write_event(
+    kube: Kube,
+    clock: Clock,
+    identity: Identity,
+    about: dict[str, Any],
+    event: NodeEvent,
+    *,
+    component: str = EVENT_SOURCE,
+) -> None:
+    """Create an Event; those about cluster-scoped objects go to ``default``, as in Kubernetes."""
+    namespace = about.get("namespace") or "default"
+    wall = wall_text(clock.now().wall)
+    name = f"{about['name']}.{identity.suffix(16)}"
+    body = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace},
+        "involvedObject": about,
+        "reason": event.reason,
+        "message": event.message,
+        "type": event.type,
+        "source": {"component": component},
+        "reportingComponent": component,
+        "firstTimestamp": wall,
+        "lastTimestamp": wall,
+        "count": 1,
+    }
+    await kube.create(EVENTS, body, namespace=namespace)

@@ -1,0 +1,235 @@
+"""Running all controllers: who is woken by what, and what is looked at when a process starts."""
+
+from __future__ import annotations
+
+from asyncio import Task, TaskGroup
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from poolwright.control.act import Actor
+from poolwright.control.agent_pool import AgentPoolController
+from poolwright.control.managed_cluster import ManagedClusterController
+from poolwright.model.agent_pool import AGENT_POOL
+from poolwright.model.cluster_key import ClusterKey, PoolKey
+from poolwright.model.errors import Transient, Unknown
+from poolwright.model.managed_cluster import MANAGED_CLUSTER
+from poolwright.model.record import Stored
+from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.kube import Clusters, ControlPlanes
+from poolwright.ports.machine_provider import MachineProvider
+from poolwright.ports.store import Change, Store
+from poolwright.reconcile.loop import Loop, LoopSettings, Pass, supervise
+
+ARM = "arm/"
+
+LOOK_AGAIN = timedelta(seconds=1)
+"""Real time until the first look at everything is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """How control behaves."""
+
+    components_namespace: str = "default"
+    """Namespace of the managed GPU components; AKS' own guide looks for them in ``default``."""
+    actions_max: int = 100
+    """Actions of one pass over one pool, 1 to 1000; more passes follow at once."""
+    parallel: int = 16
+    """Actions of one pass in flight at once, 1 to 256."""
+    pools: LoopSettings = field(
+        default_factory=lambda: LoopSettings(debounce=timedelta(milliseconds=50))
+    )
+    """The loop of agent pools; nodes and pods wake it, so it waits for bursts."""
+    others: LoopSettings = field(default_factory=LoopSettings)
+    """The loops of clusters, components, autoscaler and orphans."""
+
+
+def cluster_key(scope: str) -> ClusterKey | None:
+    """The cluster of a scope; None for the scope of a subscription."""
+    try:
+        return ClusterKey.parse(scope.removeprefix(ARM))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """The ports."""
+
+    store: Store
+    provider: MachineProvider
+    clusters: Clusters
+    control_planes: ControlPlanes
+    clock: Clock
+    identity: Identity
+
+
+class _Control:
+    """The controllers of one process, their loops, and what wakes them."""
+
+    def __init__(
+        self,
+        outside: _Outside,
+        rng: Random,
+        settings: ControlSettings,
+        holder: str,
+        on_pass: Callable[[Pass], None] | None,
+    ) -> None:
+        self._store = store = outside.store
+        self._provider = provider = outside.provider
+        self._clusters = clusters = outside.clusters
+        self._clock = clock = outside.clock
+        self._rng = rng
+        self._settings = settings
+        actor = Actor(provider, clusters, clock, outside.identity, parallel=settings.parallel)
+
+        def loop(controller: Any, loop_settings: LoopSettings) -> Loop[Any]:
+            return Loop(
+                controller,
+                clock,
+                rng,
+                loop_settings,
+                leases=store,
+                holder=holder,
+                on_pass=on_pass,
+            )
+
+        self._pools: Loop[PoolKey] = loop(
+            AgentPoolController(
+                store, provider, clusters, clock, actor, actions_max=settings.actions_max
+            ),
+            settings.pools,
+        )
+        self._managed: Loop[ClusterKey] = loop(
+            ManagedClusterController(store, provider, clusters, outside.control_planes, clock),
+            settings.others,
+        )
+        self._names: dict[ClusterKey, dict[str, None]] = {}
+        self._followed: dict[ClusterKey, Task[None]] = {}
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with TaskGroup() as group:
+            self._group = group
+            group.create_task(self._pools.run())
+            group.create_task(self._managed.run())
+            self._supervise("control/records", self._follow_records)
+            self._supervise("control/machines", self._follow_machines)
+
+    def _supervise(self, name: str, work: Callable[[], Any]) -> Task[None]:
+        return self._group.create_task(
+            supervise(
+                name, work, self._clock, self._rng, raise_bugs=self._settings.others.raise_bugs
+            )
+        )
+
+    # -- what wakes ----------------------------------------------------------------------------
+
+    async def _follow_records(self) -> None:
+        """Wake by every change of a record; everything is looked at once when we start, and again
+        whenever the stream broke. The list comes after the subscription: nothing is missed.
+        """
+        lister = self._group.create_task(self._look_at_everything())
+        try:
+            async for change in self._store.follow(ARM):
+                self._on_record(change)
+        finally:
+            lister.cancel()
+
+    async def _look_at_everything(self) -> None:
+        while True:
+            try:
+                pools = await self._store.find(ARM, AGENT_POOL)
+                clusters = await self._store.find(ARM, MANAGED_CLUSTER)
+            except (Transient, Unknown):
+                await self._clock.sleep(LOOK_AGAIN)
+                continue
+            for pool in pools:
+                self._on_pool(pool)
+            for cluster in clusters:
+                self._on_cluster(cluster)
+            return
+
+    def _on_record(self, change: Change) -> None:
+        key = cluster_key(change.scope)
+        if key is None:
+            return
+        record: Stored[Any, Any] = change.record
+        if record.kind.name == AGENT_POOL.name:
+            self._on_pool(record)
+            if change.deleted:
+                self._names.get(key, {}).pop(record.name, None)
+        elif record.kind.name == MANAGED_CLUSTER.name:
+            if change.deleted:
+                self._unfollow(key)
+                return
+            self._on_cluster(record)
+            if _concerns_pools(change):
+                for name in self._names.get(key, {}):
+                    self._pools.wake(PoolKey(key, name))
+
+    def _on_pool(self, record: Stored[Any, Any]) -> None:
+        key = cluster_key(record.scope)
+        if key is not None:
+            self._names.setdefault(key, {})[record.name] = None
+            self._pools.wake(PoolKey(key, record.name))
+            self._managed.wake(key)
+
+    def _on_cluster(self, record: Stored[Any, Any]) -> None:
+        key = cluster_key(record.scope)
+        if key is None:
+            return
+        self._managed.wake(key)
+        if record.status.running_kubernetes_version and key not in self._followed:
+            self._followed[key] = self._supervise(
+                f"control/view/{key}", lambda: self._follow_view(key)
+            )
+
+    def _unfollow(self, key: ClusterKey) -> None:
+        self._names.pop(key, None)
+        task = self._followed.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def _follow_machines(self) -> None:
+        async for change in self._provider.changes():
+            self._pools.wake(PoolKey(change.cluster, change.pool))
+            self._managed.wake(change.cluster)
+
+    async def _follow_view(self, key: ClusterKey) -> None:
+        async for change in self._clusters.view(key).changes():
+            if change.pool:
+                self._pools.wake(PoolKey(key, change.pool))
+
+
+def _concerns_pools(change: Change) -> bool:
+    """Whether a cluster's change lets its pools go on: its spec, or the version that runs."""
+    before, after = change.previous, change.record
+    if before is None:
+        return True
+    return (
+        before.generation != after.generation
+        or before.status.running_kubernetes_version != after.status.running_kubernetes_version
+        or before.status.control_plane_ready_at != after.status.control_plane_ready_at
+    )
+
+
+async def run_control(  # noqa: PLR0913, PLR0917 (one per port; only composition roots call it)
+    store: Store,
+    provider: MachineProvider,
+    clusters: Clusters,
+    control_planes: ControlPlanes,
+    clock: Clock,
+    identity: Identity,
+    rng: Random,
+    settings: ControlSettings,
+    holder: str,
+    *,
+    on_pass: Callable[[Pass], None] | None = None,
+) -> None:
+    """Run all controllers until cancelled. ``holder`` names this replica for its leases."""
+    outside = _Outside(store, provider, clusters, control_planes, clock, identity)
+    await _Control(outside, rng, settings, holder, on_pass).run()
