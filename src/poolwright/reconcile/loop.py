@@ -1,0 +1,307 @@
+"""The reconcile loop. The only module of the product that catches broadly.
+
+What a pass's end means::
+
+    returns None        nothing to do until somebody wakes the key
+    returns an Instant  run again at that world time
+    Precondition        the world moved on: observe again at once, a few times, then back off
+    Transient, Unknown  back off
+    other Refused       back off: the controller asked for something that cannot be had now
+    deadline passed     a call hung: back off, as after Unknown
+    anything else       a bug: logged with its traceback, counted, backed off; never fatal
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import structlog
+
+from poolwright.model.errors import PoolwrightError, Precondition, Refused, Transient
+from poolwright.model.instant import Instant
+from poolwright.ports.clock import Clock
+from poolwright.ports.store import Store
+from poolwright.reconcile.backoff import Backoff
+from poolwright.reconcile.lease import Leases
+from poolwright.reconcile.queue import WorkQueue
+
+K = TypeVar("K", bound=Hashable)
+K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
+
+_log: Any = structlog.get_logger("poolwright.reconcile")
+_line: ContextVar[dict[str, Any] | None] = ContextVar("poolwright_reconcile_line", default=None)
+
+
+class Controller(Protocol[K_contra]):
+    """Moves one thing one step closer to what it shall be."""
+
+    @property
+    def name(self) -> str:
+        """What it reconciles, for logs, metrics and leases: ``agent_pool``."""
+        ...
+
+    async def reconcile(self, key: K_contra) -> Instant | None:
+        """Observe, plan, act, record; when to come back if nobody wakes the key earlier."""
+        ...
+
+
+class Outcome(StrEnum):
+    """How a pass ended."""
+
+    DONE = "done"
+    HELD_BY_OTHER = "held_by_other"
+    PRECONDITION = "precondition"
+    REFUSED = "refused"
+    TRANSIENT = "transient"
+    UNKNOWN = "unknown"
+    BUG = "bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One finished pass, as metrics see it. ``queued`` keys could run but wait for a worker."""
+
+    controller: str
+    key: Hashable
+    outcome: Outcome
+    seconds: float
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """How a loop behaves. All durations are real time."""
+
+    workers: int = 8
+    """Passes at once, 1 to 256; enough to hide slow ports, few enough to be fair to others."""
+    debounce: timedelta = timedelta()
+    """How long a wake-up waits for its burst, 0 to 1 s; 50 to 100 ms where nodes and pods wake."""
+    backoff: Backoff = field(default_factory=Backoff)
+    precondition_retries: int = 3
+    """How often in a row a lost race is repeated at once, 0 to 10."""
+    deadline: timedelta | None = timedelta(minutes=2)
+    """After which a pass is given up, 1 s to 1 h, or None; a hung call must not stop a key."""
+    lease_duration: timedelta = timedelta(seconds=15)
+    """3 s to 5 min; how long a dead replica's keys lie."""
+    raise_bugs: bool = False
+    """Whether a bug ends the loop: true in simulations, which must not hide one."""
+
+
+def note(**facts: Any) -> None:
+    """Add what was seen, planned and why to the running pass's canonical log line."""
+    line = _line.get()
+    if line is not None:
+        line.update(facts)
+
+
+class Loop(Generic[K]):
+    """Runs one controller over many keys until it is cancelled."""
+
+    def __init__(
+        self,
+        controller: Controller[K],
+        clock: Clock,
+        rng: Random,
+        settings: LoopSettings | None = None,
+        *,
+        leases: Store | None = None,
+        holder: str = "",
+        on_pass: Callable[[Pass], None] | None = None,
+    ) -> None:
+        self._controller = controller
+        self._clock = clock
+        self._rng = rng
+        self._settings = settings or LoopSettings()
+        self._queue: WorkQueue[K] = WorkQueue(clock, debounce=self._settings.debounce)
+        self._failures: dict[K, int] = {}
+        self._on_pass = on_pass
+        self._leases: Leases | None = None
+        if leases is not None:
+            duration = self._settings.lease_duration
+            self._leases = Leases(leases, clock, holder=holder, duration=duration)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no key runs or could run now; keys may wait for their time."""
+        return self._queue.is_idle
+
+    def wake(self, key: K, at: Instant | None = None) -> None:
+        """Run the key soon, or at a world instant. Waking often is cheap: it runs once."""
+        self._queue.wake(key, at)
+
+    async def run(self) -> None:
+        """Work until cancelled; gives the leases back at the end."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for timer in self._queue.timers():
+                    group.create_task(timer)
+                for _ in range(self._settings.workers):
+                    group.create_task(self._work())
+        finally:
+            if self._leases is not None:
+                await self._leases.release_all()
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                await self._pass(key)
+            finally:
+                self._queue.done(key)
+
+    async def _pass(self, key: K) -> None:
+        started = self._clock.monotonic()
+        facts: dict[str, Any] = {}
+        token = _line.set(facts)
+        bug: Exception | None = None
+        try:
+            outcome, wake_at = await self._attempt(key)
+        except Exception as error:  # noqa: BLE001 (the one place: a bug in one key stops nothing else)
+            wake_at, expected = None, _expected(error)
+            outcome = Outcome.BUG if expected is None else _outcome_of(expected)
+            bug = error if expected is None else None
+            facts["error"] = f"{type(error).__name__}: {error}"
+        finally:
+            _line.reset(token)
+        seconds = self._clock.monotonic() - started
+        self._log(key, outcome, seconds, facts, bug)
+        if self._on_pass is not None:
+            self._on_pass(Pass(self._controller.name, key, outcome, seconds, len(self._queue)))
+        if bug is not None and self._settings.raise_bugs:
+            raise bug
+        self._schedule(key, outcome, wake_at)
+
+    async def _attempt(self, key: K) -> tuple[Outcome, Instant | None]:
+        if self._leases is not None and not await self._leases.acquire(
+            f"{self._controller.name}/{key}"
+        ):
+            return Outcome.HELD_BY_OTHER, None
+        limit = self._settings.deadline
+        timeout = asyncio.timeout(None if limit is None else limit.total_seconds())
+        try:
+            async with timeout:
+                return Outcome.DONE, await self._controller.reconcile(key)
+        except TimeoutError:
+            if not timeout.expired():
+                raise  # not ours: the controller let one through, which is a bug
+            note(error=f"the pass took longer than {limit}")
+            return Outcome.UNKNOWN, None
+
+    def _schedule(self, key: K, outcome: Outcome, wake_at: Instant | None) -> None:
+        if outcome is Outcome.DONE:
+            self._failures.pop(key, None)
+            if wake_at is not None:
+                self._queue.wake(key, wake_at)
+            return
+        if outcome is Outcome.HELD_BY_OTHER:
+            # The holder does the work. We look again when its lease could be over, in case it died.
+            wait = self._settings.lease_duration * (1 + self._rng.random() / 4)
+            self._queue.delay(key, wait)
+            return
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        if outcome is Outcome.PRECONDITION and failures <= self._settings.precondition_retries:
+            self._queue.push(key)
+        else:
+            self._queue.delay(key, self._settings.backoff.delay(failures, self._rng))
+
+    def _log(
+        self,
+        key: K,
+        outcome: Outcome,
+        seconds: float,
+        facts: dict[str, Any],
+        bug: Exception | None,
+    ) -> None:
+        line = {
+            "controller": self._controller.name,
+            "key": str(key),
+            "outcome": str(outcome),
+            "seconds": round(seconds, 6),
+            **facts,
+        }
+        if bug is not None:
+            _log.error("reconcile failed", exc_info=bug, **line)
+        elif outcome is Outcome.DONE and facts.get("planned"):
+            _log.info("reconciled", **line)
+        elif outcome in {Outcome.DONE, Outcome.HELD_BY_OTHER, Outcome.PRECONDITION}:
+            _log.debug("reconciled", **line)
+        else:
+            _log.warning("reconcile backs off", **line)
+
+
+def _outcome_of(error: PoolwrightError) -> Outcome:
+    match error:
+        case Precondition():
+            return Outcome.PRECONDITION
+        case Refused():
+            return Outcome.REFUSED
+        case Transient():
+            return Outcome.TRANSIENT
+        case _:
+            return Outcome.UNKNOWN
+
+
+def _expected(error: Exception) -> PoolwrightError | None:
+    """The error of the contract that an exception stands for; None for bugs.
+
+    Of a task group's errors the one we know least after: Unknown, then Transient, then Refused.
+    """
+    if isinstance(error, PoolwrightError):
+        return error
+    if not isinstance(error, ExceptionGroup):
+        return None
+    group = cast("ExceptionGroup[Exception]", error)
+    found = [_expected(inner) for inner in group.exceptions]
+    worst: PoolwrightError | None = None
+    for inner in found:
+        if inner is None:
+            return None
+        if worst is None or _DOUBT.index(_outcome_of(inner)) < _DOUBT.index(_outcome_of(worst)):
+            worst = inner
+    return worst
+
+
+_DOUBT = (Outcome.UNKNOWN, Outcome.TRANSIENT, Outcome.REFUSED, Outcome.PRECONDITION)
+
+
+async def supervise(
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    clock: Clock,
+    rng: Random,
+    *,
+    backoff: Backoff | None = None,
+    raise_bugs: bool = False,
+) -> None:
+    """Run an endless piece of work for ever: start it again, with back-off, whenever it ends.
+
+    Work that went well for longer than the longest back-off starts over with the shortest.
+    """
+    backoff = backoff or Backoff()
+    failures = 0
+    while True:
+        started = clock.monotonic()
+        try:
+            await work()
+            _log.debug("restarting", work=name)
+        except Exception as error:
+            expected = _expected(error)
+            if expected is not None:
+                _log.warning(
+                    "restarting", work=name, error=f"{type(expected).__name__}: {expected}"
+                )
+            else:
+                _log.error("work failed", work=name, exc_info=error)
+                if raise_bugs:
+                    raise
+        if clock.monotonic() - started > backoff.most.total_seconds():
+            failures = 0
+        failures += 1
+        await clock.sleep(backoff.delay(failures, rng))
