@@ -232,6 +232,31 @@ class ArmApp:
             await check_parents(context, route, request.method, request.names)
             raise
 
+    async def perform(self, method: str, target: str, content: Any, base_url: str) -> ArmResponse:
+        """Ask the front door as the server itself: path with query, JSON-able content, and the
+        base URL that answers shall name.
+
+        Raises:
+            PoolwrightError: what a client would have got as an error answer.
+        """
+        origin = ArmRequest(
+            method=method,
+            path="",
+            query={},
+            headers={},
+            names={},
+            api_version="",
+            base_url=base_url,
+            caller=Caller(self._context.settings.tenant, "", "poolwright"),
+            request_id=self._context.identity.uid(),
+            raw_body=b"",
+            send=self._unsendable,
+        )
+        return await self._send(origin, method, target, content)
+
+    async def _unsendable(self, method: str, target: str, content: Any) -> ArmResponse:
+        raise AssertionError("the server's own request has no handler that could send")
+
     async def _send(
         self, origin: ArmRequest, method: str, target: str, content: Any
     ) -> ArmResponse:

@@ -19,21 +19,3 @@ FEATURE: Kind[DocumentSpec, DocumentStatus] = Kind("Feature", DocumentSpec, Docu
 
 PROVIDER: Kind[DocumentSpec, DocumentStatus] = Kind("Provider", DocumentSpec, DocumentStatus)
 """Named by namespace. State ``Registered`` or ``Unregistered``; absent: not registered."""
-
-SNAPSHOT: Kind[DocumentSpec, DocumentStatus] = Kind("Snapshot", DocumentSpec, DocumentStatus)
-"""Named ``group/snapshot``; goes with its resource group."""
-
-DEPLOYMENT: Kind[DocumentSpec, DocumentStatus] = Kind("Deployment", DocumentSpec, DocumentStatus)
-"""Named ``group/deployment``; goes with its resource group."""
-
-GROUP_KINDS: tuple[Kind[DocumentSpec, DocumentStatus], ...] = (SNAPSHOT, DEPLOYMENT)
-"""Kinds of records named ``group/…`` that go when their resource group goes."""
-
-KINDS: tuple[Kind[DocumentSpec, DocumentStatus], ...] = (
-    RESOURCE_GROUP,
-    FEATURE,
-    PROVIDER,
-    SNAPSHOT,
-    DEPLOYMENT,
-)
-"""All of the above, for the store to know."""

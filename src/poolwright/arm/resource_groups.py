@@ -51,7 +51,8 @@ TYPE = "Microsoft.Resources/resourceGroups"
 _NAME_LENGTH_MAX = 90
 _INVALID_CHARACTER = re.compile(r"[^-\w.()]")
 _ATTEMPTS = 4
-_DELETING = "Deleting"
+DELETING = "Deleting"
+"""The state of a group that is being deleted."""
 _FILTER_FIELDS = frozenset({"tagname", "tagvalue"})
 _TOP_MAX = 1000
 
@@ -268,7 +269,7 @@ async def _write(
 
 
 def _check_writable(group: ResourceGroup) -> None:
-    if group.status.state == _DELETING:
+    if group.status.state == DELETING:
         raise RESOURCE_GROUP_BEING_DELETED(resource_group=group.spec.name)
 
 
@@ -299,18 +300,18 @@ async def delete_group(context: ArmContext, request: ArmRequest) -> ArmResponse:
         if group is None:
             await _refuse_missing(context, request)
             raise RESOURCE_GROUP_NOT_FOUND(resource_group=request.resource_group)
-        if group.status.state == _DELETING:
+        if group.status.state == DELETING:
             operation_id: str = group.status.detail["operation"]
             return ArmResponse(202, None, _poll(context, request, operation_id))
         operation = create_operation(
             context,
             resource_id=f"/subscriptions/{request.subscription}/resourceGroups/{group.spec.name}",
-            type_=_DELETING,
+            type_=DELETING,
             region=group.spec.body["location"],
         )
         now = context.clock.now()
         status = DocumentStatus(
-            state=_DELETING,
+            state=DELETING,
             since=now.world,
             since_wall=now.wall,
             detail={"operation": operation.name},

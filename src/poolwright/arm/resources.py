@@ -7,11 +7,11 @@ from typing import Any
 from poolwright.arm.context import ArmContext
 from poolwright.arm.odata import passes, read_filter
 from poolwright.arm.parents import cluster_id_of
-from poolwright.arm.records import SNAPSHOT
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.resource_groups import clusters_of, read_top
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Route
+from poolwright.arm.snapshots import SNAPSHOT
 from poolwright.model.cluster_key import subscription_scope
 
 _FIELDS = frozenset(
@@ -45,14 +45,14 @@ async def _resources(
     )
     for snapshot in snapshots:
         body = snapshot.spec.body
-        group = body.get("resourceGroup") or snapshot.name.partition("/")[0]
+        group = body["resource_group"]
         found.append(
             {
                 "id": f"/subscriptions/{subscription}/resourceGroups/{group}/providers"
                 f"/Microsoft.ContainerService/snapshots/{snapshot.spec.name}",
                 "name": snapshot.spec.name,
                 "type": "Microsoft.ContainerService/snapshots",
-                "location": body.get("location", ""),
+                "location": body["location"],
                 "tags": dict(body.get("tags") or {}),
             }
         )
