@@ -1,0 +1,5 @@
+"""``python -m poolwright``."""
+
+from poolwright.app.cli import main
+
+main()

@@ -1,0 +1,168 @@
+"""Real clients against a real server. A client that cannot be had skips its tests, saying so; in
+CI a missing one is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from server_process import ServerProcess  # noqa: E402
+
+HERE = Path(__file__).parent
+AZ_PYTHON = os.environ.get(
+    "POOLWRIGHT_TEST_AZ", str(Path.home() / ".cache/poolwright/az-venv/bin/python")
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.conformance)
+
+
+def missing(what: str) -> None:
+    """Skip with the reason, or fail where CI promises that the client is there."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is not installed here")
+
+
+@dataclass
+class Result:
+    """What a client printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of a table output, without its header and rule."""
+        return [line.split() for line in self.out.splitlines()[2:]]
+
+
+class Az:
+    """The real az, in process of its own Python, for one server."""
+
+    def __init__(self, environment: dict[str, str]):
+        self._environment = environment
+        self._process = subprocess.Popen(
+            [AZ_PYTHON, str(HERE / "az_driver.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        )
+
+    def __call__(self, *words: str, check: bool = True) -> Result:
+        """``az("aks nodepool list -g rg", "--name", "x y")``: the first text is split."""
+        arguments = words[0].split() + list(words[1:])
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        result = Result(**json.loads(self._process.stdout.readline()))
+        if check:
+            assert result.code == 0, f"az {' '.join(arguments)}\n{result.err}"
+        return result
+
+    def process(self, *words: str) -> Result:
+        """The same as a process of its own, as a person runs it."""
+        done = subprocess.run(
+            [AZ_PYTHON, "-m", "azure.cli", *words[0].split(), *words[1:]],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+class Kubectl:
+    """The real kubectl with a kubeconfig."""
+
+    def __init__(self, environment: dict[str, str]):
+        self.environment = environment
+
+    def __call__(self, *words: str, check: bool = True, stdin: str = "") -> Result:
+        arguments = words[0].split() + list(words[1:])
+        done = subprocess.run(
+            ["kubectl", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            input=stdin,
+        )
+        if check:
+            assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stderr}{done.stdout}"
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data")
+    process.start()
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def az(server):
+    if not Path(AZ_PYTHON).exists():
+        missing("azure-cli (make az)")
+    client = Az(server.environment())
+    client("cloud register -n Poolwright --endpoint-resource-manager", server.endpoint)
+    client("cloud set -n Poolwright")
+    variables = server.variables()
+    client(
+        "login --service-principal --tenant 22222222-2222-2222-2222-222222222222 -u",
+        variables["AZURE_CLIENT_ID"],
+        "-p",
+        variables["AZURE_CLIENT_SECRET"],
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def kubectl(server):
+    if shutil.which("kubectl") is None:
+        missing("kubectl")
+    return Kubectl(server.environment())
+
+
+@pytest.fixture
+def wait_until():
+    """Ask again until it holds; the deadline only bounds a failure."""
+
+    def wait(question, seconds: float = 60):
+        deadline = time.monotonic() + seconds
+        while not (answer := question()):
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.2)
+        return answer
+
+    return wait

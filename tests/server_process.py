@@ -1,0 +1,100 @@
+"""A real ``poolwright up`` in a process of its own, for tests that are clients."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+class ServerProcess:
+    """Starts a server on a free port over a data directory; restartable; ended by its pid."""
+
+    def __init__(self, data_dir: Path, *, speed: float = 600, config: str = "", environment=None):
+        self.data_dir = data_dir
+        self.speed = speed
+        self._config = data_dir.parent / f"{data_dir.name}.toml"
+        self._config.write_text(config)
+        self._environment = environment or {}
+        self.port = 0
+        self.process: subprocess.Popen | None = None
+        self.ready_seconds = 0.0
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "poolwright", "up", "--data-dir", str(self.data_dir)]
+        command += ["--port", str(self.port), "--speed", str(self.speed)]
+        command += ["--config", str(self._config)]
+        began = time.monotonic()
+        log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab")
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self._environment},
+        )
+        log.close()
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            match = re.match(rb"ready https://localhost:(\d+)", line)
+            if match:
+                self.port = int(match[1])
+                self.ready_seconds = time.monotonic() - began
+                return
+        raise AssertionError(f"the server did not start: {self.log()[-4000:]}")
+
+    def log(self) -> str:
+        return (self.data_dir.parent / f"{self.data_dir.name}.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self._reap()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            code = self._reap()
+        return code
+
+    def _reap(self) -> int:
+        assert self.process is not None
+        code = self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+        return code
+
+    @property
+    def endpoint(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def variables(self) -> dict[str, str]:
+        """What ``env.sh`` exports."""
+        result = {}
+        for line in (self.data_dir / "env.sh").read_text().splitlines():
+            if line.startswith("export "):
+                name, _, value = line.removeprefix("export ").partition("=")
+                result[name] = "".join(shlex.split(value))
+        return result
+
+    def environment(self) -> dict[str, str]:
+        """A client's environment: this one, pointed at the server, with a HOME of its own."""
+        home = self.data_dir / "home"
+        home.mkdir(exist_ok=True)
+        return {**os.environ, **self.variables(), "HOME": str(home)}
