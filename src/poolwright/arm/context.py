@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from poolwright.arm.settings import ArmSettings
 from poolwright.ports.clock import Clock, Identity
@@ -22,3 +23,7 @@ class ArmContext:
     clock: Clock
     identity: Identity
     settings: ArmSettings = field(default_factory=ArmSettings)
+    answers: dict[tuple[str, str], tuple[int, Any]] = field(
+        default_factory=dict[tuple[str, str], tuple[int, Any]], compare=False, repr=False
+    )
+    """Wire forms by uid and api-version, with the revision that they are of."""

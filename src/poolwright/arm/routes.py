@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from poolwright.arm import (
+    agent_pools,
     compute,
     deployments,
     features,
     location_lists,
     maintenance,
+    managed_clusters,
     metadata,
     operations,
     providers,
@@ -30,6 +32,8 @@ ROUTES: tuple[Route, ...] = (
     *location_lists.ROUTES,
     *scarcity.ROUTES,
     *operations.ROUTES,
+    *managed_clusters.ROUTES,
+    *agent_pools.ROUTES,
     *deployments.ROUTES,
     *maintenance.ROUTES,
     *snapshots.ROUTES,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from poolwright.arm.properties.names import known_names
 from poolwright.arm.properties.table import NULL, Change, Property, Table, Wire
 from poolwright.model.agent_pool import (
     AgentPoolSpec,
@@ -458,3 +459,8 @@ _NVIDIA = next(row for row in _ROWS if row.path == "gpuProfile.nvidia")
 def has_nvidia(version: str) -> bool:
     """Whether an api-version has the ``nvidia`` block."""
     return _NVIDIA.is_in(version)
+
+
+def names(version: str) -> Mapping[str, Any] | None:
+    """The tree of names that the published models of a version know, if we have it."""
+    return known_names("agentPools", version)

@@ -278,6 +278,8 @@ class _Reader:
         if row is None or row.type is Wire.PARENT:
             if not isinstance(value, dict):
                 raise wrong_type(value, self._table.struct, path, "object")
+            if row is not None and row.change is Change.READ_ONLY:
+                return
             if row is not None and row.field:
                 self._reading.given[row.field] = True
             self.object(cast("dict[str, Any]", value), place, f"{path}.", names)
