@@ -18,8 +18,18 @@ encode = _encoder.encode
 _NO_LABELS: Mapping[str, str] = {}
 
 
+_prefixes: dict[str, bytes] = {}
+
+
 def prefix_of(kind: ObjectKind) -> bytes:
     """How the bytes of every object of a kind begin: up to the first member of metadata."""
+    found = _prefixes.get(kind.store_name)
+    if found is None:
+        found = _prefixes[kind.store_name] = _prefix(kind)
+    return found
+
+
+def _prefix(kind: ObjectKind) -> bytes:
     resource = kind.resource
     return (
         f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'
@@ -76,6 +86,14 @@ class Entry:
         """The JSON that clients get, with its resourceVersion."""
         cut = len(prefix_of(self.kind))
         return b'%b"resourceVersion":"%d",%b' % (self.data[:cut], self.revision, self.data[cut:])
+
+    def at(self, revision: int) -> Entry:
+        """The same state stamped with another revision."""
+        made = object.__new__(Entry)
+        for name in Entry.__slots__:
+            setattr(made, name, getattr(self, name))
+        made.revision = revision
+        return made
 
     def object(self) -> dict[str, Any]:
         """A fresh decoded copy, with its resourceVersion; the caller may change it."""

@@ -1,16 +1,231 @@
-"""Who set which field: ``metadata.managedFields``."""
+"""Who set which field: sets of field paths, and ``metadata.managedFields``.
+
+A path is a tuple of elements as ``FieldsV1`` writes them: ``f:name``, ``k:{"name":"x"}``, ``v:1``.
+
+Source: sigs.k8s.io/structured-merge-diff v6 fieldpath and typed (what counts as a field),
+k8s.io/apimachinery pkg/util/managedfields (which metadata nobody owns).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from poolwright.kubesim.entry import decode, encode
+from poolwright.kubesim.schema import ANY, Shape
+
+Path = tuple[str, ...]
+_ITEM = object()
+"""Stands for the value of a path that only says that a list item or map key is there."""
+
+_UNOWNED_ROOT = ("apiVersion", "kind")
+_UNOWNED_METADATA = (
+    "name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
+    "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds",
+)  # fmt: skip
+
+
+def leaves(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
+    """Every owned path of an object with its value."""
+    stripped = {name: value for name, value in body.items() if name not in _UNOWNED_ROOT}
+    metadata = stripped.get("metadata")
+    if isinstance(metadata, Mapping):
+        stripped["metadata"] = {
+            n: v
+            for n, v in cast("Mapping[str, Any]", metadata).items()
+            if n not in _UNOWNED_METADATA
+        }
+        if not stripped["metadata"]:
+            del stripped["metadata"]
+    found: dict[Path, Any] = {}
+    _walk(stripped, kind, (), found)
+    found.pop((), None)
+    return found
+
+
+def item_key(item: Any, kind: Shape) -> str:
+    """The element of an item of a list that is a map or a set."""
+    if kind.list_type == "map" and isinstance(item, Mapping):
+        fields = cast("Mapping[str, Any]", item)
+        keys = {
+            key: fields.get(key, kind.key_defaults.get(key))
+            for key in sorted(kind.map_keys)
+            if key in fields or key in kind.key_defaults
+        }
+        return f"k:{encode(keys).decode()}"
+    return f"v:{encode(item).decode()}"
+
+
+def _walk(value: Any, kind: Shape, path: Path, found: dict[Path, Any]) -> None:
+    if isinstance(value, dict) and not kind.atomic and kind.kind in {"object", "map", "any"}:
+        members = cast("dict[str, Any]", value)
+        if not members:
+            found[path] = _ITEM
+        for name, inner in members.items():
+            here = (*path, f"f:{name}")
+            if kind.kind != "object":
+                found[here] = _ITEM
+            _walk(inner, kind.child(name) or ANY, here, found)
+    elif isinstance(value, list) and kind.list_type in {"map", "set"}:
+        for item in cast("list[Any]", value):
+            here = (*path, item_key(item, kind))
+            found[here] = _ITEM
+            if kind.list_type == "map":
+                _walk(item, kind.item or ANY, here, found)
+    else:
+        found[path] = value
+
+
+def to_fields(paths: Iterable[Path]) -> dict[str, Any]:
+    """A set as ``fieldsV1``."""
+    root: dict[str, Any] = {}
+    ordered = sorted(paths)
+    for position, path in enumerate(ordered):
+        node = root
+        for element in path:
+            node = node.setdefault(element, {})
+        following = ordered[position + 1] if position + 1 < len(ordered) else ()
+        if following[: len(path)] == path:
+            node["."] = {}
+    return root
+
+
+def from_fields(fields: Mapping[str, Any]) -> set[Path]:
+    """``fieldsV1`` as a set."""
+    found: set[Path] = set()
+
+    def walk(node: Mapping[str, Any], path: Path) -> None:
+        for element, inner in node.items():
+            if element == ".":
+                found.add(path)
+            elif inner:
+                walk(inner, (*path, element))
+            else:
+                found.add((*path, element))
+
+    walk(fields, ())
+    return found
+
+
+def path_text(path: Path) -> str:
+    """A path as conflict messages write it: ``.spec.containers[name="x"].image``."""
+    parts: list[str] = []
+    for element in path:
+        if element.startswith("f:"):
+            parts.append(f".{element[2:]}")
+        elif element.startswith("k:"):
+            keys = cast("dict[str, Any]", decode(element[2:]))
+            text = ",".join(f"{key}={encode(value).decode()}" for key, value in keys.items())
+            parts.append(f"[{text}]")
+        else:
+            parts.append(f"[={element[2:]}]")
+    return "".join(parts)
+
+
+class Managers:
+    """The entries of ``metadata.managedFields``, as sets."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        metadata = cast("Mapping[str, Any]", body.get("metadata") or {})
+        self._entries: list[dict[str, Any]] = [
+            dict(entry) for entry in metadata.get("managedFields") or ()
+        ]
+        self.sets: list[set[Path]] = [
+            from_fields(entry.get("fieldsV1") or {}) for entry in self._entries
+        ]
+
+    def find(self, manager: str, operation: str, subresource: str = "") -> int:
+        """The position of a manager's entry, or -1."""
+        for position, entry in enumerate(self._entries):
+            if (
+                entry.get("manager") == manager
+                and entry.get("operation") == operation
+                and entry.get("subresource", "") == subresource
+            ):
+                return position
+        return -1
+
+    def entry(self, position: int) -> Mapping[str, Any]:
+        """An entry as it stands."""
+        return self._entries[position]
+
+    def set(
+        self,
+        manager: str,
+        operation: str,
+        subresource: str,
+        *,
+        paths: set[Path],
+        api_version: str,
+        time: str,
+    ) -> None:
+        """Give a manager exactly these fields; its time moves only if they differ."""
+        position = self.find(manager, operation, subresource)
+        if position < 0:
+            entry: dict[str, Any] = {"manager": manager, "operation": operation}
+            entry.update(apiVersion=api_version, time=time, fieldsType="FieldsV1", fieldsV1={})
+            if subresource:
+                entry["subresource"] = subresource
+            self._entries.append(entry)
+            self.sets.append(paths)
+        elif self.sets[position] != paths:
+            self.sets[position] = paths
+            self._entries[position] = {
+                **self._entries[position],
+                "time": time,
+                "apiVersion": api_version,
+            }
+
+    def take_away(self, paths: set[Path], *, except_for: int = -1) -> None:
+        """Remove fields from all managers but one."""
+        for position, owned in enumerate(self.sets):
+            if position != except_for and not owned.isdisjoint(paths):
+                self.sets[position] = owned - paths
+
+    def write(self, body: dict[str, Any]) -> None:
+        """Put the entries that own anything back into an object."""
+        kept = [
+            {**entry, "fieldsV1": to_fields(owned)}
+            for entry, owned in zip(self._entries, self.sets, strict=True)
+            if owned
+        ]
+        if kept:
+            body["metadata"]["managedFields"] = kept
+        else:
+            body["metadata"].pop("managedFields", None)
 
 
 def track_update(
     new: dict[str, Any],
     old: Mapping[str, Any] | None,
+    kind: Shape,
     manager: str,
     time: str,
     subresource: str,
 ) -> None:
-    """Move ownership of the fields that this write changed to ``manager``."""
+    """Move ownership of the fields that a write changed to its manager."""
+    after = leaves(new, kind)
+    before = leaves(old, kind) if old is not None else {}
+    absent = object()
+    changed = {path for path, value in after.items() if before.get(path, absent) != value}
+    removed = set(before) - set(after)
+    if not changed and not removed:
+        return
+    managers = Managers(new)
+    managers.take_away(removed)
+    mine = managers.find(manager, "Update", subresource)
+    managers.take_away(
+        {path for path in changed if after[path] is not _ITEM and path in before},
+        except_for=mine,
+    )
+    owned = managers.sets[mine] if mine >= 0 else set[Path]()
+    if changed:
+        managers.set(
+            manager,
+            "Update",
+            subresource,
+            paths=owned | changed,
+            api_version=str(new.get("apiVersion", "v1")),
+            time=time,
+        )
+    managers.write(new)

@@ -28,11 +28,14 @@ _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrace
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a write was asked for. ``manager`` is the field manager; empty: none was named."""
+    """How a write was asked for. ``manager`` is the field manager; empty: none was named, and
+    ``agent`` stands in where one is needed. ``applied``: the body carries its managedFields.
+    """
 
     manager: str = ""
     dry_run: bool = False
     applied: bool = False
+    agent: str = "unknown"
 
 
 DEFAULT_OPTIONS = WriteOptions()
@@ -163,9 +166,16 @@ def finish_update(kind: ObjectKind, new: Body, old: Mapping[str, Any], subresour
             del metadata[name]
 
 
-def check(kind: ObjectKind, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
-    """Raise Invalid with every broken rule."""
-    causes = [*check_metadata(kind, new, old), *kind.validate(new, old)]
+def check(
+    kind: ObjectKind,
+    new: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    subresource: str = "",
+) -> None:
+    """Raise Invalid with every broken rule; a subresource can only break those of metadata."""
+    causes = list(check_metadata(kind, new, old))
+    if not subresource:
+        causes.extend(kind.validate(new, old))
     if causes:
         raise status.unprocessable(
             kind.resource.group, kind.resource.kind, new["metadata"].get("name") or "", causes
@@ -173,6 +183,7 @@ def check(kind: ObjectKind, new: Mapping[str, Any], old: Mapping[str, Any] | Non
 
 
 def track(
+    kind: ObjectKind,
     new: Body,
     old: Mapping[str, Any] | None,
     options: WriteOptions,
@@ -187,7 +198,9 @@ def track(
     has_managers = bool(new["metadata"].get("managedFields"))
     if not options.manager and not has_managers:
         return
-    managed_fields.track_update(new, old, options.manager or "unknown", wall_text(now), subresource)
+    managed_fields.track_update(
+        new, old, options.manager or options.agent, wall_text(now), subresource
+    )
 
 
 def check_guard(

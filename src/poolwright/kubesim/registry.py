@@ -198,7 +198,7 @@ class Registry:
         kind.default(new)
         kind.prepare(new, None)
         meta.check(kind, new, None)
-        meta.track(new, None, options, self.clock.now().wall)
+        meta.track(kind, new, None, options, self.clock.now().wall)
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace", ""), metadata["name"])
         group, plural = kind.resource.group, kind.resource.plural
@@ -256,8 +256,8 @@ class Registry:
             if not subresource:
                 kind.default(new)
             meta.finish_update(kind, new, old, subresource)
-            meta.check(kind, new, old)
-            meta.track(new, old, options, self.clock.now().wall, subresource)
+            meta.check(kind, new, old, subresource)
+            meta.track(kind, new, old, options, self.clock.now().wall, subresource)
             packed = pack(kind, new)
             if packed == entry.data or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)

@@ -35,3 +35,8 @@ REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+
+RENDERED_ANNOTATION = "poolwright.dev/rendered-heartbeat"
+"""On a Lease of a simulated node that is alive: heartbeats are not written, the embedded API
+server computes ``renewTime`` when the lease is read. Whoever writes the lease when the node dies
+removes the annotation."""

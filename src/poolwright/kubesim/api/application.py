@@ -1,0 +1,179 @@
+"""The ASGI application: every cluster under ``/k8s/<subscription>/<group>/<name>``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from starlette.types import Receive, Scope, Send
+
+from poolwright.kubesim import status
+from poolwright.kubesim.api import discovery, openapi, pod_access, resource, review
+from poolwright.kubesim.api.call import Call, Disconnected
+from poolwright.kubesim.api.resource import Target
+from poolwright.kubesim.cluster import Cluster, User
+from poolwright.kubesim.version import VIEWS
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import Transient
+
+Find = Callable[[ClusterKey], Cluster | None]
+Verb = Callable[[Call, Target], Awaitable[None]]
+
+PREFIX = "k8s"
+_ANONYMOUS_PATHS = ("version", "healthz", "livez", "readyz")
+
+_COLLECTION: dict[str, Verb] = {
+    "GET": resource.list_,
+    "HEAD": resource.list_,
+    "POST": resource.create,
+    "DELETE": resource.delete_collection,
+}
+_OBJECT: dict[str, Verb] = {
+    "GET": resource.get,
+    "HEAD": resource.get,
+    "PUT": resource.replace,
+    "PATCH": resource.patch,
+    "DELETE": resource.delete,
+}
+_STATUS: dict[str, Verb] = {
+    "GET": resource.get,
+    "PUT": resource.replace,
+    "PATCH": resource.patch,
+}
+_SUBRESOURCES: dict[tuple[str, str], dict[str, Verb]] = {
+    **pod_access.SUBRESOURCES,
+    ("serviceaccounts", "token"): {"POST": review.token_request},
+    ("deployments", "scale"): review.SCALE,
+    ("replicasets", "scale"): review.SCALE,
+    ("namespaces", "finalize"): {"PUT": resource.replace},
+}
+
+
+class Application:
+    """Finds the cluster, knows the caller, dispatches; every refusal becomes a ``Status``."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request."""
+        if scope["type"] not in {"http", "websocket"}:
+            return
+        path: str = scope["path"]
+        segments = [part for part in path.split("/") if part]
+        nobody = User("system:anonymous", ("system:unauthenticated",))
+        try:
+            if len(segments) < 4 or segments[0] != PREFIX:
+                raise status.page_not_found()
+            key = ClusterKey.of(*(unquote(part) for part in segments[1:4]))
+            cluster = self._find(key)
+            if cluster is None:
+                raise status.page_not_found()
+        except status.StatusError as error:
+            call = Call(scope, receive, send, _NO_CLUSTER, nobody, segments)
+            await _refuse(call, error)
+            return
+        call = Call(scope, receive, send, cluster, nobody, segments[4:])
+        try:
+            await self._serve(call)
+        except status.StatusError as error:
+            await _refuse(call, error)
+        except Transient as error:
+            await _refuse(call, status.unavailable(error.message))
+        except Disconnected:
+            return
+
+    async def _serve(self, call: Call) -> None:
+        segments = call.segments
+        if not call.cluster.record.is_running:
+            raise status.unavailable("the control plane is stopped")
+        user = _caller(call)
+        if user is None:
+            if not segments or segments[0] not in _ANONYMOUS_PATHS:
+                raise status.unauthorized()
+        else:
+            call.user = user
+        if not segments:
+            await discovery.root(call)
+            return
+        match segments[0]:
+            case "api" if len(segments) > 2:
+                await _dispatch(call, "", segments[1], segments[2:])
+            case "apis" if len(segments) > 3:
+                await _dispatch(call, segments[1], segments[2], segments[3:])
+            case "api" | "apis":
+                await discovery.serve(call)
+            case "openapi":
+                await openapi.serve(call)
+            case _:
+                await discovery.serve_plain(call)
+
+
+def _caller(call: Call) -> User | None:
+    header = call.header(b"authorization")
+    kind, _, token = header.partition(" ")
+    if kind.lower() != "bearer" or not token:
+        return None
+    return call.cluster.authenticate(token.strip())
+
+
+async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> None:
+    if rest[0] == "watch" and len(rest) > 1:  # the old form of ?watch=true
+        rest = rest[1:]
+        call.watch_always()
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2 and (group, rest[2]) not in _NAMESPACE_PARTS:
+        namespace, rest = rest[1], rest[2:]
+    plural = rest[0]
+    if (group, version, plural) in review.REVIEWS:
+        await review.serve(call, group, plural, namespace)
+        return
+    view = VIEWS.get((group, version, plural))
+    if view is None or len(rest) > 3 + 10:
+        raise status.page_not_found()
+    if namespace and not view.resource.namespaced:
+        raise status.page_not_found()
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    target = Target(view, namespace, name, subresource)
+    if name and view.resource.namespaced and not namespace:
+        raise status.page_not_found()
+    verbs = _verbs(target)
+    verb = verbs.get(call.method if call.scope["type"] == "http" else "GET")
+    if verb is None:
+        raise status.method_not_supported("")
+    if not name and call.method == "POST" and view.resource.namespaced and not namespace:
+        raise status.method_not_supported("")
+    await verb(call, target)
+
+
+_NAMESPACE_PARTS = (("", "status"), ("", "finalize"))
+
+
+def _verbs(target: Target) -> dict[str, Verb]:
+    subresource = target.subresource
+    if not subresource:
+        return _OBJECT if target.name else _COLLECTION
+    kind = target.view.kind
+    if subresource not in kind.subresources:
+        raise status.page_not_found()
+    if subresource == "status":
+        return _STATUS
+    found = _SUBRESOURCES.get((kind.resource.plural, subresource))
+    if found is None:
+        raise status.page_not_found()
+    return found
+
+
+async def _refuse(call: Call, error: status.StatusError) -> None:
+    if call.scope["type"] == "http":
+        await call.refuse(error)
+        return
+    await pod_access.refuse_socket(call, error)
+
+
+class _NoCluster:
+    """Stands where a request names no cluster."""
+
+
+_NO_CLUSTER: Cluster = _NoCluster()  # type: ignore[assignment]

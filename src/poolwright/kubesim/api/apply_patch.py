@@ -1,0 +1,75 @@
+"""PATCH with ``application/apply-patch+yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, cast
+
+from poolwright.kubesim import meta, status
+from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.apply import applied_object, required_manager
+from poolwright.kubesim.meta import WriteOptions
+from poolwright.kubesim.schema import shape_of
+from poolwright.model.instant import wall_text
+
+if TYPE_CHECKING:
+    from poolwright.kubesim.api.resource import Target
+
+
+async def apply(
+    call: Call, target: Target, sent: Any, options: WriteOptions
+) -> tuple[dict[str, Any], bool]:
+    """Apply, creating the object if it is not there; the object, and whether it is new."""
+    required_manager(options.manager)
+    if not isinstance(sent, dict):
+        raise status.bad_request("error decoding YAML: not an object")
+    wanted = cast("dict[str, Any]", sent)
+    metadata = wanted.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise status.bad_request("error decoding YAML: metadata is not an object")
+    fields = cast("dict[str, Any]", metadata)
+    if fields.get("managedFields"):
+        raise status.bad_request("metadata.managedFields must be nil")
+    resource = target.view.resource
+    for member in ("apiVersion", "kind"):
+        if not wanted.get(member):
+            raise status.bad_request(f"invalid object type: /, Kind={wanted.get('kind', '')}")
+    fields.setdefault("name", target.name)
+    guard = str(fields.pop("resourceVersion", "") or "")
+    uid = str(fields.get("uid") or "")
+    kind = shape_of(resource)
+    time = wall_text(call.registry.clock.now().wall)
+    force = call.flag("force")
+    applied = dataclasses.replace(options, applied=True)
+
+    def result(live: dict[str, Any] | None) -> dict[str, Any]:
+        shown = None if live is None else target.view.to_wire(live)
+        made = applied_object(
+            shown,
+            wanted,
+            kind,
+            manager=options.manager,
+            force=force,
+            subresource=target.subresource,
+            time=time,
+        )
+        return target.view.from_wire(meta.copy_of(made))
+
+    existing = call.registry.entry(target.view.kind, target.name, target.namespace)
+    if existing is None:
+        if target.subresource or guard or uid:
+            raise target.missing
+        created = await call.registry.create(
+            target.view.kind, result(None), namespace=target.namespace, options=applied
+        )
+        return created, True
+    updated = await call.registry.update(
+        target.view.kind,
+        target.name,
+        result,
+        namespace=target.namespace,
+        subresource=target.subresource,
+        expect=meta.Preconditions(uid, guard),
+        options=applied,
+    )
+    return updated, False

@@ -1,0 +1,211 @@
+"""One HTTP request to one cluster, and the ways to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
+
+from poolwright.kubesim import status
+from poolwright.kubesim.api import negotiate
+from poolwright.kubesim.api.negotiate import BODY_MAX_BYTES, Form
+from poolwright.kubesim.cluster import Cluster, User
+from poolwright.kubesim.entry import decode, encode
+from poolwright.kubesim.meta import WriteOptions
+from poolwright.kubesim.registry import Registry
+
+Query = Mapping[str, str]
+
+_FIELD_VALIDATIONS = ("", "Ignore", "Warn", "Strict")
+
+
+class Disconnected(Exception):
+    """The client went away before its request was read."""
+
+
+class Call:
+    """A request with its cluster and user; header names are lower-case bytes as in ASGI."""
+
+    __slots__ = (
+        "_headers",
+        "_query",
+        "cluster",
+        "method",
+        "receive",
+        "scope",
+        "segments",
+        "send",
+        "user",
+        "warnings",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        cluster: Cluster,
+        user: User,
+        segments: list[str],
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.cluster = cluster
+        self.user = user
+        self.segments = segments
+        self.method: str = scope.get("method", "GET")
+        self.warnings: list[str] = []
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: dict[str, str] | None = None
+
+    @property
+    def registry(self) -> Registry:
+        """The cluster's objects."""
+        return self.cluster.registry
+
+    def header(self, name: bytes) -> str:
+        """A request header, or the empty text."""
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        return self._headers.get(name, b"").decode("latin-1")
+
+    @property
+    def query(self) -> Query:
+        """The query's parameters, the last of each name."""
+        if self._query is None:
+            raw: bytes = self.scope.get("query_string", b"")
+            self._query = (
+                dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
+            )
+        return self._query
+
+    def watch_always(self) -> None:
+        """Treat the request as a watch (the old ``/watch/`` paths)."""
+        self._query = {**self.query, "watch": "true"}
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter as Go's strconv reads it (anything but a false is true)."""
+        return self.query.get(name, "false").lower() not in {"false", "0", "f"}
+
+    def form(self) -> Form:
+        """How the client wants objects.
+
+        Raises:
+            StatusError: 406.
+        """
+        form = negotiate.accepted(self.header(b"accept"))
+        if form is None:
+            raise negotiate.not_acceptable()
+        return form
+
+    async def body(self) -> bytes:
+        """The request's whole body.
+
+        Raises:
+            StatusError: 413.
+            Disconnected: the client went away.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > BODY_MAX_BYTES:
+                raise negotiate.too_large()
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
+
+    async def object(self) -> dict[str, Any]:
+        """The request's body as an object."""
+        return negotiate.read_object(await self.body(), self.header(b"content-type"))
+
+    def manager(self) -> str:
+        """The field manager: named, or the first word of the user agent for tracked objects.
+
+        Raises:
+            StatusError: 400, a name longer than 128 characters.
+        """
+        name = self.query.get("fieldManager", "")
+        if len(name) > 128:
+            raise status.unprocessable(
+                "meta.k8s.io",
+                "CreateOptions",
+                "",
+                [status.invalid("fieldManager", name, "may not be more than 128 bytes")],
+            )
+        return name
+
+    def write_options(self) -> WriteOptions:
+        """Field manager and dry run of a write.
+
+        Raises:
+            StatusError: 422, an unknown dryRun or fieldValidation.
+        """
+        dry_run = self.query.get("dryRun", "")
+        if dry_run not in {"", "All"}:
+            raise status.unprocessable(
+                "meta.k8s.io",
+                _OPTIONS_KINDS.get(self.method, "CreateOptions"),
+                "",
+                [status.not_supported("dryRun", dry_run, ("All",))],
+            )
+        validation = self.query.get("fieldValidation", "")
+        if validation not in _FIELD_VALIDATIONS:
+            raise status.unprocessable(
+                "meta.k8s.io",
+                _OPTIONS_KINDS.get(self.method, "CreateOptions"),
+                "",
+                [status.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS)],
+            )
+        agent = self.header(b"user-agent").partition("/")[0]
+        return WriteOptions(self.manager(), bool(dry_run), agent=agent or "unknown")
+
+    async def answer(self, code: int, data: bytes, content_type: str = negotiate.JSON) -> None:
+        """Send a whole response."""
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", str(len(data)).encode()),
+            (b"cache-control", b"no-cache, private"),
+        ]
+        headers.extend(
+            (b"warning", f'299 - "{text}"'.replace("\n", " ").encode("latin-1", "replace"))
+            for text in self.warnings
+        )
+        await self.send({"type": "http.response.start", "status": code, "headers": headers})
+        await self.send({"type": "http.response.body", "body": data})
+
+    async def answer_object(self, body: Mapping[str, Any], code: int = 200) -> None:
+        """Send an object in JSON, or YAML where that was asked for."""
+        form = negotiate.accepted(self.header(b"accept"))
+        if form is not None and form.media == negotiate.YAML:
+            await self.answer(code, negotiate.to_yaml(decode(encode(body))), negotiate.YAML)
+        else:
+            await self.answer(code, encode(body))
+
+    async def refuse(self, error: status.StatusError) -> None:
+        """Send a ``Status``."""
+        data = encode(error.body())
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(data)).encode()),
+            (b"cache-control", b"no-cache, private"),
+        ]
+        if error.retry_after is not None:
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": data})
+
+
+_OPTIONS_KINDS = {
+    "POST": "CreateOptions",
+    "PUT": "UpdateOptions",
+    "PATCH": "PatchOptions",
+    "DELETE": "DeleteOptions",
+}

@@ -1,0 +1,298 @@
+"""What the cluster serves: version, health, group and resource lists, aggregated or not."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from poolwright.kubesim import status
+from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.review import REVIEWS
+from poolwright.kubesim.entry import encode
+from poolwright.kubesim.version import VIEWS, View
+
+_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+_STATUS_VERBS = ["get", "patch", "update"]
+_STREAM_VERBS = ["create", "get"]
+
+# Subresources whose kind is not the parent's: kind, group, version, verbs.
+_SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
+    "attach": ("PodAttachOptions", "", "v1", _STREAM_VERBS),
+    "binding": ("Binding", "", "v1", ["create"]),
+    "eviction": ("Eviction", "policy", "v1", ["create"]),
+    "exec": ("PodExecOptions", "", "v1", _STREAM_VERBS),
+    "log": ("", "", "", ["get"]),
+    "portforward": ("PodPortForwardOptions", "", "v1", _STREAM_VERBS),
+    "proxy": ("", "", "", ["create", "delete", "get", "patch", "update"]),
+    "scale": ("Scale", "autoscaling", "v1", _STATUS_VERBS),
+    "token": ("TokenRequest", "authentication.k8s.io", "v1", ["create"]),
+    "finalize": ("", "", "", ["update"]),
+}
+_ROOT_PATHS = (
+    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version",
+)  # fmt: skip
+_AGGREGATED = "APIGroupDiscoveryList"
+_GROUP_ORDER = ("", "events.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io",
+                "batch", "policy", "coordination.k8s.io")  # fmt: skip
+
+
+@cache
+def groups() -> tuple[tuple[str, str], ...]:
+    """Groups and their versions in the order of discovery."""
+    found = {(g, v) for g, v, _ in VIEWS} | {(g, v) for g, v, _ in REVIEWS}
+    return tuple(sorted(found, key=lambda gv: (_GROUP_ORDER.index(gv[0]), gv[1])))
+
+
+def _views(group: str, version: str) -> list[View]:
+    return [
+        view
+        for (g, v, _), view in sorted(VIEWS.items(), key=lambda item: item[0][2])
+        if (g, v) == (group, version)
+    ]
+
+
+def _sub_verbs(view: View, name: str) -> tuple[str, str, str, list[str]]:
+    if name == "status":
+        return view.resource.kind, "", "", _STATUS_VERBS
+    kind, group, version, verbs = _SUBRESOURCES[name]
+    return kind or view.resource.kind, group, version, verbs
+
+
+@cache
+def resource_list(group: str, version: str) -> bytes:
+    """``APIResourceList`` of one group version."""
+    resources: list[dict[str, Any]] = []
+    for view in _views(group, version):
+        kind, resource = view.kind, view.resource
+        row: dict[str, Any] = {
+            "name": resource.plural,
+            "singularName": kind.singular,
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
+            "verbs": _verbs_of(view),
+        }
+        if kind.short_names:
+            row["shortNames"] = list(kind.short_names)
+        if kind.categories:
+            row["categories"] = list(kind.categories)
+        resources.append(row)
+        for name in kind.subresources if view.is_stored else ():
+            sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
+            sub: dict[str, Any] = {
+                "name": f"{resource.plural}/{name}",
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                "kind": sub_kind,
+                "verbs": verbs,
+            }
+            if sub_group:
+                sub["group"], sub["version"] = sub_group, sub_version
+            resources.append(sub)
+    for (g, v, plural), review in sorted(REVIEWS.items()):
+        if (g, v) == (group, version):
+            resources.append(
+                {
+                    "name": plural,
+                    "singularName": review.kind.lower(),
+                    "namespaced": review.namespaced,
+                    "kind": review.kind,
+                    "verbs": ["create"],
+                }
+            )
+    return encode(
+        {
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": f"{group}/{version}" if group else version,
+            "resources": resources,
+        }
+    )
+
+
+def _verbs_of(view: View) -> list[str]:
+    if view.resource.plural == "namespaces":  # the real server has no deletecollection here
+        return [verb for verb in _VERBS if verb != "deletecollection"]
+    return _VERBS
+
+
+def _aggregated_resources(group: str, version: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for view in _views(group, version):
+        kind, resource = view.kind, view.resource
+        row: dict[str, Any] = {
+            "resource": resource.plural,
+            "responseKind": {"group": group, "version": version, "kind": resource.kind},
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "singularResource": kind.singular,
+            "verbs": _verbs_of(view),
+        }
+        if kind.short_names:
+            row["shortNames"] = list(kind.short_names)
+        if kind.categories:
+            row["categories"] = list(kind.categories)
+        subs: list[dict[str, Any]] = []
+        for name in kind.subresources if view.is_stored else ():
+            sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
+            subs.append(
+                {
+                    "subresource": name,
+                    "responseKind": {
+                        "group": sub_group if sub_version else group,
+                        "version": sub_version or version,
+                        "kind": sub_kind,
+                    },
+                    "verbs": verbs,
+                }
+            )
+        if subs:
+            row["subresources"] = subs
+        rows.append(row)
+    for (g, v, plural), review in sorted(REVIEWS.items()):
+        if (g, v) == (group, version):
+            rows.append(
+                {
+                    "resource": plural,
+                    "responseKind": {"group": g, "version": v, "kind": review.kind},
+                    "scope": "Namespaced" if review.namespaced else "Cluster",
+                    "singularResource": review.kind.lower(),
+                    "verbs": ["create"],
+                }
+            )
+    return rows
+
+
+@cache
+def aggregated(core: bool, version: str) -> bytes:
+    """``APIGroupDiscoveryList`` of the core group or of all others."""
+    items = [
+        {
+            "metadata": {"creationTimestamp": None, **({"name": group} if group else {})},
+            "versions": [
+                {
+                    "version": served,
+                    "resources": _aggregated_resources(group, served),
+                    "freshness": "Current",
+                }
+            ],
+        }
+        for group, served in groups()
+        if (group == "") == core
+    ]
+    return encode(
+        {
+            "kind": _AGGREGATED,
+            "apiVersion": f"apidiscovery.k8s.io/{version}",
+            "metadata": {},
+            "items": items,
+        }
+    )
+
+
+def _group(group: str, version: str) -> dict[str, Any]:
+    served = {"groupVersion": f"{group}/{version}", "version": version}
+    return {"name": group, "versions": [served], "preferredVersion": served}
+
+
+@cache
+def group_list() -> bytes:
+    """``APIGroupList``."""
+    return encode(
+        {
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": [_group(group, version) for group, version in groups() if group],
+        }
+    )
+
+
+def _aggregated_version(accept: str) -> str:
+    """The version of aggregated discovery that a client prefers over the plain form."""
+    for clause in accept.split(","):
+        if f"as={_AGGREGATED}" in clause and "g=apidiscovery.k8s.io" in clause:
+            for version in ("v2beta1", "v2"):
+                if f"v={version}" in [part.strip() for part in clause.split(";")]:
+                    return version
+        elif clause.strip() in {"application/json", "*/*"}:
+            return ""
+    return ""
+
+
+async def serve(call: Call) -> None:
+    """``/api``, ``/apis`` and what lies right under them."""
+    if call.method not in {"GET", "HEAD"}:
+        raise status.method_not_supported("")
+    segments = call.segments
+    is_core = segments[0] == "api"
+    if len(segments) == 1:
+        version = _aggregated_version(call.header(b"accept"))
+        if version:
+            media = f"application/json;g=apidiscovery.k8s.io;v={version};as={_AGGREGATED}"
+            await call.answer(200, aggregated(is_core, version), media)
+        elif is_core:
+            await call.answer_object(
+                {
+                    "kind": "APIVersions",
+                    "versions": ["v1"],
+                    "serverAddressByClientCIDRs": [
+                        {"clientCIDR": "0.0.0.0/0", "serverAddress": call.header(b"host")}
+                    ],
+                }
+            )
+        else:
+            await call.answer(200, group_list())
+        return
+    found = dict(groups())
+    group = "" if is_core else segments[1]
+    if group not in found:
+        raise status.page_not_found()
+    if not is_core and len(segments) == 2:
+        await call.answer_object(
+            {"kind": "APIGroup", "apiVersion": "v1", **_group(group, found[group])}
+        )
+        return
+    version = segments[1] if is_core else segments[2]
+    if version != found[group]:
+        raise status.page_not_found()
+    await call.answer(200, resource_list(group, version))
+
+
+async def root(call: Call) -> None:
+    """``/``: the paths."""
+    more = [
+        path
+        for group, version in groups()
+        if group
+        for path in (f"/apis/{group}", f"/apis/{group}/{version}")
+    ]
+    await call.answer_object({"paths": sorted([*_ROOT_PATHS, *more])})
+
+
+async def serve_plain(call: Call) -> None:
+    """``/version`` and the health endpoints."""
+    match call.segments[0]:
+        case "version":
+            git_version = call.cluster.git_version
+            major, minor, *_ = git_version.removeprefix("v").split(".")
+            await call.answer_object(
+                {
+                    "major": major,
+                    "minor": minor,
+                    "gitVersion": git_version,
+                    "gitCommit": "0" * 40,
+                    "gitTreeState": "clean",
+                    "buildDate": "2026-01-01T00:00:00Z",
+                    "goVersion": "go1.25.0",
+                    "compiler": "gc",
+                    "platform": "linux/amd64",
+                }
+            )
+        case "healthz" | "livez" | "readyz":
+            if "verbose" in call.query:
+                name = call.segments[0]
+                await call.answer(
+                    200, f"[+]ping ok\n[+]log ok\n{name} check passed\n".encode(), "text/plain"
+                )
+            else:
+                await call.answer(200, b"ok", "text/plain; charset=utf-8")
+        case _:
+            raise status.page_not_found()

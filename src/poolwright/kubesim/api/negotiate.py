@@ -1,0 +1,159 @@
+"""What a client wants back, and what it sent: Accept and Content-Type.
+
+Source: k8s.io/apiserver pkg/endpoints/handlers/negotiation and rest.go (messages).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+import yaml
+
+from poolwright.kubesim import status
+from poolwright.kubesim.entry import decode
+from poolwright.model.json_value import Json
+
+BODY_MAX_BYTES = 3 * 1024 * 1024  # k8s.io/apiserver pkg/server/config.go MaxRequestBodyBytes
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+STREAM = "application/json;stream=watch"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How objects are written. ``view`` is empty, Table, PartialObjectMetadata(List)."""
+
+    media: str = JSON
+    view: str = ""
+    version: str = "v1"
+    pretty: bool = False
+
+
+PLAIN = Form()
+_VIEWS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+_MEDIA = {
+    JSON: JSON,
+    "*/*": JSON,
+    "application/*": JSON,
+    YAML: YAML,
+    "text/html": JSON,
+}
+
+
+@lru_cache(maxsize=512)
+def accepted(header: str) -> Form | None:
+    """The first clause of an Accept header that we can answer, or None."""
+    if not header:
+        return PLAIN
+    for clause in header.split(","):
+        parts = [part.strip() for part in clause.split(";")]
+        media = _MEDIA.get(parts[0].lower())
+        if media is None:
+            continue
+        options = dict(part.split("=", 1) for part in parts[1:] if "=" in part)
+        view = options.get("as", "")
+        if not view:
+            return Form(media)
+        if view in _VIEWS and options.get("g") == "meta.k8s.io":
+            version = options.get("v", "")
+            if version in {"v1", "v1beta1"}:
+                return Form(media, view, version)
+    return None
+
+
+def not_acceptable() -> status.StatusError:
+    """406."""
+    return status.StatusError(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json, application/yaml,"
+        " application/json;stream=watch",
+    )
+
+
+def unsupported_media(*allowed: str) -> status.StatusError:
+    """415."""
+    return status.StatusError(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: "
+        + ", ".join(allowed),
+    )
+
+
+def too_large() -> status.StatusError:
+    """413."""
+    return status.StatusError(
+        413, "RequestEntityTooLarge", f"Request entity too large: limit is {BODY_MAX_BYTES}"
+    )
+
+
+def read_value(data: bytes, content_type: str) -> Any:
+    """A body in JSON or YAML.
+
+    Raises:
+        StatusError: 400, it is neither.
+    """
+    if content_type.endswith("yaml"):
+        try:
+            return yaml.load(data, Loader=_LOADER)
+        except (yaml.YAMLError, ValueError) as error:
+            raise status.bad_request(f"error converting YAML to JSON: {error}") from None
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise status.bad_request(
+            f"couldn't get version/kind; json parse error: {_go_error(str(error))}"
+        ) from None
+
+
+def read_object(data: bytes, content_type: str) -> dict[str, Any]:
+    """A body that must be an object.
+
+    Raises:
+        StatusError: 400 or 415.
+    """
+    media = content_type.partition(";")[0].strip().lower()
+    if media in {"", JSON, "text/plain", "application/x-www-form-urlencoded"}:
+        media = JSON
+    elif media != YAML:
+        raise unsupported_media(JSON, YAML)
+    value = read_value(data, media)
+    if not isinstance(value, dict):
+        raise status.bad_request(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal"
+            f" {_go_kind(value)} into Go value of type struct {{ APIVersion string"
+            ' "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+        )
+    return cast("dict[str, Any]", value)
+
+
+def _go_kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "array"
+    return "string" if isinstance(value, str) else "number"
+
+
+def _go_error(text: str) -> str:
+    return "unexpected end of JSON input" if "truncated" in text else text
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as JSON has it: timestamps stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_LOADER = _Loader
+
+
+def to_yaml(body: Json) -> bytes:
+    """An object as YAML."""
+    return yaml.safe_dump(body, sort_keys=True, default_flow_style=False).encode()

@@ -1,0 +1,149 @@
+"""Writing objects, lists and watch events in the form that a client asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from poolwright.kubesim.api.negotiate import JSON, YAML, Form, to_yaml
+from poolwright.kubesim.entry import Entry, ObjectChange, decode, encode
+from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.kubesim.table import definitions, table_row
+from poolwright.kubesim.version import View
+
+Encode = Callable[[ObjectChange, str], bytes]
+
+
+class Output:
+    """How one request's objects are written: a view of a kind (its API version), and a form."""
+
+    def __init__(self, view: View, form: Form, now: datetime, include: str = "") -> None:
+        self.view = view
+        self.form = form
+        self.now = now
+        self.include = include or "Metadata"
+
+    @property
+    def kind(self) -> ObjectKind:
+        """The kind of the objects."""
+        return self.view.kind
+
+    @property
+    def media(self) -> str:
+        """The content type."""
+        return self.form.media
+
+    def object(self, entry: Entry) -> bytes:
+        """One object."""
+        return self._media(self._object(entry))
+
+    def body(self, body: dict[str, Any], entry: Entry | None) -> bytes:
+        """An object that was just written (the entry, if it is what the cache holds)."""
+        if not self.form.view and self.form.media == JSON:
+            return encode(self.view.shown(body, self.now))
+        if self.form.view == "Table":
+            return self._media(
+                encode(
+                    self._table(
+                        [self._row_of(body)],
+                        {"resourceVersion": body["metadata"].get("resourceVersion", "")},
+                    )
+                )
+            )
+        if self.form.view:
+            return self._media(encode(self._partial(body)))
+        return self._media(encode(self.view.shown(body, self.now)))
+
+    def list(self, entries: Sequence[Entry], metadata: dict[str, Any]) -> bytes:
+        """A list with its metadata."""
+        if self.form.view == "Table":
+            rows = [self._row_of(entry.object()) for entry in entries]
+            return self._media(encode(self._table(rows, metadata)))
+        if self.form.view:
+            items = b",".join(encode(self._partial(entry.object())) for entry in entries)
+            head = {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": f"meta.k8s.io/{self.form.version}",
+                "metadata": metadata,
+            }
+        else:
+            items = b",".join(self.view.item(entry, self.now) for entry in entries)
+            resource = self.view.resource
+            head = {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": metadata,
+            }
+        return self._media(b'%b,"items":[%b]}' % (encode(head)[:-1], items))
+
+    def change(self, change: ObjectChange, type_: str) -> bytes:
+        """One line of a watch, shared by all that watch in this form."""
+        form = self.form
+        key = f"{self.view.resource.api_version}/{form.view}/{form.version}/{self.include}"
+        return change.encoded(type_, key, self._change_line)
+
+    def line(self, type_: str, entry: Entry) -> bytes:
+        """A watch line for an object as it stands."""
+        return b'{"type":"%b","object":%b}\n' % (type_.encode(), self._object(entry))
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
+        """A BOOKMARK line."""
+        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if initial_end:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        if self.form.view == "Table":
+            body: dict[str, Any] = self._table([], {"resourceVersion": str(revision)})
+            if initial_end:
+                body["rows"] = [{"cells": [], "object": self._partial({"metadata": metadata})}]
+        elif self.form.view:
+            body = self._partial({"metadata": metadata})
+        else:
+            resource = self.view.resource
+            body = {
+                "kind": resource.kind,
+                "apiVersion": resource.api_version,
+                "metadata": metadata,
+            }
+        return b'{"type":"BOOKMARK","object":%b}\n' % encode(body)
+
+    def _change_line(self, change: ObjectChange, type_: str) -> bytes:
+        entry = change.new
+        if type_ == "DELETED" and change.type != "DELETED" and change.old is not None:
+            entry = change.old.at(change.revision)  # it left the selection: as it was last seen
+        return self.line(type_, entry)
+
+    def _object(self, entry: Entry) -> bytes:
+        if self.form.view == "Table":
+            metadata = {"resourceVersion": str(entry.revision)}
+            return encode(self._table([self._row_of(entry.object())], metadata))
+        if self.form.view:
+            return encode(self._partial(entry.object()))
+        return self.view.wire(entry, self.now)
+
+    def _row_of(self, body: dict[str, Any]) -> dict[str, Any]:
+        row: dict[str, Any] = {"cells": table_row(self.kind, body, self.now)}
+        if self.include == "Object":
+            row["object"] = self.view.shown(body, self.now)
+        elif self.include == "Metadata":
+            row["object"] = self._partial(body)
+        return row
+
+    def _table(self, rows: list[dict[str, Any]], metadata: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "kind": "Table",
+            "apiVersion": f"meta.k8s.io/{self.form.version}",
+            "metadata": metadata,
+            "columnDefinitions": definitions(self.kind),
+            "rows": rows,
+        }
+
+    def _partial(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": f"meta.k8s.io/{self.form.version}",
+            "metadata": body["metadata"],
+        }
+
+    def _media(self, data: bytes) -> bytes:
+        return to_yaml(decode(data)) if self.form.media == YAML else data

@@ -1,0 +1,419 @@
+"""The verbs on kinds: get, list, watch, create, replace, patch, delete, deletecollection."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from poolwright.kubesim import meta, status
+from poolwright.kubesim.api import negotiate
+from poolwright.kubesim.api.apply_patch import apply
+from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.output import Output
+from poolwright.kubesim.api.stream import stream_watch
+from poolwright.kubesim.entry import Entry, decode, encode
+from poolwright.kubesim.meta import Preconditions
+from poolwright.kubesim.patch import json_patch, merge, strategic
+from poolwright.kubesim.schema import Pruner, shape_of
+from poolwright.kubesim.selector import Selection, parse_fields, parse_labels
+from poolwright.kubesim.version import View
+from poolwright.kubesim.watch import select
+
+_PATCHES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+)
+_UNKNOWN_MAX = 100  # as the strict decoder stops collecting
+
+
+class Target:
+    """What a request's path names."""
+
+    __slots__ = ("name", "namespace", "subresource", "view")
+
+    def __init__(self, view: View, namespace: str, name: str, subresource: str) -> None:
+        self.view = view
+        self.namespace = namespace
+        self.name = name
+        self.subresource = subresource
+
+    @property
+    def missing(self) -> status.StatusError:
+        """404 for this name."""
+        resource = self.view.resource
+        return status.not_found(resource.group, resource.plural, self.name)
+
+
+def output(call: Call, target: Target) -> Output:
+    """How this request's objects are written."""
+    now = call.registry.clock.now().wall
+    return Output(target.view, call.form(), now, call.query.get("includeObject", ""))
+
+
+def selection(call: Call, target: Target) -> Selection:
+    """What a list or watch asks for."""
+    query = call.query
+    fields = query.get("fieldSelector", "")
+    labels = query.get("labelSelector", "")
+    terms = parse_fields(fields, target.view.kind) if fields else ()
+    return Selection(target.namespace, parse_labels(labels) if labels else (), terms)
+
+
+async def get(call: Call, target: Target) -> None:
+    """GET of one object."""
+    entry = call.registry.entry(target.view.kind, target.name, target.namespace)
+    if entry is None:
+        raise target.missing
+    out = output(call, target)
+    await call.answer(200, out.object(entry), out.media)
+
+
+async def list_(call: Call, target: Target) -> None:
+    """GET of a collection, or a watch of it."""
+    query = call.query
+    if query and call.flag("watch"):
+        await stream_watch(call, output(call, target), selection(call, target), _since(call))
+        return
+    out = output(call, target)
+    chosen = selection(call, target)
+    entries: Sequence[Entry] = select(call.registry, target.view.kind, chosen)
+    metadata: dict[str, Any] = {"resourceVersion": str(_list_revision(call))}
+    limit = _number(call, "limit")
+    token = query.get("continue", "")
+    if token:
+        revision, start = _read_continue(token)
+        if revision < call.registry.cache(target.view.kind).floor:
+            raise status.expired(
+                "The provided continue parameter is too old to display a consistent list result."
+                " You can start a new list without the continue parameter, or use the continue"
+                " token in this response to retrieve the remainder of the results."
+            )
+        metadata["resourceVersion"] = str(revision)
+        entries = [entry for entry in entries if entry.key > start]
+    if limit and len(entries) > limit:
+        remaining = len(entries) - limit
+        entries = entries[:limit]
+        metadata["continue"] = _continue(int(metadata["resourceVersion"]), entries[-1].key)
+        if chosen.is_plain:
+            metadata["remainingItemCount"] = remaining
+    await call.answer(200, out.list(entries, metadata), out.media)
+
+
+def _since(call: Call) -> int | None:
+    """The resourceVersion that a watch starts after; None for the state as it is."""
+    text = call.query.get("resourceVersion", "")
+    return _revision(text) or None
+
+
+def _revision(text: str) -> int:
+    if not text:
+        return 0
+    if not text.isdigit():
+        raise status.bad_request(
+            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    return int(text)
+
+
+def _list_revision(call: Call) -> int:
+    query, current = call.query, call.registry.revision
+    text, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    if match and not text:
+        raise _invalid_list(
+            status.forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            )
+        )
+    if match not in {"", "Exact", "NotOlderThan"}:
+        raise _invalid_list(
+            status.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", ""))
+        )
+    asked = _revision(text)
+    if asked > current:
+        raise status.StatusError(
+            504,
+            "Timeout",
+            f"Too large resource version: {asked}, current: {current}",
+            details={
+                "causes": [
+                    {
+                        "reason": "ResourceVersionTooLarge",
+                        "message": "Too large resource version",
+                    }
+                ],
+                "retryAfterSeconds": 1,
+            },
+        )
+    if match == "Exact" and asked != current:
+        raise status.expired("The resourceVersion for the provided list is too old.")
+    return current
+
+
+def _invalid_list(cause: status.Cause) -> status.StatusError:
+    return status.unprocessable("meta.k8s.io", "ListOptions", "", [cause])
+
+
+def _number(call: Call, name: str) -> int:
+    text = call.query.get(name, "")
+    if not text:
+        return 0
+    if not text.lstrip("-").isdigit():
+        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return max(0, int(text))
+
+
+def _continue(revision: int, start: str) -> str:
+    token = encode({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def _read_continue(token: str) -> tuple[int, str]:
+    try:
+        value = decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        return int(value["rv"]), str(value["start"])
+    except (ValueError, TypeError, KeyError, msgspec.DecodeError):
+        raise status.bad_request("continue key is not valid: invalid token") from None
+
+
+def read_body(call: Call, view: View, body: dict[str, Any]) -> dict[str, Any]:
+    """A sent object as we keep it: its kind checked, wrong types refused, unknown fields dropped
+    (and told, or refused, as ``fieldValidation`` says).
+    """
+    resource = view.resource
+    sent_kind, sent_version = body.get("kind"), body.get("apiVersion")
+    if (sent_kind and sent_kind != resource.kind) or (
+        sent_version and sent_version != resource.api_version
+    ):
+        raise status.bad_request(
+            f"the API version in the data ({sent_version or resource.api_version}) does not match"
+            f" the expected API version ({resource.api_version})"
+            if sent_version and sent_version != resource.api_version
+            else f"{sent_kind} in version {resource.version!r} cannot be handled as a"
+            f' {resource.kind}: no kind "{sent_kind}" is registered for version'
+            f' "{resource.api_version}"'.replace("'", '"')
+        )
+    prune(call, view, body)
+    return view.from_wire(body)
+
+
+def prune(call: Call, view: View, body: dict[str, Any]) -> None:
+    """Hold an object against the schema of its kind."""
+    pruner = Pruner(view.resource)
+    pruner.walk(body, shape_of(view.resource))
+    if not pruner.unknown:
+        return
+    told = [f'unknown field "{path}"' for path in pruner.unknown[:_UNKNOWN_MAX]]
+    match call.query.get("fieldValidation", "Warn"):
+        case "Strict":
+            resource = view.resource
+            raise status.bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+                f" {resource.kind}: strict decoding error: {', '.join(told)}"
+            )
+        case "Ignore":
+            pass
+        case _:
+            call.warnings.extend(told)
+
+
+async def create(call: Call, target: Target) -> None:
+    """POST to a collection."""
+    options = call.write_options()
+    body = read_body(call, target.view, await call.object())
+    made = await call.registry.create(
+        target.view.kind, body, namespace=target.namespace, options=options
+    )
+    out = output(call, target)
+    await call.answer(201, out.body(made, None), out.media)
+
+
+async def replace(call: Call, target: Target) -> None:
+    """PUT of an object or its status."""
+    options = call.write_options()
+    body = read_body(call, target.view, await call.object())
+    sent = (body.get("metadata") or {}).get("name")
+    if not sent:
+        raise status.bad_request(
+            f"the name of the object () does not match the name on the URL ({target.name})"
+        )
+    made = await call.registry.replace(
+        target.view.kind,
+        target.name,
+        body,
+        namespace=target.namespace,
+        subresource=target.subresource,
+        options=options,
+    )
+    out = output(call, target)
+    await call.answer(200, out.body(made, None), out.media)
+
+
+async def patch(call: Call, target: Target) -> None:
+    """PATCH of an object or its status, in any of the four ways."""
+    options = call.write_options()
+    media = call.header(b"content-type").partition(";")[0].strip().lower()
+    if media not in _PATCHES:
+        raise negotiate.unsupported_media(*_PATCHES)
+    data = await call.body()
+    change = negotiate.read_value(data, media)
+    if media == _PATCHES[3]:
+        if isinstance(change, dict):
+            prune(call, target.view, change)
+        made, is_new = await apply(call, target, change, options)
+        out = output(call, target)
+        await call.answer(201 if is_new else 200, out.body(made, None), out.media)
+        return
+    view = target.view
+    if media != _PATCHES[0] and not isinstance(change, dict):
+        raise status.bad_request(
+            "json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
+    kind = shape_of(view.resource)
+
+    def mutate(stored: dict[str, Any]) -> dict[str, Any]:
+        revision = stored["metadata"]["resourceVersion"]
+        shown = view.to_wire(stored)
+        if media == _PATCHES[0]:
+            new = json_patch(shown, change)
+        elif media == _PATCHES[1]:
+            new = merge(shown, change)
+        else:
+            new = strategic(shown, change, kind)
+        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+            raise status.bad_request("the patched object has no metadata")
+        copied = meta.copy_of(new)
+        prune(call, view, copied)
+        sent = copied["metadata"].get("resourceVersion")
+        if not sent:
+            copied["metadata"]["resourceVersion"] = revision
+        return view.from_wire(copied)
+
+    made = await call.registry.update(
+        view.kind,
+        target.name,
+        mutate,
+        namespace=target.namespace,
+        subresource=target.subresource,
+        expect=_patch_guard(change),
+        options=options,
+    )
+    out = output(call, target)
+    await call.answer(200, out.body(made, None), out.media)
+
+
+def _patch_guard(change: Any) -> Preconditions:
+    metadata = change.get("metadata") if isinstance(change, dict) else None
+    if not isinstance(metadata, dict):
+        return meta.UNGUARDED
+    return Preconditions(revision=str(metadata.get("resourceVersion") or ""))
+
+
+_PROPAGATIONS = ("Background", "Foreground", "Orphan")
+
+
+def delete_options(
+    call: Call, body: Mapping[str, Any]
+) -> tuple[int | None, str, Preconditions, bool]:
+    """Grace, propagation, preconditions and dry run of a deletion, from body and query."""
+    query = call.query
+    grace: Any = body.get("gracePeriodSeconds")
+    if grace is None and "gracePeriodSeconds" in query:
+        grace = query["gracePeriodSeconds"]
+    try:
+        grace = None if grace is None else int(grace)
+    except (TypeError, ValueError):
+        raise status.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax') from None
+    propagation = str(body.get("propagationPolicy") or query.get("propagationPolicy", ""))
+    causes: list[status.Cause] = []
+    if propagation and propagation not in _PROPAGATIONS:
+        causes.append(
+            status.not_supported("propagationPolicy", propagation, (*_PROPAGATIONS, "nil"))
+        )
+    orphan = body.get("orphanDependents")
+    if orphan is not None and propagation:
+        causes.append(
+            status.invalid(
+                "propagationPolicy",
+                propagation,
+                "orphanDependents and deletionPropagation cannot be both set",
+            )
+        )
+    dry_run = body.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
+    if dry_run and dry_run != ["All"]:
+        causes.append(status.not_supported("dryRun", dry_run, ("All",)))
+    if causes:
+        raise status.unprocessable("meta.k8s.io", "DeleteOptions", "", causes)
+    if orphan is True:
+        propagation = "Orphan"
+    asked = body.get("preconditions") or {}
+    expect = Preconditions(str(asked.get("uid") or ""), str(asked.get("resourceVersion") or ""))
+    return grace, propagation, expect, bool(dry_run)
+
+
+async def _options_body(call: Call) -> dict[str, Any]:
+    data = await call.body()
+    return negotiate.read_object(data, call.header(b"content-type")) if data else {}
+
+
+async def delete(call: Call, target: Target) -> None:
+    """DELETE of one object."""
+    grace, propagation, expect, dry_run = delete_options(call, await _options_body(call))
+    kind = target.view.kind
+    body, gone = await call.registry.delete(
+        kind,
+        target.name,
+        namespace=target.namespace,
+        grace_seconds=grace,
+        propagation=propagation,
+        expect=expect,
+        dry_run=dry_run,
+    )
+    if not gone or kind.grace is not None:
+        out = output(call, target)
+        await call.answer(200, out.body(body, None), out.media)
+        return
+    resource = target.view.resource
+    details: dict[str, Any] = {"name": target.name}
+    if resource.group:
+        details["group"] = resource.group
+    details["kind"] = resource.plural
+    details["uid"] = body["metadata"]["uid"]
+    await call.answer_object(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": details,
+        }
+    )
+
+
+async def delete_collection(call: Call, target: Target) -> None:
+    """DELETE of a collection."""
+    grace, propagation, _, dry_run = delete_options(call, await _options_body(call))
+    chosen = selection(call, target)
+    entries = select(call.registry, target.view.kind, chosen)
+    for entry in entries:
+        try:
+            await call.registry.delete(
+                target.view.kind,
+                entry.name,
+                namespace=entry.namespace,
+                grace_seconds=grace,
+                propagation=propagation,
+                expect=Preconditions(uid=entry.uid),
+                dry_run=dry_run,
+            )
+        except status.StatusError as error:
+            if error.reason not in {"NotFound", "Conflict"}:
+                raise
+    out = output(call, target)
+    metadata = {"resourceVersion": str(call.registry.revision)}
+    await call.answer(200, out.list(entries, metadata), out.media)

@@ -1,0 +1,207 @@
+"""Kinds that are asked and not kept: access reviews, token requests, scale."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from poolwright.kubesim import meta, status
+from poolwright.kubesim.api import negotiate
+from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.cluster import TOKEN_AUDIENCE
+from poolwright.kubesim.kinds.cell import selector_text
+from poolwright.kubesim.patch import json_patch, merge
+from poolwright.model.instant import wall_text
+from poolwright.model.json_value import child
+
+if TYPE_CHECKING:
+    from poolwright.kubesim.api.resource import Target
+
+AUTHORIZATION = "authorization.k8s.io"
+AUTHENTICATION = "authentication.k8s.io"
+TOKEN_SECONDS = 3600
+TOKEN_SECONDS_MIN = 600  # k8s.io/kubernetes pkg/apis/authentication/validation
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A kind that is only ever posted; ``decide`` says the status."""
+
+    kind: str
+    decide: Callable[[Call, dict[str, Any]], dict[str, Any]]
+    namespaced: bool = False
+
+
+def _allow(_call: Call, _body: dict[str, Any]) -> dict[str, Any]:
+    return {"allowed": True}
+
+
+def _all_rules(_call: Call, _body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        "incomplete": False,
+    }
+
+
+def _self(call: Call, _body: dict[str, Any]) -> dict[str, Any]:
+    return {"userInfo": {"username": call.user.name, "groups": list(call.user.groups)}}
+
+
+def _token(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    user = call.cluster.authenticate(str(child(body, "spec").get("token") or ""))
+    if user is None:
+        return {"user": {}, "error": "invalid bearer token"}
+    return {
+        "authenticated": True,
+        "user": {"username": user.name, "groups": list(user.groups)},
+        "audiences": [TOKEN_AUDIENCE],
+    }
+
+
+REVIEWS: dict[tuple[str, str, str], Review] = {
+    (AUTHORIZATION, "v1", "selfsubjectaccessreviews"): Review("SelfSubjectAccessReview", _allow),
+    (AUTHORIZATION, "v1", "selfsubjectrulesreviews"): Review("SelfSubjectRulesReview", _all_rules),
+    (AUTHORIZATION, "v1", "subjectaccessreviews"): Review("SubjectAccessReview", _allow),
+    (AUTHORIZATION, "v1", "localsubjectaccessreviews"): Review(
+        "LocalSubjectAccessReview", _allow, namespaced=True
+    ),
+    (AUTHENTICATION, "v1", "tokenreviews"): Review("TokenReview", _token),
+    (AUTHENTICATION, "v1", "selfsubjectreviews"): Review("SelfSubjectReview", _self),
+}
+
+
+async def serve(call: Call, group: str, plural: str, _namespace: str) -> None:
+    """POST of a review."""
+    if call.method != "POST":
+        raise status.method_not_supported("")
+    review = REVIEWS[group, "v1", plural]
+    body = await call.object()
+    await call.answer_object(
+        {
+            "kind": review.kind,
+            "apiVersion": f"{group}/v1",
+            "metadata": {"creationTimestamp": None},
+            "spec": body.get("spec") or {},
+            "status": review.decide(call, body),
+        },
+        201,
+    )
+
+
+async def token_request(call: Call, target: Target) -> None:
+    """POST of a TokenRequest to a service account."""
+    account = call.registry.entry(target.view.kind, target.name, target.namespace)
+    if account is None:
+        raise target.missing
+    body = await call.object()
+    spec = child(body, "spec")
+    seconds = int(spec.get("expirationSeconds") or TOKEN_SECONDS)
+    if seconds < TOKEN_SECONDS_MIN:
+        raise status.unprocessable(
+            AUTHENTICATION,
+            "TokenRequest",
+            "",
+            [
+                status.invalid(
+                    "spec.expirationSeconds",
+                    seconds,
+                    "may not specify a duration less than 10 minutes",
+                )
+            ],
+        )
+    audiences = [str(a) for a in spec.get("audiences") or ()]
+    now = call.registry.clock.now().wall
+    token = call.cluster.issue(
+        target.namespace, target.name, account.uid, seconds, audiences[0] if audiences else ""
+    )
+    await call.answer_object(
+        {
+            "kind": "TokenRequest",
+            "apiVersion": f"{AUTHENTICATION}/v1",
+            "metadata": {
+                "name": target.name,
+                "namespace": target.namespace,
+                "creationTimestamp": wall_text(now),
+            },
+            "spec": {
+                "audiences": audiences or [TOKEN_AUDIENCE],
+                "expirationSeconds": seconds,
+                "boundObjectRef": None,
+            },
+            "status": {
+                "token": token,
+                "expirationTimestamp": wall_text(now + timedelta(seconds=seconds)),
+            },
+        },
+        201,
+    )
+
+
+# Scale
+
+
+def _scale(body: dict[str, Any]) -> dict[str, Any]:
+    metadata = body["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    text = selector_text(child(body, "spec").get("selector"))
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: metadata[name] for name in kept if name in metadata},
+        "spec": {"replicas": child(body, "spec").get("replicas", 0)},
+        "status": {
+            "replicas": child(body, "status").get("replicas", 0),
+            "selector": "" if text == "<none>" else text,
+        },
+    }
+
+
+async def _get_scale(call: Call, target: Target) -> None:
+    body = call.registry.get(target.view.kind, target.name, target.namespace)
+    if body is None:
+        raise target.missing
+    await call.answer_object(_scale(body))
+
+
+async def _write_scale(call: Call, target: Target) -> None:
+    options = call.write_options()
+    media = call.header(b"content-type").partition(";")[0].strip()
+    change = negotiate.read_value(await call.body(), media)
+
+    def mutate(body: dict[str, Any]) -> dict[str, Any]:
+        if call.method == "PUT":
+            wanted: Any = change
+        elif isinstance(change, list):
+            wanted = json_patch(_scale(body), change)
+        else:
+            wanted = merge(_scale(body), change)
+        sent: Any = child(wanted, "metadata").get("resourceVersion")
+        if sent and sent != body["metadata"]["resourceVersion"]:
+            resource = target.view.resource
+            raise status.conflict(resource.group, resource.plural, target.name)
+        replicas: Any = child(wanted, "spec").get("replicas", 0)
+        if not isinstance(replicas, int) or replicas < 0:
+            raise status.unprocessable(
+                "autoscaling",
+                "Scale",
+                target.name,
+                [status.invalid("spec.replicas", replicas, "must be greater than or equal to 0")],
+            )
+        new = meta.copy_of(body)
+        new["spec"]["replicas"] = replicas
+        return new
+
+    made = await call.registry.update(
+        target.view.kind, target.name, mutate, namespace=target.namespace, options=options
+    )
+    await call.answer_object(_scale(made))
+
+
+SCALE: dict[str, Callable[[Call, Target], Awaitable[None]]] = {
+    "GET": _get_scale,
+    "PUT": _write_scale,
+    "PATCH": _write_scale,
+}

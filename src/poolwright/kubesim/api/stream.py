@@ -1,0 +1,142 @@
+"""Streaming a watch: what is, then what changes, until client, time or server end it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from poolwright.kubesim import status
+from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.output import Output
+from poolwright.kubesim.entry import encode
+from poolwright.kubesim.selector import Selection
+from poolwright.kubesim.watch import Watcher, event_type, select
+
+BOOKMARK_SECONDS = 60.0  # k8s.io/apiserver pkg/storage/cacher: once a minute
+TIMEOUT_SECONDS = 45 * 60.0  # the real server draws between 30 and 60 minutes
+_BATCH = 500
+
+
+async def stream_watch(call: Call, out: Output, chosen: Selection, since: int | None) -> None:
+    """Answer a watch request."""
+    query = call.query
+    timeout_text = query.get("timeoutSeconds", "")
+    timeout = float(timeout_text) if timeout_text.isdigit() and int(timeout_text) else None
+    bookmarks = call.flag("allowWatchBookmarks")
+    initial = query.get("sendInitialEvents", "")
+    if initial:
+        _check_initial(initial, query.get("resourceVersionMatch", ""), bookmarks=bookmarks)
+    watcher, end = call.cluster.hub.open(out.kind, chosen)
+    try:
+        first = _first_lines(call, out, chosen, since, initial)
+        await call.send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"cache-control", b"no-cache, private"),
+                ],
+            }
+        )
+        if first is None:
+            await _send(call, _expired_line(call, out, since or 0), more=False)
+            return
+        async with asyncio.TaskGroup() as group:
+            gone = group.create_task(_until_gone(call, watcher))
+            try:
+                await _send(call, first, more=True)
+                await _pump(call, out, watcher, timeout or TIMEOUT_SECONDS, bookmarks=bookmarks)
+            finally:
+                gone.cancel()
+    finally:
+        end()
+
+
+def _check_initial(initial: str, match: str, *, bookmarks: bool) -> None:
+    causes: list[status.Cause] = []
+    if match != "NotOlderThan":
+        causes.append(
+            status.forbidden(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            )
+        )
+    if initial.lower() == "true" and not bookmarks:
+        causes.append(
+            status.forbidden(
+                "allowWatchBookmarks",
+                "sendInitialEvents requires setting allowWatchBookmarks to true",
+            )
+        )
+    if causes:
+        raise status.unprocessable("meta.k8s.io", "ListOptions", "", causes)
+
+
+def _first_lines(
+    call: Call, out: Output, chosen: Selection, since: int | None, initial: str
+) -> bytes | None:
+    """What a watch begins with; None if its start is too long ago."""
+    registry = call.registry
+    wants_state = initial.lower() == "true" or (since is None and initial.lower() != "false")
+    if wants_state:
+        lines = [out.line("ADDED", entry) for entry in select(registry, out.kind, chosen)]
+        if initial:
+            lines.append(out.bookmark(registry.revision, initial_end=True))
+        return b"".join(lines)
+    if since is None:
+        return b""
+    missed = registry.cache(out.kind).changes_after(since)
+    if missed is None:
+        return None
+    typed = ((event_type(change, chosen), change) for change in missed)
+    return b"".join(out.change(change, type_) for type_, change in typed if type_)
+
+
+def _expired_line(call: Call, out: Output, since: int) -> bytes:
+    floor = call.registry.cache(out.kind).floor
+    error = status.expired(f"too old resource version: {since} ({floor})")
+    body: dict[str, Any] = {"type": "ERROR", "object": error.body()}
+    return encode(body) + b"\n"
+
+
+async def _pump(
+    call: Call, out: Output, watcher: Watcher, timeout: float, *, bookmarks: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    next_bookmark = loop.time() + BOOKMARK_SECONDS
+    while True:
+        wake_at = min(deadline, next_bookmark) if bookmarks else deadline
+        if not watcher.backlog and not watcher.is_closed:
+            try:
+                async with asyncio.timeout_at(wake_at):
+                    await watcher.wait()
+            except TimeoutError:
+                pass
+        backlog = watcher.backlog
+        while backlog:
+            batch = [backlog.popleft() for _ in range(min(_BATCH, len(backlog)))]
+            await _send(
+                call, b"".join(out.change(change, type_) for type_, change in batch), more=True
+            )
+        now = loop.time()
+        if watcher.is_closed or now >= deadline:
+            await _send(call, b"", more=False)
+            return
+        if bookmarks and now >= next_bookmark:
+            next_bookmark = now + BOOKMARK_SECONDS
+            await _send(call, out.bookmark(call.registry.revision), more=True)
+
+
+async def _send(call: Call, data: bytes, *, more: bool) -> None:
+    await call.send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def _until_gone(call: Call, watcher: Watcher) -> None:
+    """Close the watch when the client disconnects."""
+    while True:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            watcher.close()
+            return

@@ -1,0 +1,99 @@
+"""Background work that belongs to the API server itself: old events, namespaces on their way."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from poolwright.kubesim.kinds import KINDS
+from poolwright.kubesim.kinds.cell import instant
+from poolwright.kubesim.registry import Registry
+from poolwright.kubesim.status import StatusError
+from poolwright.model import kubernetes as names
+from poolwright.model.json_value import Json
+
+_SWEEP = timedelta(minutes=1)
+
+
+def _last_seen(event: Json) -> datetime | None:
+    series = event.get("series") or {}
+    for text in (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    ):
+        seen = instant(text)
+        if seen is not None:
+            return seen
+    return None
+
+
+async def expire_events(registry: Registry, keep: timedelta) -> None:
+    """Delete events that were last seen longer ago than ``keep``; runs until cancelled."""
+    while True:
+        await registry.clock.sleep(_SWEEP)
+        bound = registry.clock.now().wall - keep
+        for entry in registry.list(names.EVENTS):
+            seen = _last_seen(entry.object())
+            if seen is not None and seen < bound:
+                await _forget(registry, names.EVENTS, entry.name, entry.namespace)
+
+
+async def _forget(registry: Registry, resource: names.Resource, name: str, namespace: str) -> None:
+    try:
+        await registry.delete(resource, name, namespace=namespace)
+    except StatusError as error:
+        if error.reason not in {"NotFound", "Conflict"}:
+            raise
+
+
+async def keep_namespaces(registry: Registry) -> None:
+    """Give every namespace its default service account, and empty those being deleted."""
+    async with registry.changes() as queue:
+        for entry in registry.list(names.NAMESPACES):
+            await _keep(registry, entry.name)
+        while True:
+            change = await queue.get()
+            if change.kind.resource.kind == "Namespace":
+                await _keep(registry, change.new.name)
+            elif change.type == "DELETED" and change.new.namespace:
+                namespace = registry.entry(names.NAMESPACES, change.new.namespace)
+                if namespace is not None and b'"deletionTimestamp"' in namespace.data:
+                    await _keep(registry, change.new.namespace)
+
+
+async def _keep(registry: Registry, name: str) -> None:
+    body = registry.get(names.NAMESPACES, name)
+    if body is None:
+        return
+    if "deletionTimestamp" not in body["metadata"]:
+        if registry.entry(names.SERVICE_ACCOUNTS, "default", name) is None:
+            try:
+                await registry.create(
+                    names.SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, namespace=name
+                )
+            except StatusError as error:
+                if error.reason not in {"AlreadyExists", "Forbidden", "NotFound"}:
+                    raise
+        return
+    remaining = 0
+    for kind in KINDS:
+        if not kind.resource.namespaced:
+            continue
+        for entry in registry.list(kind, name):
+            remaining += 1
+            if b'"deletionTimestamp"' not in entry.data:
+                await _forget(registry, kind.resource, entry.name, name)
+    if remaining and any(registry.list(k, name) for k in KINDS if k.resource.namespaced):
+        return
+
+    def finalize(namespace: dict[str, object]) -> None:
+        spec = namespace.get("spec")
+        if isinstance(spec, dict):
+            spec.pop("finalizers", None)
+
+    try:
+        await registry.update(names.NAMESPACES, name, finalize, subresource="finalize")
+    except StatusError as error:
+        if error.reason != "NotFound":
+            raise

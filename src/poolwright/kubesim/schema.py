@@ -1,0 +1,245 @@
+"""The published schemas of our kinds, compiled for walking: types, defaults, patch strategies.
+
+``schemas.json`` is written by ``tools/make_kubernetes_schemas.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+import msgspec
+
+from poolwright.kubesim import status
+from poolwright.model.kubernetes import Resource
+
+_PREFIX = "#/components/schemas/"
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """All schemas by name."""
+    return cast(
+        "dict[str, Any]",
+        msgspec.json.decode(files("poolwright.kubesim").joinpath("schemas.json").read_bytes()),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Shape:
+    """A type of the API. ``kind`` is object, map, array, string, integer, number, boolean,
+    quantity, int-or-string or any.
+    """
+
+    kind: str
+    name: str = ""
+    members: dict[str, Shape] = field(default_factory=dict[str, "Shape"])
+    item: Shape | None = None
+    required: tuple[str, ...] = ()
+    list_type: str = "atomic"
+    map_keys: tuple[str, ...] = ()
+    merge_key: str = ""
+    strategies: frozenset[str] = frozenset()
+    atomic: bool = False
+    key_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    format: str = ""
+
+    def child(self, name: str) -> Shape | None:
+        """The type of a member, or None if there is none of that name."""
+        if self.kind == "object":
+            return self.members.get(name)
+        return self.item if self.kind in {"map", "array"} else None
+
+
+ANY = Shape("any")
+_ATOMIC_BY_PATCH_ONLY = frozenset({"io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"})
+_by_name: dict[str, Shape] = {}
+
+
+def shape(name: str) -> Shape:
+    """The compiled type behind a schema name."""
+    found = _by_name.get(name)
+    if found is None:
+        found = _by_name[name] = Shape("any", name.rpartition(".")[2])
+        _compile(found, schemas()[name], name)
+    return found
+
+
+@cache
+def schema_name(group: str, version: str, kind: str) -> str:
+    """The name of the schema of a kind; empty if there is none."""
+    wanted = {"group": group, "kind": kind, "version": version}
+    for name, schema in schemas().items():
+        if wanted in schema.get("x-kubernetes-group-version-kind", ()):
+            return name
+    return ""
+
+
+@cache
+def shape_of(resource: Resource) -> Shape:
+    """The compiled type of a resource's objects."""
+    name = schema_name(resource.group, resource.version, resource.kind)
+    return shape(name) if name else ANY
+
+
+def _compile(made: Shape, schema: Mapping[str, Any], name: str) -> None:
+    kind = schema.get("type", "")
+    if name.endswith(".Quantity"):
+        made.kind = "quantity"
+    elif schema.get("format") == "int-or-string":
+        made.kind = "int-or-string"
+    elif "properties" in schema:
+        made.kind = "object"
+        made.required = tuple(schema.get("required", ()))
+        made.atomic = schema.get("x-kubernetes-map-type") == "atomic"
+        for member, inner in schema["properties"].items():
+            made.members[member] = _member(inner)
+    elif kind == "object" and "additionalProperties" in schema:
+        made.kind = "map"
+        made.item = _member(schema["additionalProperties"])
+        made.atomic = schema.get("x-kubernetes-map-type") == "atomic"
+    elif kind == "array":
+        made.kind = "array"
+        made.item = _member(schema["items"])
+        made.list_type = schema.get("x-kubernetes-list-type", "atomic")
+        made.map_keys = tuple(schema.get("x-kubernetes-list-map-keys", ()))
+        made.merge_key = schema.get("x-kubernetes-patch-merge-key", "")
+        made.strategies = frozenset(schema.get("x-kubernetes-patch-strategy", "").split(",")) - {""}
+        if made.item.kind == "object":
+            properties = _properties(schema["items"])
+            made.key_defaults = {
+                key: properties[key]["default"]
+                for key in made.map_keys
+                if "default" in properties.get(key, {})
+            }
+    elif kind in {"string", "integer", "number", "boolean"}:
+        made.kind = kind
+        made.format = schema.get("format", "")
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = _reference(schema)
+    return schemas()[reference].get("properties", {}) if reference else {}
+
+
+def _reference(schema: Mapping[str, Any]) -> str:
+    text = schema.get("$ref") or next(
+        (part["$ref"] for part in schema.get("allOf", ()) if "$ref" in part), ""
+    )
+    return text.removeprefix(_PREFIX)
+
+
+def _member(schema: Mapping[str, Any]) -> Shape:
+    reference = _reference(schema)
+    if not reference:
+        made = Shape("any")
+        _compile(made, schema, "")
+        return made
+    strategy = schema.get("x-kubernetes-patch-strategy", "")
+    if not strategy:
+        return shape(reference)
+    referred = shape(reference)  # a member may say how its object is patched (retainKeys)
+    made = Shape(referred.kind, referred.name, referred.members, referred.item, referred.required)
+    made.strategies = frozenset(strategy.split(","))
+    made.atomic = referred.atomic
+    return made
+
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "quantity": (str, int, float),
+    "int-or-string": (int, str),
+}
+_GO_TYPES = {"integer": "int32", "number": "float64", "boolean": "bool", "string": "string"}
+_JSON_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "bool"),
+    (str, "string"),
+    (dict, "object"),
+    (list, "array"),
+    (int, "number"),
+    (float, "number"),
+)
+
+
+class Pruner:
+    """Walks an object in place: drops nulls and unknown fields, refuses wrong types.
+
+    ``unknown`` collects the paths of the dropped fields.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self.unknown: list[str] = []
+        self._resource = resource
+
+    def walk(self, body: dict[str, Any], kind: Shape) -> None:
+        """Prune a whole object.
+
+        Raises:
+            StatusError: a value has the wrong type (400).
+        """
+        self._object(body, kind, "", kind)
+
+    def _object(self, value: dict[str, Any], kind: Shape, path: str, _owner: Shape) -> None:
+        for name, inner in list(value.items()):
+            member = kind.members.get(name)
+            if member is None:
+                self.unknown.append(f"{path}{name}")
+                del value[name]
+            elif inner is None:
+                del value[name]
+            else:
+                self._value(inner, member, f"{path}{name}", kind)
+
+    def _value(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
+        expected = kind.kind
+        if expected == "object":
+            if not isinstance(value, dict):
+                self._mismatch(value, kind, path, owner)
+            self._object(cast("dict[str, Any]", value), kind, f"{path}.", owner)
+        elif expected == "map":
+            if not isinstance(value, dict):
+                self._mismatch(value, kind, path, owner)
+            assert kind.item is not None
+            for inner in cast("dict[str, Any]", value).values():
+                if inner is not None:
+                    self._value(inner, kind.item, path, owner)
+        elif expected == "array":
+            if not isinstance(value, list):
+                self._mismatch(value, kind, path, owner)
+            assert kind.item is not None
+            for position, inner in enumerate(cast("list[Any]", value)):
+                if inner is not None:
+                    self._value(inner, kind.item, f"{path}[{position}]", owner)
+        elif expected != "any":
+            fits = isinstance(value, _PYTHON_TYPES[expected])
+            if fits and isinstance(value, bool) and expected != "boolean":
+                fits = False
+            if not fits:
+                self._mismatch(value, kind, path, owner)
+
+    def _mismatch(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
+        """Source of the wording: encoding/json's UnmarshalTypeError, as the API server wraps it."""
+        found = next(name for python, name in _JSON_NAMES if isinstance(value, python))
+        resource = self._resource
+        plain = "".join(part.split("]")[-1] for part in path.split("["))
+        raise status.bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+            f" {resource.kind}: json: cannot unmarshal {found} into Go struct field"
+            f" {owner.name or resource.kind}.{plain} of type {_go_type(kind)}"
+        )
+
+
+def _go_type(kind: Shape) -> str:
+    if kind.kind == "array" and kind.item is not None:
+        return f"[]{_go_type(kind.item)}"
+    if kind.kind == "map" and kind.item is not None:
+        return f"map[string]{_go_type(kind.item)}"
+    if kind.kind == "integer":
+        return kind.format or "int32"
+    return _GO_TYPES.get(kind.kind) or (f"v1.{kind.name}" if kind.name else "interface {}")

@@ -1,0 +1,228 @@
+"""All embedded clusters of one process: made, found again, served and ended here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from starlette.types import ASGIApp
+
+from poolwright.kubesim.api.application import Application
+from poolwright.kubesim.cluster import (
+    CONTROL_PLANE,
+    CONTROL_PLANE_NAME,
+    Cluster,
+    ControlPlaneRecord,
+)
+from poolwright.kubesim.housekeeping import expire_events, keep_namespaces
+from poolwright.kubesim.registry import Registry
+from poolwright.kubesim.status import StatusError
+from poolwright.model import kubernetes as names
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import NotFound, Precondition
+from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.kube import ControlPlane, Kubelet
+from poolwright.ports.store import Create, Store, Update
+
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+RunControllers = Callable[[Cluster], Awaitable[None]]
+"""The controllers of one cluster; runs until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeSimSettings:
+    """What the embedded clusters are told from outside."""
+
+    server_url: str = "https://localhost:8443"
+    """Where clients reach this process; each cluster's path is appended."""
+    ca_pem: bytes = b""
+    """The certificate authority that vouches for ``server_url``."""
+    event_seconds: int = 3600
+    """How long events are kept (kube-apiserver --event-ttl). Legal: 60 to 86,400."""
+
+
+class KubeSim:
+    """Implements `ports.ControlPlanes`; ``asgi_app`` serves every cluster.
+
+    ``run`` carries the clusters' background work; without it they still answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        identity: Identity,
+        kubelet: Kubelet,
+        settings: KubeSimSettings,
+        *,
+        run_controllers: RunControllers | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._identity = identity
+        self._kubelet = kubelet
+        self._settings = settings
+        self._run_controllers = run_controllers
+        self._clusters: dict[ClusterKey, Cluster] = {}
+        self._tasks: dict[ClusterKey, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self.asgi_app: ASGIApp = Application(self._clusters.get)
+
+    async def load(self) -> None:
+        """Find the clusters of an earlier run again."""
+        for stored in await self._store.find("kube/", CONTROL_PLANE):
+            key = ClusterKey.parse(stored.scope.removeprefix("kube/"))
+            if key not in self._clusters:
+                await self._open(key, stored.spec)
+
+    async def run(self) -> None:
+        """Background work of all clusters, until cancelled; ends their watches when it ends."""
+        await self.load()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for cluster in list(self._clusters.values()):
+                    self._start(cluster)
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._group = None
+            self._tasks.clear()
+            for cluster in self._clusters.values():
+                cluster.hub.close()
+
+    def cluster(self, key: ClusterKey) -> Cluster | None:
+        """A running or stopped cluster of this process."""
+        return self._clusters.get(key)
+
+    # ports.ControlPlanes
+
+    async def get(self, cluster: ClusterKey) -> ControlPlane | None:
+        """The control plane, or None."""
+        found = await self._find(cluster)
+        return None if found is None else self._shown(found)
+
+    async def put(self, cluster: ClusterKey, *, version: str, running: bool) -> ControlPlane:
+        """Create, upgrade, stop or start so that it is as given; idempotent (K9)."""
+        found = await self._find(cluster)
+        if found is None:
+            record = ControlPlaneRecord(
+                version, running, self._secret(), self._secret(), self._secret()
+            )
+            write = Create(
+                CONTROL_PLANE,
+                CONTROL_PLANE_NAME,
+                self._identity.uid(),
+                record,
+                None,
+                self._clock.now().wall,
+            )
+            with contextlib.suppress(Precondition):  # another replica was faster
+                await self._store.transact(cluster.kube_scope, (write,))
+            stored = await self._store.get(cluster.kube_scope, CONTROL_PLANE, CONTROL_PLANE_NAME)
+            assert stored is not None
+            found = await self._open(cluster, stored.spec)
+        elif (found.record.version, found.record.is_running) != (version, running):
+            record = replace(found.record, version=version, is_running=running)
+            await self._store.transact(
+                cluster.kube_scope, (Update(CONTROL_PLANE, CONTROL_PLANE_NAME, spec=record),)
+            )
+            found.record = record
+            if running:
+                self._start(found)
+            else:
+                self._stop(found)
+        await self._furnish(found.registry)
+        return self._shown(found)
+
+    async def delete(self, cluster: ClusterKey) -> None:
+        """Remove with everything in it; a missing one is fine (K9)."""
+        found = self._clusters.pop(cluster, None)
+        if found is not None:
+            self._stop(found)
+        await self._store.drop(cluster.kube_scope)
+
+    async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
+        """A bearer token for a kubeconfig.
+
+        Raises:
+            NotFound: no such control plane.
+        """
+        found = await self._find(cluster)
+        if found is None:
+            raise NotFound(f"no control plane for {cluster}")
+        return found.record.admin_token if admin else found.record.user_token
+
+    # Life of a cluster
+
+    async def _find(self, key: ClusterKey) -> Cluster | None:
+        found = self._clusters.get(key)
+        if found is None:
+            stored = await self._store.get(key.kube_scope, CONTROL_PLANE, CONTROL_PLANE_NAME)
+            if stored is not None:
+                found = await self._open(key, stored.spec)
+        return found
+
+    async def _open(self, key: ClusterKey, record: ControlPlaneRecord) -> Cluster:
+        registry = await Registry.load(key, self._store, self._clock, self._identity)
+        existing = self._clusters.get(key)  # somebody else may have opened it meanwhile
+        if existing is not None:
+            return existing
+        cluster = Cluster(key, record, registry, self._kubelet)
+        self._clusters[key] = cluster
+        self._start(cluster)
+        return cluster
+
+    def _start(self, cluster: Cluster) -> None:
+        if self._group is None or cluster.key in self._tasks or not cluster.record.is_running:
+            return
+        self._tasks[cluster.key] = self._group.create_task(self._serve(cluster))
+
+    def _stop(self, cluster: Cluster) -> None:
+        task = self._tasks.pop(cluster.key, None)
+        if task is not None:
+            task.cancel()
+        cluster.hub.close()
+
+    async def _serve(self, cluster: Cluster) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cluster.registry.follow())
+            group.create_task(keep_namespaces(cluster.registry))
+            group.create_task(
+                expire_events(cluster.registry, timedelta(seconds=self._settings.event_seconds))
+            )
+            if self._run_controllers is not None:
+                group.create_task(_forever(self._run_controllers(cluster)))
+
+    async def _furnish(self, registry: Registry) -> None:
+        for namespace in SYSTEM_NAMESPACES:
+            await _ensure(registry, names.NAMESPACES, namespace, "")
+            await _ensure(registry, names.SERVICE_ACCOUNTS, "default", namespace)
+
+    def _shown(self, cluster: Cluster) -> ControlPlane:
+        return ControlPlane(
+            version=cluster.record.version,
+            is_running=cluster.record.is_running,
+            server_url=f"{self._settings.server_url.rstrip('/')}/k8s/{cluster.key}",
+            ca_pem=self._settings.ca_pem,
+        )
+
+    def _secret(self) -> str:
+        return (self._identity.uid() + self._identity.uid()).replace("-", "")
+
+
+async def _forever(work: Awaitable[None]) -> None:
+    await work
+
+
+async def _ensure(registry: Registry, resource: names.Resource, name: str, namespace: str) -> None:
+    if registry.entry(resource, name, namespace) is not None:
+        return
+    try:
+        await registry.create(resource, {"metadata": {"name": name}}, namespace=namespace)
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise

@@ -1,0 +1,80 @@
+"""Write the schemas that the embedded Kubernetes serves, from Kubernetes' published OpenAPI.
+
+    go mod download k8s.io/kubernetes@v1.35.0   (or fetch and unpack the module's zip)
+    python tools/make_kubernetes_schemas.py <module folder>/api/openapi-spec/v3
+
+Only what our kinds reach is kept, paths are left out (the server makes them from its kinds).
+The schemas are Apache-2.0, (c) The Kubernetes Authors; see NOTICE.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+TARGET = Path(__file__).parent.parent / "src/poolwright/kubesim/schemas.json"
+
+ROOTS: dict[str, tuple[str, ...]] = {
+    "api__v1": (
+        "ConfigMap", "Event", "Namespace", "Node", "Pod", "Secret", "ServiceAccount", "Service",
+        "Binding",
+    ),
+    "apis__apps__v1": ("ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet"),
+    "apis__batch__v1": ("Job",),
+    "apis__coordination.k8s.io__v1": ("Lease",),
+    "apis__policy__v1": ("PodDisruptionBudget", "Eviction"),
+    "apis__events.k8s.io__v1": ("Event",),
+    "apis__authentication.k8s.io__v1": ("TokenRequest", "TokenReview", "SelfSubjectReview"),
+    "apis__authorization.k8s.io__v1": (
+        "SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview",
+        "LocalSubjectAccessReview",
+    ),
+}  # fmt: skip
+PREFIX = "#/components/schemas/"
+
+
+def references(node: object, found: list[str]) -> list[str]:
+    """Names of the schemas that a schema mentions."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref" and isinstance(value, str):
+                found.append(value.removeprefix(PREFIX))
+            else:
+                references(value, found)
+    elif isinstance(node, list):
+        for value in node:
+            references(value, found)
+    return found
+
+
+def main() -> None:
+    """Collect, prune, write."""
+    source = Path(sys.argv[1])
+    kept: dict[str, object] = {}
+    for document, kinds in ROOTS.items():
+        path = source / f"{document}_openapi.json"
+        schemas = json.loads(path.read_text())["components"]["schemas"]
+        waiting = [
+            name
+            for name, schema in schemas.items()
+            for gvk in schema.get("x-kubernetes-group-version-kind", ())
+            if len(schema["x-kubernetes-group-version-kind"]) < 3
+            and gvk["kind"] in {*kinds, *(f"{kind}List" for kind in kinds), "Scale", "Status"}
+        ]
+        waiting.append("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+        while waiting:
+            name = waiting.pop()
+            schema = schemas.get(name)
+            if name in kept or schema is None:
+                continue
+            kept[name] = schema
+            waiting.extend(references(schema, []))
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(kept[name], sort_keys=True)}" for name in sorted(kept)
+    )
+    TARGET.write_text("{\n" + lines + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
