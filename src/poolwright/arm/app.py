@@ -191,7 +191,7 @@ class ArmApp:
 
     def _find(
         self, method: str, path: str, match: Match | None, query: Mapping[str, str]
-    ) -> tuple[Route, Mapping[str, str]]:
+    ) -> tuple[Route, dict[str, str]]:
         """The route, or the refusal that fits a path or method which has none."""
         if match is None:
             raise unknown_path(self._context, unquote(path), query.get("api-version", ""))
@@ -199,8 +199,10 @@ class ArmApp:
             raise METHOD_NOT_ALLOWED(method=method)
         return match.route, match.names
 
-    def _check(self, route: Route, names: Mapping[str, str], query: Mapping[str, str]) -> None:
-        """What needs neither the body nor the store: api-version, subscription, throttling."""
+    def _check(self, route: Route, names: dict[str, str], query: Mapping[str, str]) -> None:
+        """What needs neither the body nor the store: api-version, subscription (whose own casing
+        replaces the sent one in ``names``), throttling.
+        """
         if route.access is Access.PUBLIC:
             return
         version = query.get("api-version")
@@ -208,7 +210,7 @@ class ArmApp:
             raise MISSING_API_VERSION()
         subscription = names.get("subscription")
         if subscription is not None:
-            check_subscription(self._context, subscription)
+            names["subscription"] = check_subscription(self._context, subscription)
         check_api_version(
             version,
             route.versions,

@@ -37,11 +37,12 @@ _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELE
 ResourceGroup = Stored[DocumentSpec, DocumentStatus]
 
 
-def check_subscription(context: ArmContext, subscription: str) -> None:
-    """Refuse a subscription that is malformed (400) or not ours (404)."""
+def check_subscription(context: ArmContext, subscription: str) -> str:
+    """A subscription's id in its own casing; refuses a malformed (400) or foreign one (404)."""
     lower = subscription.lower()
-    if any(known.id.lower() == lower for known in context.settings.subscriptions):
-        return
+    for known in context.settings.subscriptions:
+        if known.id.lower() == lower:
+            return known.id
     if not _GUID.fullmatch(subscription):
         raise INVALID_SUBSCRIPTION_ID(subscription=subscription)
     raise SUBSCRIPTION_NOT_FOUND(subscription=subscription)

@@ -11,7 +11,7 @@ The names ``subscription``, ``resource_group``, ``cluster`` and ``pool`` have a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -110,7 +110,7 @@ class Match:
     """
 
     route: Route | None
-    names: Mapping[str, str]
+    names: dict[str, str]
     methods: tuple[str, ...]
 
 
