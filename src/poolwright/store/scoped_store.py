@@ -43,10 +43,15 @@ class Follower:
     def put(self, changes: Sequence[Change]) -> None:
         """Add changes, or expire if too many are unread."""
         if len(self.unread) + len(changes) > FOLLOW_LIMIT:
-            self.expired = True
-            self.unread.clear()
+            self.expire()
         else:
             self.unread.extend(changes)
+            self.arrived.set()
+
+    def expire(self) -> None:
+        """Tell the follower that it has missed changes."""
+        self.expired = True
+        self.unread.clear()
         self.arrived.set()
 
 
@@ -122,7 +127,7 @@ class ScopedStore(ABC):
         try:
             while True:
                 self._require_open()
-                while follower.unread:
+                while follower.unread and not follower.expired:
                     yield follower.unread.popleft()
                 if follower.expired:
                     raise Expired(f"too many changes of {scope_prefix}* were left unread")

@@ -36,7 +36,7 @@ class SqlStore:
         if isinstance(target, str) and target.startswith(_POSTGRESQL):
             from poolwright.store.shared import SharedStore  # noqa: PLC0415 - loads the driver
 
-            return SharedStore(target, clock, kinds)
+            return SharedStore(target, kinds)
         if isinstance(target, str):
             target = Path(target.removeprefix("sqlite:///"))
         return EmbeddedStore(target, clock, kinds)
