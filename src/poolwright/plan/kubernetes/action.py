@@ -29,12 +29,25 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """Tell users what happened to an object. ``component`` is who says it."""
+
+    target: Target
+    reason: str
+    message: str
+    component: str
+    type: str = "Normal"
+
+
+@dataclass(frozen=True, slots=True)
 class CreateObject:
     """Create; an existing name is fine."""
 
     resource: Resource
     body: Json
     because: str
+    told: RecordEvent | None = None
+    """Recorded once it is there; ``{name}`` in its message becomes the name that it got."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +94,6 @@ class BindPod:
     target: Target
     node: str
     because: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordEvent:
-    """Tell users what happened to an object. ``component`` is who says it."""
-
-    target: Target
-    reason: str
-    message: str
-    component: str
-    type: str = "Normal"
 
 
 Action = CreateObject | DeleteObject | PatchObject | SetCondition | BindPod | RecordEvent

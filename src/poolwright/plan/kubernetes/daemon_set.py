@@ -1,0 +1,271 @@
+"""DaemonSets: one pod on every node that wants one.
+
+Decided node by node, so that a change costs what it concerns; the numbers of a set's status and its
+rolling update come from a tally that is kept as nodes change.
+
+Source: k8s.io/kubernetes v1.35 pkg/controller/daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from poolwright.model.json_value import Json, child
+from poolwright.model.kubernetes import DAEMON_SETS, PODS
+from poolwright.model.node import Node
+from poolwright.model.pod import Pod
+from poolwright.model.taint import TaintEffect, untolerated
+from poolwright.plan.fit import matches_selector
+from poolwright.plan.kubernetes.action import (
+    Action,
+    CreateObject,
+    DeleteObject,
+    Plan,
+    RecordEvent,
+    Target,
+    patch_status,
+)
+from poolwright.plan.kubernetes.template import pod_from, rounded, safe_hash
+
+CONTROLLER = "daemonset-controller"
+REVISION_LABEL = "controller-revision-hash"
+GENERATION_LABEL = "pod-template-generation"
+
+
+def _toleration(key: str, effect: str) -> dict[str, str]:
+    return {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": effect}
+
+
+# util/daemonset_util.go, AddOrUpdateDaemonPodTolerations
+AUTOMATIC_TOLERATIONS = (
+    _toleration("not-ready", "NoExecute"),
+    _toleration("unreachable", "NoExecute"),
+    _toleration("disk-pressure", "NoSchedule"),
+    _toleration("memory-pressure", "NoSchedule"),
+    _toleration("pid-pressure", "NoSchedule"),
+    _toleration("unschedulable", "NoSchedule"),
+)
+HOST_NETWORK_TOLERATION = _toleration("network-unavailable", "NoSchedule")
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSet:
+    """A DaemonSet with what is worked out once per revision."""
+
+    wire: Json
+    target: Target
+    revision: str
+    pod_spec: Mapping[str, Any]
+    probe: Pod
+    hash: str
+    rolling: bool
+    max_unavailable: int | str
+    min_ready_seconds: int
+    deleting: bool
+
+    @classmethod
+    def from_object(cls, wire: Json) -> DaemonSet:
+        """Read Kubernetes' JSON form."""
+        spec = child(wire, "spec")
+        template = child(spec, "template")
+        pod_spec: dict[str, Any] = dict(child(template, "spec"))
+        tolerations = list(pod_spec.get("tolerations") or ())
+        automatic = AUTOMATIC_TOLERATIONS
+        if pod_spec.get("hostNetwork"):
+            automatic = (*automatic, HOST_NETWORK_TOLERATION)
+        tolerations.extend(t for t in automatic if t not in tolerations)
+        pod_spec["tolerations"] = tolerations
+        strategy = child(spec, "updateStrategy")
+        unavailable = child(strategy, "rollingUpdate").get("maxUnavailable")
+        return cls(
+            wire=wire,
+            target=Target.of(DAEMON_SETS, wire),
+            revision=wire["metadata"].get("resourceVersion", ""),
+            pod_spec=pod_spec,
+            probe=Pod.from_object({"metadata": {"name": ""}, "spec": pod_spec}),
+            hash=safe_hash(template, 10),
+            rolling=strategy.get("type", "RollingUpdate") == "RollingUpdate",
+            max_unavailable=1 if unavailable is None else unavailable,
+            min_ready_seconds=int(spec.get("minReadySeconds") or 0),
+            deleting="deletionTimestamp" in wire["metadata"],
+        )
+
+    def pod_for(self, node: str) -> dict[str, Any]:
+        """The pod of this set for a node: bound through affinity on the node's name."""
+        meta = self.wire["metadata"]
+        labels = {REVISION_LABEL: self.hash, GENERATION_LABEL: str(meta.get("generation", 1))}
+        template = {**child(self.wire, "spec", "template"), "spec": self.pod_spec}
+        body = pod_from(DAEMON_SETS, self.wire, template, labels=labels)
+        pinned = {"key": "metadata.name", "operator": "In", "values": [node]}
+        affinity = dict(child(self.pod_spec, "affinity"))
+        affinity["nodeAffinity"] = {
+            **child(affinity, "nodeAffinity"),
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchFields": [pinned]}]
+            },
+        }
+        body["spec"]["affinity"] = affinity
+        return body
+
+
+def runs_on(daemon_set: DaemonSet, node: Node) -> tuple[bool, bool]:
+    """Whether a pod should be started on a node, and whether one there may stay."""
+    probe = daemon_set.probe
+    if probe.node_name and probe.node_name != node.name:
+        return False, False
+    if not matches_selector(probe, node):
+        return False, False
+    if untolerated(node.taints, probe.tolerations, (TaintEffect.NO_EXECUTE,)):
+        return False, False
+    if untolerated(node.taints, probe.tolerations, (TaintEffect.NO_SCHEDULE,)):
+        return False, True
+    return True, True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one node contributes to a set's status. ``outdated`` is its pod of an older template."""
+
+    desired: bool = False
+    scheduled: bool = False
+    misscheduled: bool = False
+    ready: bool = False
+    available: bool = False
+    updated: bool = False
+    outdated: Target | None = None
+    leaving: bool = False
+
+
+def _target(pod: Pod) -> Target:
+    return Target(PODS, pod.namespace, pod.name, pod.uid)
+
+
+def _delete(daemon_set: DaemonSet, pod: Pod, because: str) -> tuple[Action, ...]:
+    told = RecordEvent(
+        daemon_set.target, "SuccessfulDelete", f"Deleted pod: {pod.name}", CONTROLLER
+    )
+    return DeleteObject(_target(pod), because), told
+
+
+def plan_daemon_node(
+    daemon_set: DaemonSet, name: str, node: Node | None, pods: Sequence[Pod]
+) -> Plan:
+    """What a set does on one node. ``pods`` are the set's pods that are on it or bound for it."""
+    if daemon_set.deleting or node is None:
+        return Plan()
+    should_run, may_stay = runs_on(daemon_set, node)
+    live = sorted((p for p in pods if not p.deleting), key=lambda p: (p.created, p.name))
+    actions: list[Action] = []
+    if not may_stay:
+        for pod in live:
+            actions.extend(_delete(daemon_set, pod, "the node does not want the set"))
+        return Plan(tuple(actions))
+    failed = [p for p in live if p.phase == "Failed"]
+    for pod in failed:
+        words = f"Found failed daemon pod {pod.key} on node {name}, will try to kill it"
+        actions.append(
+            RecordEvent(daemon_set.target, "FailedDaemonPod", words, CONTROLLER, "Warning")
+        )
+        actions.extend(_delete(daemon_set, pod, "it failed"))
+    for pod in [p for p in live if p.phase != "Failed"][1:]:
+        actions.extend(_delete(daemon_set, pod, "the node has an older pod of the set"))
+    if should_run and not pods:
+        told = RecordEvent(
+            daemon_set.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER
+        )
+        body = daemon_set.pod_for(name)
+        actions.append(CreateObject(PODS, body, f"{name} has no pod of the set", told))
+    return Plan(tuple(actions))
+
+
+def place_of(
+    daemon_set: DaemonSet, node: Node | None, pods: Sequence[Pod], available: bool
+) -> Place:
+    """What a node contributes; ``available`` says that its pod was ready for long enough."""
+    desired = node is not None and runs_on(daemon_set, node)[0]
+    live = sorted((p for p in pods if not p.deleting), key=lambda p: (p.created, p.name))
+    pod = live[0] if live else None
+    if not desired:
+        return Place(misscheduled=bool(pods))
+    if pod is None:
+        return Place(desired=True, scheduled=bool(pods), leaving=bool(pods))
+    is_current = pod.labels.get(REVISION_LABEL) == daemon_set.hash
+    return Place(
+        desired=True,
+        scheduled=True,
+        ready=pod.is_ready,
+        available=pod.is_ready and available,
+        updated=is_current,
+        outdated=None if is_current else _target(pod),
+    )
+
+
+class DaemonTally:
+    """The places of one set, with their sums kept."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+        self._outdated: dict[str, Place] = {}
+        self._sums = dict.fromkeys(
+            ("desired", "scheduled", "misscheduled", "ready", "available", "updated"), 0
+        )
+
+    def set(self, node: str, place: Place | None) -> None:
+        """Replace a node's place; None forgets it."""
+        old = self._places.pop(node, None)
+        self._outdated.pop(node, None)
+        for sign, counted in ((-1, old), (1, place)):
+            if counted is not None:
+                for name in self._sums:
+                    self._sums[name] += sign * getattr(counted, name)
+        if place is not None and (place.desired or place.misscheduled):
+            self._places[node] = place
+            if place.outdated is not None:
+                self._outdated[node] = place
+
+    def status(self, daemon_set: DaemonSet) -> dict[str, Any]:
+        """The status of the set."""
+        sums = self._sums
+        return {
+            "currentNumberScheduled": sums["scheduled"],
+            "numberMisscheduled": sums["misscheduled"],
+            "desiredNumberScheduled": sums["desired"],
+            "numberReady": sums["ready"],
+            "observedGeneration": daemon_set.wire["metadata"].get("generation", 1),
+            "updatedNumberScheduled": sums["updated"],
+            "numberAvailable": sums["available"] or None,
+            "numberUnavailable": (sums["desired"] - sums["available"]) or None,
+        }
+
+    def rollout(self, daemon_set: DaemonSet) -> list[Target]:
+        """Pods of older templates to replace now, without passing maxUnavailable."""
+        if not daemon_set.rolling or not self._outdated:
+            return []
+        allowed = rounded(daemon_set.max_unavailable, self._sums["desired"], up=True)
+        room = max(1, allowed) - (self._sums["desired"] - self._sums["available"])
+        chosen: list[Target] = []
+        for name in sorted(self._outdated):
+            place = self._outdated[name]
+            if place.outdated is None:
+                continue
+            if not place.available:
+                chosen.append(place.outdated)  # it is unavailable anyway
+            elif room > 0:
+                chosen.append(place.outdated)
+                room -= 1
+        return chosen
+
+
+def plan_daemon_set(daemon_set: DaemonSet, tally: DaemonTally) -> Plan:
+    """The set's status, and the next pods of its rolling update."""
+    actions: list[Action] = []
+    if not daemon_set.deleting:
+        for target in tally.rollout(daemon_set):
+            words = f"Deleted pod: {target.name}"
+            actions.append(DeleteObject(target, "its template is not the current one"))
+            actions.append(RecordEvent(daemon_set.target, "SuccessfulDelete", words, CONTROLLER))
+    status = tally.status(daemon_set)
+    actions.extend(patch_status(daemon_set.target, daemon_set.wire, status, "the numbers moved"))
+    return Plan(tuple(actions))
