@@ -14,6 +14,10 @@ from typing import Any, cast
 import msgspec
 
 from poolwright.arm.settings import ArmSettings
+from poolwright.control.run import ControlSettings
+from poolwright.kubesim.settings import KubeSimSettings
+from poolwright.providers.simulated.settings import SimulatedCloudSettings
+from poolwright.telemetry.logs import LogSettings
 
 _PREFIX = "POOLWRIGHT_"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -73,6 +77,10 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     world: WorldSettings = field(default_factory=WorldSettings)
     arm: ArmSettings = field(default_factory=ArmSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
+    kubernetes: KubeSimSettings = field(default_factory=KubeSimSettings)
+    cloud: SimulatedCloudSettings = field(default_factory=SimulatedCloudSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 def _unknown(kind: Any, value: Any, path: str) -> str | None:

@@ -53,6 +53,14 @@ def up(
     serve(data_dir=data_dir, host=host, port=port, speed=speed, config=config)
 
 
+@app.command("demo")
+def demo() -> None:
+    """Show the main job on a server of its own: GPU pool, job, scale, upgrade, delete."""
+    from poolwright.app.demo import run_demo  # noqa: PLC0415 - as above
+
+    run_demo()
+
+
 @app.command("version")
 def version() -> None:
     """Print the version."""

@@ -1,0 +1,141 @@
+"""Which adapter serves which port in a real server: the embedded default, wired together."""
+
+from __future__ import annotations
+
+import random
+from asyncio import TaskGroup
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from poolwright.app.settings import Settings
+from poolwright.arm.app import ArmApp, create_app
+from poolwright.arm.background import run_background
+from poolwright.arm.context import ArmContext
+from poolwright.arm.tokens import TokenKeys
+from poolwright.control.run import run_control
+from poolwright.kube.asgi_transport import AsgiTransport
+from poolwright.kube.clusters import HttpClusters
+from poolwright.kubesim.server import KubeSim
+from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.store import Store
+from poolwright.providers.simulated.cloud import SimulatedCloud
+from poolwright.telemetry.metrics import Metrics
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Scope]]
+Send = Callable[[Scope], Awaitable[None]]
+
+_CLUSTERS_PREFIX = "/k8s/"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What only a process can give: the store it opened, its clock and entropy, its keys."""
+
+    store: Store
+    clock: Clock
+    identity: Identity
+    rng: random.Random
+    keys: TokenKeys
+    ca_pem: bytes
+    endpoint: str
+    holder: str
+
+
+class Product:
+    """The whole product behind one ASGI application; `run` is everything that goes on behind."""
+
+    def __init__(self, outside: Outside, settings: Settings) -> None:
+        self._outside = outside
+        self._settings = settings
+        self.metrics = Metrics()
+        store, clock, identity = outside.store, outside.clock, outside.identity
+        self.kubesim = KubeSim(
+            store,
+            clock,
+            identity,
+            settings.kubernetes,
+            server_url=f"{outside.endpoint}{_CLUSTERS_PREFIX.rstrip('/')}",
+            ca_pem=outside.ca_pem,
+        )
+        self.transport = AsgiTransport(self.kubesim.asgi_app)
+        self.clusters = HttpClusters(
+            self.kubesim, self._transport_for, clock, random.Random(outside.rng.getrandbits(64))
+        )
+        self.cloud = SimulatedCloud(
+            store,
+            self.clusters,
+            clock,
+            identity,
+            random.Random(outside.rng.getrandbits(64)),
+            settings.cloud,
+        )
+        self.kubesim.attach_kubelet(self.cloud.kubelet)
+        self.context = ArmContext(
+            store=store,
+            machine_provider=self.cloud,
+            clusters=self.clusters,
+            control_planes=self.kubesim,
+            clock=clock,
+            identity=identity,
+            settings=settings.arm,
+        )
+        self.arm: ArmApp = create_app(self.context, outside.keys)
+
+    def _transport_for(self, server_url: str) -> httpx.AsyncBaseTransport:
+        """Every cluster of ours is served by this process."""
+        del server_url
+        return self.transport
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route one ASGI connection: clusters by their prefix, metrics, ARM for the rest."""
+        path: str = scope.get("path", "")
+        if path.startswith(_CLUSTERS_PREFIX):
+            await self.kubesim.asgi_app(scope, receive, send)
+        elif path == "/metrics" and scope["type"] == "http":
+            await self._send_metrics(send)
+        else:
+            await self.arm(scope, receive, send)
+
+    async def _send_metrics(self, send: Send) -> None:
+        body = self.metrics.text()
+        headers = [
+            (b"content-type", self.metrics.content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def run(self) -> None:
+        """Run every loop of every room until cancelled."""
+        outside, settings = self._outside, self._settings
+        async with self.transport, TaskGroup() as group:
+            group.create_task(self.kubesim.run())
+            group.create_task(self.clusters.run())
+            group.create_task(self.cloud.run())
+            group.create_task(
+                run_background(
+                    self.context,
+                    self.arm.perform,
+                    random.Random(outside.rng.getrandbits(64)),
+                    holder=outside.holder,
+                    on_pass=self.metrics.on_pass,
+                )
+            )
+            group.create_task(
+                run_control(
+                    outside.store,
+                    self.cloud,
+                    self.clusters,
+                    self.kubesim,
+                    outside.clock,
+                    outside.identity,
+                    random.Random(outside.rng.getrandbits(64)),
+                    settings.control,
+                    outside.holder,
+                    on_pass=self.metrics.on_pass,
+                )
+            )

@@ -1,0 +1,254 @@
+"""``poolwright up``: open the data directory, serve until a signal, close cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from poolwright.app.certificates import Certificates, ensure_certificates, ensure_signing_key
+from poolwright.app.composition import Outside, Product
+from poolwright.app.data_directory import DataDirectory, client_environment
+from poolwright.app.real_clock import RealClock
+from poolwright.app.real_identity import RealIdentity
+from poolwright.app.settings import Settings, SettingsError, load_settings
+from poolwright.arm.managed_identity import ManagedIdentityApp
+from poolwright.arm.tokens import TokenKeys
+from poolwright.model.errors import PoolwrightError
+from poolwright.store import SqlStore
+from poolwright.telemetry.logs import configure_logs
+
+_NAMES = ("localhost", "127.0.0.1", "::1")
+_CLOSE_SECONDS = 3
+"""How long open requests may take to end after a signal; watches are cut then."""
+_DEVELOPMENT_SECRET = "development"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with signals left to us: several servers run in one process."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing: `_serve` waits for the signals."""
+
+    def capture_signals(self) -> Any:
+        """Nothing, for newer versions."""
+        return _Quiet()
+
+
+class _Quiet:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets on every address of the host, all on one port.
+
+    Raises:
+        SettingsError: the address cannot be had.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            if family not in {socket.AF_INET, socket.AF_INET6}:
+                continue
+            one = socket.socket(family, kind)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            wanted = sockets[0].getsockname()[1] if sockets else port
+            try:
+                one.bind((address[0], wanted))
+            except OSError:
+                one.close()
+                if sockets:  # the other address family of localhost is not configured
+                    continue
+                raise
+            sockets.append(one)
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return sockets
+
+
+def _uvicorn(app: Any, certificates: Certificates | None) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_CLOSE_SECONDS,
+            timeout_keep_alive=75,
+            ssl_certfile=certificates and certificates.certificate,
+            ssl_keyfile=certificates and certificates.key,
+        )
+    )
+
+
+def _world_seed(settings: Settings, directory: DataDirectory) -> str:
+    """The world's seed: the setting, or one drawn once for the data directory."""
+    if settings.world.seed:
+        return settings.world.seed
+    path = directory.root / "world.seed"
+    if not path.exists():
+        path.write_text(secrets.token_hex(8))
+    return path.read_text().strip()
+
+
+def _announce(directory: DataDirectory, endpoint: str, environment: Mapping[str, str]) -> None:
+    """Lines to paste; the first is for programs that wait for it."""
+    sys.stdout.write(
+        f"""ready {endpoint}
+
+  source {directory.environment}
+
+  # az
+  az cloud register -n Poolwright --endpoint-resource-manager {endpoint}
+  az cloud set -n Poolwright
+  az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant adfs
+
+  # Python SDK
+  ContainerServiceClient(DefaultAzureCredential(), "{environment["AZURE_SUBSCRIPTION_ID"]}",
+      base_url="{endpoint}", credential_scopes=["{endpoint}/.default"])
+
+  # kubectl
+  az aks get-credentials -g GROUP -n CLUSTER && kubectl get nodes
+
+  # without az
+  poolwright group create -n GROUP -l eastus
+  poolwright aks create -g GROUP -n CLUSTER
+"""
+    )
+    sys.stdout.flush()
+
+
+async def _until_signal() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await stop.wait()
+
+
+async def _serve(settings: Settings, directory: DataDirectory) -> None:
+    host = settings.server.host
+    names = (*_NAMES, *settings.server.names) if settings.server.is_loopback else ()
+    certificates = ensure_certificates(
+        directory.root, names or (host, *settings.server.names, *_NAMES)
+    )
+    sockets = _listen(host, settings.server.port)
+    shown = "localhost" if settings.server.is_loopback else host
+    endpoint = f"https://{shown}:{sockets[0].getsockname()[1]}"
+    clock = RealClock(settings.world.speed, directory.clock)
+    store = SqlStore.open(settings.server.store or directory.store, clock=clock)
+    identity = RealIdentity()
+    try:
+        product = Product(
+            Outside(
+                store=store,
+                clock=clock,
+                identity=identity,
+                rng=random.Random(_world_seed(settings, directory)),
+                keys=TokenKeys.from_pem(ensure_signing_key(directory.root)),
+                ca_pem=certificates.ca.read_bytes(),
+                endpoint=endpoint,
+                holder=f"{socket.gethostname()}/{os.getpid()}/{identity.suffix(5)}",
+            ),
+            settings,
+        )
+        await _run(product, clock, settings, directory, certificates, sockets, endpoint)
+    finally:
+        await store.close()
+        clock.note(clean=True)
+
+
+async def _run(
+    product: Product,
+    clock: RealClock,
+    settings: Settings,
+    directory: DataDirectory,
+    certificates: Certificates,
+    sockets: list[socket.socket],
+    endpoint: str,
+) -> None:
+    server = _uvicorn(product, certificates)
+    servers = [server]
+    environment = client_environment(
+        directory,
+        endpoint=endpoint,
+        subscription=settings.arm.subscriptions[0].id,
+        secret=_DEVELOPMENT_SECRET if settings.arm.is_development else "",
+        bundle=certificates.bundle,
+    )
+    async with asyncio.TaskGroup() as group:
+        behind = group.create_task(product.run())
+        noting = group.create_task(clock.run())
+        serving = [group.create_task(server.serve(sockets))]
+        if settings.server.is_loopback:
+            msi_sockets = _listen("127.0.0.1", settings.server.identity_port)
+            msi = _uvicorn(_identity_app(product, directory, endpoint), None)
+            servers.append(msi)
+            serving.append(group.create_task(msi.serve(msi_sockets)))
+            port = msi_sockets[0].getsockname()[1]
+            environment["POOLWRIGHT_IDENTITY_ENDPOINT"] = f"http://127.0.0.1:{port}"
+        directory.write_environment(environment)
+        while not all(each.started for each in servers):  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.005)
+        _announce(directory, endpoint, environment)
+        await _until_signal()
+        for each in servers:
+            each.should_exit = True
+        await asyncio.wait(serving)
+        behind.cancel()
+        noting.cancel()
+
+
+def _identity_app(product: Product, directory: DataDirectory, endpoint: str) -> ManagedIdentityApp:
+    keys = TokenKeys.from_pem(ensure_signing_key(directory.root))
+    return ManagedIdentityApp(product.context, keys, base_url=endpoint)
+
+
+def serve(
+    *,
+    data_dir: Path | None,
+    host: str | None,
+    port: int | None,
+    speed: float | None,
+    config: Path | None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; a reason not to start is one line and exit code 1."""
+    try:
+        settings = load_settings(
+            config,
+            os.environ,
+            {
+                "server.data_dir": str(data_dir) if data_dir else None,
+                "server.host": host,
+                "server.port": port,
+                "world.speed": speed,
+            },
+        )
+        configure_logs(settings.log)
+        directory = DataDirectory.open(Path(settings.server.data_dir))
+        asyncio.run(_serve(settings, directory))
+    except (SettingsError, PoolwrightError, OSError) as error:
+        sys.stderr.write(f"poolwright: {error}\n")
+        sys.exit(1)
