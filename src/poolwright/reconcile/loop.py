@@ -305,3 +305,15 @@ async def supervise(
             failures = 0
         failures += 1
         await clock.sleep(backoff.delay(failures, rng))
+
+
+async def contain(
+    name: str, work: Callable[[], Awaitable[None]], *, raise_bugs: bool = False
+) -> None:
+    """Run a piece of work to its end; an error in it is logged and ends nothing else."""
+    try:
+        await work()
+    except Exception as error:
+        _log.error("work failed", work=name, exc_info=error)
+        if raise_bugs:
+            raise

@@ -1,0 +1,341 @@
+"""``ports.Kube`` over an httpx transport.
+
+The transport is called directly: redirects, cookies and auth flows of ``httpx.AsyncClient`` are
+nothing that an API server needs, and cost three quarters of an in-process request (ADR 0002).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+import httpx
+import msgspec
+
+from poolwright.kube.failure import answer_error, read_status, transport_error
+from poolwright.model.errors import Expired, NotFound, Transient, Unknown
+from poolwright.model.json_value import child
+from poolwright.model.kubernetes import PODS, Resource
+from poolwright.ports.kube import Object, ObjectList, PatchKind, WatchEvent
+
+FIELD_MANAGER = "poolwright"
+PAGE = 500
+"""Objects per page of a list. Source: client-go tools/pager."""
+WATCH = timedelta(minutes=9)
+"""How long a watch is asked for. Source: client-go asks for 5 to 10 minutes."""
+LINE_BYTES_MAX = 16 * 2**20
+"""The longest event that is read; etcd's objects are at most 1.5 MiB."""
+
+_JSON = "application/json"
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: dict[str, Any]
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an API server is reached, how, and as whom."""
+
+    transport: httpx.AsyncBaseTransport
+    server_url: str
+    token: str
+    _headers: dict[str, httpx.Headers] = field(
+        default_factory=dict[str, httpx.Headers], init=False, compare=False
+    )
+
+    def headers(self, content_type: str) -> httpx.Headers:
+        """The headers of every request with that content type, built once."""
+        made = self._headers.get(content_type)
+        if made is None:
+            made = self._headers[content_type] = httpx.Headers(
+                {
+                    "Host": httpx.URL(self.server_url).netloc.decode(),
+                    "User-Agent": "poolwright",
+                    "Accept": _JSON,
+                    "Authorization": f"Bearer {self.token}",
+                    "Content-Type": content_type,
+                }
+            )
+        return made
+
+
+Connect = Callable[[], Awaitable[Endpoint]]
+"""Finds the API server; may raise `Transient`. Asked again after it could not be reached."""
+
+
+def resource_path(
+    resource: Resource, *, namespace: str = "", name: str = "", subresource: str = ""
+) -> str:
+    """The URL path of a collection or object."""
+    path = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
+    if namespace:
+        path += f"/namespaces/{quote(namespace, safe='')}"
+    path += f"/{resource.plural}"
+    if name:
+        path += f"/{quote(name, safe='')}"
+    return f"{path}/{subresource}" if subresource else path
+
+
+class HttpKube:
+    """One cluster. ``timeout`` bounds a whole request, real time; watches live longer."""
+
+    def __init__(self, connect: Connect, *, timeout: timedelta = timedelta(seconds=30)) -> None:
+        self._connect = connect
+        self._timeout = timeout.total_seconds()
+        self._endpoint: Endpoint | None = None
+
+    async def version(self) -> str:
+        """The server's gitVersion."""
+        return (await self._call("GET", "/version"))["gitVersion"]
+
+    async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object:
+        """One object (K1)."""
+        return await self._call("GET", resource_path(resource, namespace=namespace, name=name))
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> ObjectList:
+        """All objects that match (K2)."""
+        path = resource_path(resource, namespace=namespace)
+        query = _selectors(label_selector, field_selector)
+        items: list[Object] = []
+        page: dict[str, str] = {"limit": str(PAGE)}
+        while True:
+            try:
+                answer = await self._call("GET", path, {**query, **page})
+            except Expired:
+                if "continue" not in page:
+                    raise
+                # The snapshot was compacted between two pages: ask for everything at once.
+                items, page = [], {}
+                continue
+            items += answer.get("items") or ()
+            meta = child(answer, "metadata")
+            if not meta.get("continue"):
+                return ObjectList(items, meta.get("resourceVersion", ""))
+            page["continue"] = meta["continue"]
+
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        after: str,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[WatchEvent]:
+        """Events after a resourceVersion (K3)."""
+        query = {
+            **_selectors(label_selector, field_selector),
+            "watch": "1",
+            "resourceVersion": after,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(int(WATCH.total_seconds())),
+        }
+        url = f"{resource_path(resource, namespace=namespace)}?{urlencode(query)}"
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._send("GET", url, None, _JSON)
+        except TimeoutError:
+            raise Transient("the API server did not begin to answer a watch") from None
+        try:
+            if response.status_code >= 400:
+                raise answer_error(
+                    response.status_code, read_status(await _body(response)), is_write=False
+                )
+            async with aclosing(_lines(response, WATCH.total_seconds() + self._timeout)) as lines:
+                async for line in lines:
+                    yield _event(line)
+        except httpx.TransportError as error:
+            raise transport_error(error, is_write=False) from error
+        finally:
+            await cast("httpx.AsyncByteStream", response.stream).aclose()
+
+    async def create(self, resource: Resource, body: Object, *, namespace: str = "") -> Object:
+        """Create (K4)."""
+        return await self._call(
+            "POST", resource_path(resource, namespace=namespace), _MANAGED, _encode(body)
+        )
+
+    async def replace(
+        self,
+        resource: Resource,
+        name: str,
+        body: Object,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+    ) -> Object:
+        """PUT, guarded by a resourceVersion in the body (K5)."""
+        path = resource_path(resource, namespace=namespace, name=name, subresource=subresource)
+        return await self._call("PUT", path, _MANAGED, _encode(body))
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: object,
+        *,
+        kind: PatchKind = PatchKind.MERGE,
+        namespace: str = "",
+        subresource: str = "",
+        force: bool = False,
+    ) -> Object:
+        """PATCH as our field manager (K6)."""
+        path = resource_path(resource, namespace=namespace, name=name, subresource=subresource)
+        query = {**_MANAGED, "force": "true"} if force else _MANAGED
+        return await self._call("PATCH", path, query, _encode(body), str(kind))
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        namespace: str = "",
+        uid: str | None = None,
+        grace_seconds: int | None = None,
+    ) -> None:
+        """Delete; a missing object is fine (K7)."""
+        path = resource_path(resource, namespace=namespace, name=name)
+        body = _encode(_delete_options(uid, grace_seconds))
+        try:
+            await self._call("DELETE", path, content=body)
+        except NotFound:
+            return
+
+    async def evict(self, namespace: str, pod: str, *, uid: str) -> None:
+        """Ask for a pod's eviction; a missing pod is fine (K8)."""
+        path = resource_path(PODS, namespace=namespace, name=pod, subresource="eviction")
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": namespace},
+            "deleteOptions": _delete_options(uid, None),
+        }
+        try:
+            await self._call("POST", path, _MANAGED, _encode(body))
+        except NotFound:
+            return
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        content_type: str = _JSON,
+    ) -> dict[str, Any]:
+        is_write = method != "GET"
+        url = f"{path}?{urlencode(query)}" if query else path
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._send(method, url, content, content_type)
+                try:
+                    body = await _body(response)
+                finally:
+                    await cast("httpx.AsyncByteStream", response.stream).aclose()
+        except httpx.TransportError as error:
+            self._endpoint = None
+            raise transport_error(error, is_write=is_write) from error
+        except TimeoutError:
+            self._endpoint = None
+            kind = Unknown if is_write else Transient
+            raise kind(f"{method} {path} took longer than {self._timeout:g} s") from None
+        if response.status_code >= 400:
+            raise answer_error(response.status_code, read_status(body), is_write=is_write)
+        try:
+            return _decode(body)
+        except msgspec.DecodeError as error:
+            kind = Unknown if is_write else Transient
+            raise kind(f"{method} {path}: the answer is not JSON") from error
+
+    async def _send(
+        self, method: str, url: str, content: bytes | None, content_type: str
+    ) -> httpx.Response:
+        endpoint = self._endpoint
+        if endpoint is None:
+            endpoint = self._endpoint = await self._connect()
+        request = httpx.Request(
+            method,
+            endpoint.server_url + url,
+            headers=endpoint.headers(content_type),
+            content=content,
+        )
+        try:
+            response = await endpoint.transport.handle_async_request(request)
+        except httpx.TransportError:
+            self._endpoint = None
+            raise
+        if response.status_code == 401:
+            self._endpoint = None  # the token ran out: the next call gets a fresh one
+        return response
+
+
+_MANAGED: Mapping[str, str] = {"fieldManager": FIELD_MANAGER}
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    given = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: text for name, text in given.items() if text}
+
+
+def _delete_options(uid: str | None, grace_seconds: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if uid is not None:
+        options["preconditions"] = {"uid": uid}
+    if grace_seconds is not None:
+        options["gracePeriodSeconds"] = grace_seconds
+    return options
+
+
+async def _body(response: httpx.Response) -> bytes:
+    stream = cast("httpx.AsyncByteStream", response.stream)
+    return b"".join([chunk async for chunk in stream])
+
+
+async def _lines(response: httpx.Response, silence_max: float) -> AsyncGenerator[bytes, None]:
+    """The lines of a stream, without their ends; a stream that says nothing too long is broken."""
+    chunks = cast("httpx.AsyncByteStream", response.stream).__aiter__()
+    rest = b""
+    while True:
+        try:
+            async with asyncio.timeout(silence_max):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Transient("a watch fell silent") from None
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+        if len(rest) > LINE_BYTES_MAX:
+            raise Transient("an event of a watch is too long")
+
+
+def _event(line: bytes) -> WatchEvent:
+    try:
+        event = _decode_event(line)
+    except msgspec.DecodeError as error:
+        raise Transient("a watch sent something that is no event") from error
+    if event.type == "ERROR":
+        status = read_status(_encode(event.object))
+        raise answer_error(status.code or 500, status, is_write=False)
+    return WatchEvent(event.type, event.object)

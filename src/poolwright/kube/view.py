@@ -1,0 +1,258 @@
+"""``ports.ClusterView``: follows nodes, pods and disruption budgets by list and watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from poolwright.kube.changes import ChangeFeed
+from poolwright.model.errors import Expired
+from poolwright.model.kubernetes import NODES, POD_DISRUPTION_BUDGETS, PODS, Resource
+from poolwright.model.node import Node
+from poolwright.model.pod import Budget, Pod
+from poolwright.ports.clock import Clock
+from poolwright.ports.kube import Kube, Object, ViewChange, WatchEvent
+from poolwright.reconcile.loop import supervise
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T")
+NamedT = TypeVar("NamedT", bound=_Named)
+
+
+class _Shelves(Generic[NamedT]):
+    """Objects by some other key. Each shelf is handed out in order, sorted once per change."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, dict[Key, NamedT]] = {}
+        self._sorted: dict[str, tuple[NamedT, ...]] = {}
+
+    def put(self, shelf: str, key: Key, item: NamedT) -> None:
+        self._shelves.setdefault(shelf, {})[key] = item
+        self._sorted.pop(shelf, None)
+
+    def remove(self, shelf: str, key: Key) -> None:
+        items = self._shelves.get(shelf)
+        if items is None or items.pop(key, None) is None:
+            return
+        self._sorted.pop(shelf, None)
+        if not items:
+            del self._shelves[shelf]
+
+    def names(self) -> Sequence[str]:
+        return list(self._shelves)
+
+    def all(self, shelf: str) -> tuple[NamedT, ...]:
+        known = self._sorted.get(shelf)
+        if known is None:
+            items = self._shelves.get(shelf, {})
+            known = tuple(items[key] for key in sorted(items))
+            if items:
+                self._sorted[shelf] = known
+        return known
+
+
+class InformerView:
+    """Follows a cluster while `run` runs; keeps its last picture when the server is away."""
+
+    def __init__(
+        self, kube: Kube, clock: Clock, rng: Random, *, name: str = "", raise_bugs: bool = False
+    ) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._rng = rng
+        self._name = name
+        self._raise_bugs = raise_bugs
+        self._feed = ChangeFeed()
+        self._nodes: dict[str, Node] = {}
+        self._pods: dict[Key, Pod] = {}
+        self._all_nodes: _Shelves[Node] = _Shelves()
+        self._by_pool: _Shelves[Node] = _Shelves()
+        self._by_node: _Shelves[Pod] = _Shelves()
+        self._pending: _Shelves[Pod] = _Shelves()
+        self._budgets: _Shelves[Budget] = _Shelves()
+        self._reflectors: tuple[_Reflector[Any], ...] = (
+            _Reflector(kube, NODES, Node.from_object, self._put_node, self._tell_all),
+            _Reflector(kube, PODS, Pod.from_object, self._put_pod, self._tell_all),
+            _Reflector(
+                kube, POD_DISRUPTION_BUDGETS, Budget.from_object, self._put_budget, self._tell_all
+            ),
+        )
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self._reflectors:
+                group.create_task(
+                    supervise(
+                        f"follow {reflector.plural} {self._name}".strip(),
+                        reflector.follow,
+                        self._clock,
+                        self._rng,
+                        raise_bugs=self._raise_bugs,
+                    )
+                )
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether the first full list of every resource has arrived."""
+        return all(reflector.revision for reflector in self._reflectors)
+
+    def node(self, name: str) -> Node | None:
+        """One node."""
+        return self._nodes.get(name) if self.is_synced else None
+
+    def nodes(self, pool: str | None = None) -> Sequence[Node]:
+        """All nodes, or those of one pool, by name."""
+        if not self.is_synced:
+            return ()
+        return self._all_nodes.all("") if pool is None else self._by_pool.all(pool)
+
+    def pods_on(self, node: str) -> Sequence[Pod]:
+        """Pods bound to a node, by namespace and name."""
+        return self._by_node.all(node) if self.is_synced else ()
+
+    def pending_pods(self) -> Sequence[Pod]:
+        """Pods bound to no node and not finished."""
+        return self._pending.all("") if self.is_synced else ()
+
+    def budgets(self, namespace: str) -> Sequence[Budget]:
+        """Disruption budgets of a namespace."""
+        return self._budgets.all(namespace) if self.is_synced else ()
+
+    def changes(self) -> AsyncIterator[ViewChange]:
+        """Changes from this call on, coalesced per pool."""
+        return self._feed.follow()
+
+    def _put_node(self, key: Key, new: Node | None) -> None:
+        name = key[1]
+        old = self._nodes.pop(name, None)
+        if old is not None and (new is None or new.pool != old.pool):
+            self._by_pool.remove(old.pool, key)
+        if new is None:
+            self._all_nodes.remove("", key)
+        else:
+            self._nodes[name] = new
+            self._all_nodes.put("", key, new)
+            self._by_pool.put(new.pool, key, new)
+        # A node's heartbeat moves only its revision: nothing to decide anew.
+        if old is None or new is None or replace(old, revision=new.revision) != new:
+            for item in (old, new):
+                if item is not None:
+                    self._tell(item.pool)
+
+    def _put_pod(self, key: Key, new: Pod | None) -> None:
+        old = self._pods.pop(key, None)
+        if old is not None:
+            if new is None or new.node_name != old.node_name:
+                self._by_node.remove(old.node_name, key)
+            self._pending.remove("", key)
+        if new is not None:
+            self._pods[key] = new
+            if new.node_name:
+                self._by_node.put(new.node_name, key, new)
+            elif not new.is_finished:
+                self._pending.put("", key, new)
+        for item in (old, new):
+            if item is not None:
+                node = self._nodes.get(item.node_name)
+                self._tell(node.pool if node is not None else "")
+
+    def _put_budget(self, key: Key, new: Budget | None) -> None:
+        if new is None:
+            self._budgets.remove(key[0], key)
+        else:
+            self._budgets.put(key[0], key, new)
+        self._tell("")
+
+    def _tell(self, pool: str) -> None:
+        self._feed.publish(pool)
+
+    def _tell_all(self) -> None:
+        """After a list: answers that were empty until now are there."""
+        for pool in ("", *self._by_pool.names()):
+            self._feed.publish(pool)
+
+
+class _Reflector(Generic[T]):
+    """Keeps up with one resource: a list, then watches from its revision on."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        resource: Resource,
+        read: Callable[[Object], T],
+        put: Callable[[Key, T | None], None],
+        listed: Callable[[], None],
+    ) -> None:
+        self._kube = kube
+        self._resource = resource
+        self._read = read
+        self._put = put
+        self._listed = listed
+        self._known: dict[Key, None] = {}
+        self.revision = ""
+
+    @property
+    def plural(self) -> str:
+        """What is followed."""
+        return self._resource.plural
+
+    async def follow(self) -> None:
+        """List if nothing is known yet, then watch, watch by watch; ends only by an error."""
+        if not self.revision:
+            await self._list()
+        while True:
+            began_at = self.revision
+            try:
+                async with aclosing(self._watch()) as events:
+                    async for event in events:
+                        self._apply(event)
+            except Expired:
+                await self._list()
+                continue
+            if self.revision == began_at:
+                return  # a server that closes empty watches at once is asked less often
+
+    def _watch(self) -> Any:
+        return self._kube.watch(self._resource, after=self.revision)
+
+    async def _list(self) -> None:
+        listed = await self._kube.list(self._resource)
+        gone, self._known = self._known, {}
+        for wire in listed.items:
+            key = _key(wire)
+            self._known[key] = None
+            gone.pop(key, None)
+            self._put(key, self._read(wire))
+        for key in gone:
+            self._put(key, None)
+        self.revision = listed.revision
+        self._listed()
+
+    def _apply(self, event: WatchEvent) -> None:
+        meta = cast("dict[str, Any]", event.object["metadata"])
+        key = _key(event.object)
+        if event.type == "DELETED":
+            self._known.pop(key, None)
+            self._put(key, None)
+        elif event.type != "BOOKMARK":
+            self._known[key] = None
+            self._put(key, self._read(event.object))
+        self.revision = meta.get("resourceVersion") or self.revision
+
+
+def _key(wire: Object) -> Key:
+    meta = wire["metadata"]
+    return meta.get("namespace", ""), meta.get("name", "")
