@@ -14,7 +14,7 @@ from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.sim.clock import SimClock
 from poolwright.sim.identity import SeededIdentity
 from poolwright.sim.loop import run
-from poolwright.store.embedded import EmbeddedStore
+from poolwright.store import SqlStore
 from providers.fake_kube import FakeClusters
 
 CLUSTER = ClusterKey("sub-1", "rg1", "aks1")
@@ -59,7 +59,7 @@ class World:
 
     def __init__(self, settings=None, *, speed=60.0, seed=7):
         self.clock = SimClock(speed=speed)
-        self.store = EmbeddedStore(None, self.clock, KINDS)
+        self.store = SqlStore.open(None, clock=self.clock, kinds=KINDS)
         self.clusters = FakeClusters()
         self.settings = settings or SimulatedCloudSettings()
         self.seed = seed
@@ -105,3 +105,33 @@ class World:
 def play(story):
     """Run an async story (a function of no arguments) in virtual time."""
     return run(story())
+
+
+def pod(name, image="nginx:1.15.9", *, owner="", labels=None, annotations=None, **spec):
+    container = {"name": "main", "image": image}
+    for key in ("command", "args", "resources", "readinessProbe"):
+        if key in spec:
+            container[key] = spec.pop(key)
+    meta = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
+    if owner:
+        meta["ownerReferences"] = [
+            {"kind": owner, "name": name, "uid": f"owner-{name}", "controller": True}
+        ]
+    return {"metadata": meta, "spec": {"containers": [container], **spec}}
+
+
+def component(name):
+    return pod(
+        f"{name}-x",
+        f"mcr.microsoft.com/aks/{name}:1",
+        owner="DaemonSet",
+        labels={"app.kubernetes.io/name": name},
+    )
+
+
+PLUGIN = component("nvidia-device-plugin")
+EXPORTER = component("nvidia-dcgm-exporter")
+
+
+def gpu_pod(name, count=1, resource="nvidia.com/gpu", **more):
+    return pod(name, "mine:1", resources={"limits": {resource: str(count)}}, **more)

@@ -86,20 +86,19 @@ class NodeState:
     addresses: set[int] = field(default_factory=set[int])
     devices: dict[int, str] = field(default_factory=dict[int, str])
     """Which pod (uid) holds which GPU or MIG instance."""
+    offer: dict[str, int] = field(init=False)
+    """Allocatable, without GPUs; in our units."""
+
+    def __post_init__(self) -> None:
+        bootstrap = self.machine.bootstrap
+        self.offer = node_allocatable(
+            self.size, max_pods=bootstrap.max_pods, os_disk_gb=bootstrap.os_disk_size_gb
+        )
 
     @property
     def facts(self) -> tuple[bool, bool, bool]:
         """What ``written`` should be."""
         return (self.is_alive, self.has_plugin, self.has_exporter)
-
-    @property
-    def offer(self) -> dict[str, int]:
-        """Allocatable, without GPUs; in our units."""
-        return node_allocatable(
-            self.size,
-            max_pods=self.machine.bootstrap.max_pods,
-            os_disk_gb=self.machine.bootstrap.os_disk_size_gb,
-        )
 
     @property
     def gpu_offer(self) -> Mapping[str, int]:

@@ -1,0 +1,352 @@
+"""One pod on one node as its kubelet sees it, and the status that follows from that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolwright.model.instant import Instant
+from poolwright.model.json_value import Json, child, children
+from poolwright.model.pod import pod_requests
+from poolwright.providers.simulated.images import image
+
+OURS = "poolwright.dev/"
+PLUGIN_NAME = "nvidia-device-plugin"
+EXPORTER_NAME = "nvidia-dcgm-exporter"
+_PLUGIN_IMAGE = "k8s-device-plugin"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """The part of a container's spec that its life depends on."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    readiness_seconds: float = 0.0
+    always_pull: bool = False
+    is_sidecar: bool = False
+
+    @classmethod
+    def from_object(cls, wire: Json) -> ContainerSpec:
+        """Read Kubernetes' JSON form."""
+        probe = child(wire, "readinessProbe")
+        delay = float(probe.get("initialDelaySeconds") or 0) + 1.0 if probe else 0.0
+        policy = wire.get("imagePullPolicy")
+        return cls(
+            name=wire["name"],
+            image=wire.get("image") or "",
+            command=tuple(wire.get("command") or ()),
+            args=tuple(wire.get("args") or ()),
+            readiness_seconds=delay,
+            always_pull=policy == "Always",
+            is_sidecar=wire.get("restartPolicy") == "Always",
+        )
+
+
+@dataclass(slots=True)
+class ContainerRun:
+    """A container: waiting for a reason, running, or terminated. Times are wall time as text;
+    ``world_started`` is world time, None while it does not run.
+    """
+
+    spec: ContainerSpec
+    state: str = "waiting"
+    reason: str = "ContainerCreating"
+    message: str = ""
+    started: str = ""
+    finished: str = ""
+    exit_code: int = 0
+    restarts: int = 0
+    ready: bool = False
+    world_started: Instant | None = None
+    last: dict[str, Any] | None = None
+    has_image: bool = False
+
+    def wire_state(self) -> dict[str, Any]:
+        """The state as Kubernetes prints it."""
+        match self.state:
+            case "running":
+                return {"running": {"startedAt": self.started}}
+            case "terminated":
+                return {
+                    "terminated": {
+                        "exitCode": self.exit_code,
+                        "reason": self.reason,
+                        "startedAt": self.started,
+                        "finishedAt": self.finished,
+                        "containerID": self._container_id("x"),
+                    }
+                }
+            case _:
+                message = {"message": self.message} if self.message else {}
+                return {"waiting": {"reason": self.reason, **message}}
+
+    def _container_id(self, salt: str) -> str:
+        text = f"{salt}/{self.spec.name}/{self.restarts}/{self.started}"
+        return f"containerd://{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def wire(self, uid: str) -> dict[str, Any]:
+        """The container status as Kubernetes prints it."""
+        known = image(self.spec.image)
+        has_run = self.state != "waiting" or self.last is not None
+        return {
+            "name": self.spec.name,
+            "state": self.wire_state(),
+            "lastState": self.last or {},
+            "ready": self.ready,
+            "restartCount": self.restarts,
+            "image": known.reference if self.has_image else self.spec.image,
+            "imageID": known.image_id if self.has_image else "",
+            "started": self.state == "running",
+            **({"containerID": self._container_id(uid)} if has_run else {}),
+        }
+
+
+Step = Iterator[float]
+
+
+@dataclass(slots=True)
+class PodRun:
+    """A pod's life on its node. ``steps`` are the things that go on in it; each waits for world
+    seconds that it says itself.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    owner_kind: str
+    restart_policy: str
+    containers: list[ContainerRun]
+    inits: list[ContainerRun]
+    requests: Mapping[str, int]
+    annotations: dict[str, str]
+    grace_seconds: float
+    qos: str
+    host_network: bool
+    component: str = ""
+    ip: str = ""
+    address: int = 0
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    started: str = ""
+    scheduled: str = ""
+    is_begun: bool = False
+    is_initialized: bool = False
+    holds: bool = False
+    is_deleting: bool = False
+    is_doomed: bool = False
+    wants_checkpoint: bool = False
+    steps: dict[str, Step] = field(default_factory=dict[str, Step])
+    marks: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    events: list[tuple[str, str, str, str]] = field(default_factory=list[tuple[str, str, str, str]])
+    written: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only results are written, not every stage: pods that every node has."""
+        return self.owner_kind == "DaemonSet" or self.namespace == "kube-system"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all containers are ready."""
+        return (
+            self.phase == "Running"
+            and self.is_initialized
+            and all(c.ready for c in self.containers)
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the pod has ended for good."""
+        return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def is_worth_writing(self) -> bool:
+        """Whether the API server should hear of this stage."""
+        if not self.is_quiet or self.is_finished or self.is_ready:
+            return True
+        return bool(self.written) or any(c.reason in _TROUBLE for c in self.containers)
+
+    @classmethod
+    def from_object(cls, wire: Json) -> PodRun:
+        """Read a bound pod; what its status says already is taken over."""
+        meta, spec, status = child(wire, "metadata"), child(wire, "spec"), child(wire, "status")
+        owners = [o for o in children(meta, "ownerReferences") if o.get("controller")]
+        scheduled = [c for c in children(status, "conditions") if c["type"] == "PodScheduled"]
+        grace = spec.get("terminationGracePeriodSeconds")
+        pod = cls(
+            namespace=meta.get("namespace", ""),
+            name=meta["name"],
+            uid=meta["uid"],
+            node=spec["nodeName"],
+            owner_kind=owners[0]["kind"] if owners else "",
+            restart_policy=spec.get("restartPolicy") or "Always",
+            containers=_runs(spec, "containers"),
+            inits=_runs(spec, "initContainers"),
+            requests=pod_requests(spec),
+            annotations=_ours(meta),
+            grace_seconds=30.0 if grace is None else float(grace),
+            qos=status.get("qosClass") or qos_class(spec),
+            host_network=bool(spec.get("hostNetwork")),
+            component=_component(meta, spec),
+            scheduled=scheduled[0].get("lastTransitionTime") or "" if scheduled else "",
+        )
+        pod.take_over(status)
+        return pod
+
+    def take_over(self, status: Json) -> None:
+        """Go on from what an earlier process wrote."""
+        if status.get("phase") not in {"Running", "Succeeded", "Failed"}:
+            return
+        self.phase, self.is_begun, self.is_initialized = status["phase"], True, True
+        self.started, self.ip = status.get("startTime") or "", status.get("podIP") or ""
+        for condition in children(status, "conditions"):
+            self.marks[condition["type"]] = (
+                condition["status"],
+                condition.get("lastTransitionTime") or "",
+            )
+        for runs, key in ((self.containers, "containerStatuses"), (self.inits, _INITS)):
+            known = {s["name"]: s for s in children(status, key)}
+            for run in runs:
+                _take_over(run, known.get(run.spec.name, {}))
+
+    def status(self, host_ip: str, now: str) -> dict[str, Any]:
+        """The status as Kubernetes prints it."""
+        wire: dict[str, Any] = {
+            "phase": self.phase,
+            "conditions": self._conditions(now),
+            "qosClass": self.qos,
+        }
+        if self.reason:
+            wire["reason"] = self.reason
+        if self.message:
+            wire["message"] = self.message
+        if self.started:
+            wire |= {"startTime": self.started, "hostIP": host_ip, "hostIPs": [{"ip": host_ip}]}
+        if not self.is_begun:
+            return wire
+        if self.ip:
+            wire |= {"podIP": self.ip, "podIPs": [{"ip": self.ip}]}
+        if self.inits:
+            wire[_INITS] = [c.wire(self.uid) for c in self.inits]
+        wire["containerStatuses"] = [c.wire(self.uid) for c in self.containers]
+        return wire
+
+    def _conditions(self, now: str) -> list[dict[str, Any]]:
+        unready = [c.spec.name for c in self.containers if not c.ready]
+        why: dict[str, str] = {}
+        if self.phase == "Succeeded":
+            why = {"reason": "PodCompleted"}
+        elif self.phase == "Failed":
+            why = {"reason": "PodFailed"}
+        elif unready:
+            why = {
+                "reason": "ContainersNotReady",
+                "message": f"containers with unready status: [{' '.join(unready)}]",
+            }
+        rows: list[tuple[str, bool, dict[str, str]]] = [
+            ("PodReadyToStartContainers", bool(self.ip) and not self.is_finished, {}),
+            ("Initialized", self.is_initialized, why if self.is_finished else {}),
+            ("Ready", self.is_ready, {} if self.is_ready else why),
+            ("ContainersReady", self.is_ready, {} if self.is_ready else why),
+        ]
+        found = [self._condition(name, value, now, more) for name, value, more in rows]
+        since = self.scheduled or self.started or now
+        return [*found, _wire_condition("PodScheduled", "True", since)]
+
+    def _condition(
+        self, name: str, value: bool, now: str, more: Mapping[str, str]
+    ) -> dict[str, Any]:
+        text = str(value)
+        mark = self.marks.get(name)
+        if mark is None or mark[0] != text:
+            mark = self.marks[name] = (text, now)
+        return {**_wire_condition(name, *mark), **more}
+
+
+_INITS = "initContainerStatuses"
+_TROUBLE = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+}
+
+
+def _wire_condition(name: str, status: str, since: str) -> dict[str, Any]:
+    return {
+        "type": name,
+        "status": status,
+        "lastProbeTime": None,
+        "lastTransitionTime": since,
+    }
+
+
+_specs: dict[ContainerSpec, ContainerSpec] = {}
+"""Container specs seen before: the pods of one workload share theirs."""
+_SPECS_MAX = 10_000
+
+
+def _runs(spec: Json, key: str) -> list[ContainerRun]:
+    if len(_specs) > _SPECS_MAX:
+        _specs.clear()
+    found = (ContainerSpec.from_object(c) for c in children(spec, key))
+    waiting = "PodInitializing" if spec.get("initContainers") else "ContainerCreating"
+    return [ContainerRun(_specs.setdefault(s, s), reason=waiting) for s in found]
+
+
+def _ours(meta: Json) -> dict[str, str]:
+    return {k: v for k, v in child(meta, "annotations").items() if k.startswith(OURS)}
+
+
+def _component(meta: Json, spec: Json) -> str:
+    """Which part of a node's GPU software the pod is: plugin, exporter or neither."""
+    name = child(meta, "labels").get("app.kubernetes.io/name")
+    if name in {PLUGIN_NAME, EXPORTER_NAME}:
+        return name
+    is_plugin = any(_PLUGIN_IMAGE in (c.get("image") or "") for c in children(spec, "containers"))
+    owned = any(o.get("kind") == "DaemonSet" for o in children(meta, "ownerReferences"))
+    return PLUGIN_NAME if is_plugin and owned else ""
+
+
+def _take_over(run: ContainerRun, status: Json) -> None:
+    state = child(status, "state")
+    run.restarts = int(status.get("restartCount") or 0)
+    run.ready = bool(status.get("ready"))
+    run.has_image = bool(status.get("imageID"))
+    run.last = dict(child(status, "lastState")) or None
+    if "running" in state:
+        run.state, run.started = "running", child(state, "running").get("startedAt") or ""
+    elif "terminated" in state:
+        ended = child(state, "terminated")
+        run.state, run.reason = "terminated", ended.get("reason") or ""
+        run.exit_code = int(ended.get("exitCode") or 0)
+        run.started, run.finished = ended.get("startedAt") or "", ended.get("finishedAt") or ""
+    elif "waiting" in state:
+        run.reason = child(state, "waiting").get("reason") or run.reason
+
+
+def qos_class(spec: Json) -> str:
+    """Guaranteed, Burstable or BestEffort.
+
+    Source: kubernetes.io/docs/concepts/workloads/pods/pod-qos.
+    """
+    containers: Sequence[Json] = (*children(spec, "containers"), *children(spec, "initContainers"))
+    is_any, is_all = False, True
+    for container in containers:
+        limits = child(container, "resources", "limits")
+        requests = {**limits, **child(container, "resources", "requests")}
+        counted = [name for name in ("cpu", "memory") if name in requests]
+        is_any = is_any or bool(counted)
+        is_all = is_all and all(
+            name in limits and limits[name] == requests[name] for name in ("cpu", "memory")
+        )
+    if not is_any:
+        return "BestEffort"
+    return "Guaranteed" if is_all else "Burstable"

@@ -1,0 +1,262 @@
+from datetime import timedelta
+
+from poolwright.model.kubernetes import EVENTS, PODS
+from poolwright.providers.simulated.ledger import CHECKPOINT
+from providers.world import (
+    CLUSTER,
+    EXPORTER,
+    GPU_SIZE,
+    PLUGIN,
+    World,
+    gpu_bootstrap,
+    gpu_pod,
+    machine_name,
+    play,
+    pod,
+    request,
+)
+
+NODE = machine_name(0)
+
+
+def with_node(story, **asked):
+    """Play a story on a world that has one ready node."""
+
+    async def whole():
+        world = World()
+        async with world.running():
+            await world.cloud.create_machine(request(**asked))
+            await world.passes(minutes=7)
+            assert world.kube.ready(NODE) == "True"
+            await story(world)
+
+    play(whole)
+
+
+def with_gpu_node(story, *, components=True, **setup):
+    async def whole(world):
+        if components:
+            await world.kube.bind(PLUGIN, NODE)
+            await world.kube.bind(EXPORTER, NODE)
+            await world.passes(seconds=20)
+        await story(world)
+
+    with_node(whole, vm_size=GPU_SIZE, setup=gpu_bootstrap(**setup))
+
+
+def state_of(found):
+    return found["status"]["containerStatuses"][0]["state"]
+
+
+def reasons(world):
+    return [e["reason"] for e in world.kube.all(EVENTS)]
+
+
+def test_a_pod_is_pulled_started_and_ready_with_todays_events():
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=30)
+        found = world.kube.pod("web")
+        assert found["status"]["phase"] == "Running"
+        conditions = {c["type"]: c["status"] for c in found["status"]["conditions"]}
+        assert conditions == {
+            "PodReadyToStartContainers": "True",
+            "Initialized": "True",
+            "Ready": "True",
+            "ContainersReady": "True",
+            "PodScheduled": "True",
+        }
+        status = found["status"]["containerStatuses"][0]
+        assert status["image"] == "docker.io/library/nginx:1.15.9"
+        assert status["imageID"].startswith("docker.io/library/nginx@sha256:")
+        assert found["status"]["podIP"].startswith("10.244.0.")
+        assert reasons(world) == ["Pulling", "Pulled", "Created", "Started"]
+        pulled = world.kube.all(EVENTS)[1]["message"]
+        assert pulled.startswith('Successfully pulled image "nginx:1.15.9" in ')
+        assert "including waiting). Image size: " in pulled
+
+    with_node(story)
+
+
+def test_an_image_that_a_node_has_is_not_pulled_again():
+    async def story(world):
+        await world.kube.bind(pod("one"), NODE)
+        await world.passes(seconds=30)
+        await world.kube.bind(pod("two"), NODE)
+        await world.passes(seconds=30)
+        messages = [e["message"] for e in world.kube.all(EVENTS) if e["reason"] == "Pulled"]
+        assert messages[1] == (
+            'Container image "nginx:1.15.9" already present on machine'
+            " and can be accessed by the pod"
+        )
+
+    with_node(story)
+
+
+def test_a_missing_image_backs_off():
+    async def story(world):
+        await world.kube.bind(pod("web", "acme/does-not-exist:1"), NODE)
+        await world.passes(seconds=9)
+        found = world.kube.pod("web")
+        assert found["status"]["phase"] == "Pending"
+        assert state_of(found)["waiting"]["reason"] == "ImagePullBackOff"
+        assert "BackOff" in reasons(world)
+
+    with_node(story)
+
+
+def test_a_job_pod_ends_after_its_declared_time_with_its_code():
+    async def story(world):
+        annotations = {"poolwright.dev/run-seconds": "90", "poolwright.dev/exit-code": "3"}
+        await world.kube.bind(
+            pod("job", annotations=annotations, restartPolicy="Never", owner="Job"), NODE
+        )
+        await world.passes(seconds=80)
+        assert world.kube.pod("job")["status"]["phase"] == "Running"
+        await world.passes(seconds=30)
+        found = world.kube.pod("job")
+        assert found["status"]["phase"] == "Failed"
+        assert state_of(found)["terminated"]["exitCode"] == 3
+
+    with_node(story)
+
+
+def test_a_container_that_ends_is_restarted_with_growing_delay():
+    async def story(world):
+        await world.kube.bind(pod("loop", command=["sh", "-c", "echo hi; exit 1"]), NODE)
+        await world.passes(seconds=20)
+        found = world.kube.pod("loop")
+        status = found["status"]["containerStatuses"][0]
+        assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        assert status["lastState"]["terminated"]["exitCode"] == 1
+        assert status["restartCount"] >= 2
+        assert found["status"]["phase"] == "Running"
+        await world.passes(minutes=10)
+        assert world.kube.pod("loop")["status"]["containerStatuses"][0]["restartCount"] < 12
+
+    with_node(story)
+
+
+def test_the_plugin_and_the_exporter_show_on_their_node():
+    async def story(world):
+        node = world.kube.node(NODE)
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+        assert node["status"]["capacity"]["nvidia.com/gpu"] == "1"
+        assert node["metadata"]["labels"]["kubernetes.azure.com/dcgm-exporter"] == "enabled"
+        conditions = {c["type"]: c["status"] for c in node["status"]["conditions"]}
+        assert conditions["UnhealthyNvidiaDevicePlugin"] == "False"
+        await world.kube.delete(PODS, "nvidia-device-plugin-x", namespace="default")
+        await world.passes(seconds=20)
+        node = world.kube.node(NODE)
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == "0"
+        assert node["status"]["capacity"]["nvidia.com/gpu"] == "1"
+
+    with_gpu_node(story)
+
+
+def test_a_gpu_pod_without_a_plugin_is_not_admitted():
+    async def story(world):
+        await world.kube.bind(gpu_pod("train"), NODE)
+        await world.passes(seconds=5)
+        status = world.kube.pod("train")["status"]
+        assert (status["phase"], status["reason"]) == ("Failed", "UnexpectedAdmissionError")
+
+    with_gpu_node(story, components=False)
+
+
+def test_a_pod_that_does_not_fit_is_rejected_and_frees_what_it_held():
+    async def story(world):
+        await world.kube.bind(gpu_pod("one"), NODE)
+        await world.passes(seconds=10)
+        await world.kube.bind(gpu_pod("two"), NODE)
+        await world.passes(seconds=10)
+        assert world.kube.pod("two")["status"]["reason"] == "OutOfnvidia.com/gpu"
+        await world.kube.delete(PODS, "one", namespace="default")
+        await world.passes(seconds=40)
+        assert world.kube.pod("one") is None
+        await world.kube.bind(gpu_pod("three"), NODE)
+        await world.passes(seconds=10)
+        assert world.kube.pod("three")["status"]["phase"] == "Running"
+
+    with_gpu_node(story)
+
+
+def test_deleting_a_pod_says_so_and_ends_it():
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=30)
+        await world.kube.delete(PODS, "web", namespace="default")
+        assert world.kube.pod("web") is not None
+        await world.passes(seconds=5)
+        assert world.kube.pod("web") is None
+        assert world.kube.all(EVENTS)[-1]["message"] == "Stopping container main"
+
+    with_node(story)
+
+
+def test_a_running_job_goes_on_after_a_restart_of_the_process():
+    async def story():
+        world = World()
+        async with world.running():
+            made = await world.cloud.create_machine(request())
+            await world.passes(minutes=4)
+            annotations = {"poolwright.dev/run-seconds": "600"}
+            await world.kube.bind(pod("job", annotations=annotations, restartPolicy="Never"), NODE)
+            await world.passes(seconds=400)
+            assert world.kube.pod("job")["status"]["phase"] == "Running"
+        world.restart()
+        async with world.running():
+            await world.passes(seconds=150)
+            assert world.kube.pod("job")["status"]["phase"] == "Running"
+            await world.passes(seconds=60)
+            assert world.kube.pod("job")["status"]["phase"] == "Succeeded"
+            await world.kube.delete(PODS, "job", namespace="default")
+            await world.passes(seconds=5)
+            assert await world.store.find("cloud/", CHECKPOINT) == []
+            await world.cloud.delete_machine(CLUSTER, NODE, uid=made.uid)
+
+    play(story)
+
+
+def test_a_stopped_machine_loses_its_pods_but_keeps_its_daemons():
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=20)
+        machine = await world.machine(NODE)
+        await world.cloud.stop_machine(CLUSTER, NODE, uid=machine.uid)
+        await world.passes(seconds=5)
+        assert world.kube.ready(NODE) == "Unknown"
+        assert world.kube.pod("web") is None
+        daemon = world.kube.pod("nvidia-device-plugin-x")
+        assert {c["type"]: c["status"] for c in daemon["status"]["conditions"]}["Ready"] == "False"
+        await world.passes(minutes=2)
+        await world.cloud.start_machine(CLUSTER, NODE, uid=machine.uid)
+        await world.passes(minutes=4)
+        assert world.kube.ready(NODE) == "True"
+        assert world.kube.node(NODE)["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+        assert (await world.machine(NODE)).uid == machine.uid
+
+    with_gpu_node(story)
+
+
+def test_a_gpu_node_costs_at_most_eight_requests():
+    async def story(world):
+        spent = sum(n for (verb, _), n in world.kube.requests.items() if verb in WRITES)
+        binds = 2  # of the test itself
+        assert spent - binds <= 8
+
+    with_gpu_node(story)
+
+
+WRITES = ("create", "patch", "delete", "replace", "get")
+
+
+def test_pod_times_are_wall_times_of_their_moments():
+    async def story(world):
+        before = world.clock.now().wall
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=60)
+        started = world.kube.pod("web")["status"]["startTime"]
+        assert started >= (before - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    with_node(story)
