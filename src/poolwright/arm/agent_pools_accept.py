@@ -240,3 +240,35 @@ async def cancel_operation(
         message="",
     )
     return [Update(OPERATION, name, status=ended, expect_revision=found.revision)]
+
+
+async def accept_abort(
+    context: ArmContext, request: ArmRequest, cluster: Cluster, pool: Pool
+) -> Create:
+    """Halt a pool's operation (records.md R9); the operation that does the abort.
+
+    Raises:
+        Precondition: the pool moved on meanwhile.
+    """
+    operation = create_operation(
+        context,
+        resource_id=pool_id(cluster, pool.spec.name),
+        type_=ProvisioningState.CANCELING.value,
+        region=cluster.spec.location,
+        pool=pool.spec.name,
+    )
+    status = replace(
+        pool.status,
+        provisioning_state=ProvisioningState.CANCELING,
+        abort_operation_id=operation.name,
+        is_halted=True,
+    )
+    write = Update(
+        AGENT_POOL,
+        pool.name,
+        status=status,
+        expect_uid=pool.uid,
+        expect_revision=pool.revision,
+    )
+    await context.store.transact(request.cluster_key.arm_scope, (write, operation))
+    return operation

@@ -218,3 +218,34 @@ async def accept_cluster_delete(
         writes += await cancel_operation(context, request, name)
     await context.store.transact(request.cluster_key.arm_scope, writes)
     return operation
+
+
+async def accept_cluster_abort(
+    context: ArmContext, request: ArmRequest, cluster: Cluster
+) -> Create:
+    """Halt a cluster's operation (records.md R9); the operation that does the abort.
+
+    Raises:
+        Precondition: the cluster moved on meanwhile.
+    """
+    state = ProvisioningState.CANCELING
+    operation = create_operation(
+        context,
+        resource_id=cluster_id_of(cluster.spec),
+        type_=state.value,
+        region=cluster.spec.location,
+    )
+    write = Update(
+        MANAGED_CLUSTER,
+        cluster.name,
+        status=replace(
+            cluster.status,
+            provisioning_state=state,
+            abort_operation_id=operation.name,
+            is_halted=True,
+        ),
+        expect_uid=cluster.uid,
+        expect_revision=cluster.revision,
+    )
+    await context.store.transact(request.cluster_key.arm_scope, (write, operation))
+    return operation

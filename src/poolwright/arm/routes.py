@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from poolwright.arm import (
     agent_pools,
+    agent_pools_actions,
     compute,
+    credentials,
     deployments,
     features,
     location_lists,
+    machines,
     maintenance,
     managed_clusters,
+    managed_clusters_actions,
     metadata,
     operations,
     providers,
@@ -18,6 +22,7 @@ from poolwright.arm import (
     scarcity,
     snapshots,
     subscriptions,
+    upgrade_profiles,
 )
 from poolwright.arm.routing import Route
 
@@ -33,7 +38,12 @@ ROUTES: tuple[Route, ...] = (
     *scarcity.ROUTES,
     *operations.ROUTES,
     *managed_clusters.ROUTES,
+    *managed_clusters_actions.ROUTES,
+    *credentials.ROUTES,
     *agent_pools.ROUTES,
+    *agent_pools_actions.ROUTES,
+    *machines.ROUTES,
+    *upgrade_profiles.ROUTES,
     *deployments.ROUTES,
     *maintenance.ROUTES,
     *snapshots.ROUTES,
