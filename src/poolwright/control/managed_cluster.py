@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolwright.control.records import ends, progress, resource_writes
-from poolwright.model.agent_pool import AGENT_POOL, ProvisioningState
+from poolwright.model.agent_pool import AGENT_POOL, OperationState, ProvisioningState
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Precondition
 from poolwright.model.instant import Instant
@@ -17,13 +17,15 @@ from poolwright.plan.cluster import (
     ControlPlaneState,
     DeleteControlPlane,
     DeletePool,
+    Pool,
     PutControlPlane,
     plan_cluster,
 )
+from poolwright.plan.plan import CANCELED, OperationEnd
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import Clusters, ControlPlanes
 from poolwright.ports.machine_provider import MachineProvider
-from poolwright.ports.store import Store, Update
+from poolwright.ports.store import Store, Update, Write
 from poolwright.reconcile.loop import note
 
 _AT_REST = frozenset({MachinePhase.STOPPED, MachinePhase.FAILED, MachinePhase.DELETING})
@@ -118,19 +120,35 @@ class ManagedClusterController:
                     self._clusters.forget(world.key)
                     await self._control_planes.delete(world.key)
                 case DeletePool(pool=pool):
-                    deleting = replace(pool.status, provisioning_state=ProvisioningState.DELETING)
-                    await self._store.transact(
-                        world.key.arm_scope,
-                        [
-                            Update(
-                                AGENT_POOL,
-                                pool.name,
-                                status=deleting,
-                                deleted_at=self._clock.now().wall,
-                                expect_revision=pool.revision,
-                            )
-                        ],
-                    )
+                    await self._delete_pool(world.key, pool)
+
+    async def _delete_pool(self, key: ClusterKey, pool: Pool) -> None:
+        """Mark a pool as deleted; what ran on it ends as canceled."""
+        wall = self._clock.now().wall
+        status = replace(
+            pool.status,
+            provisioning_state=ProvisioningState.DELETING,
+            operation_id=None,
+            abort_operation_id=None,
+        )
+        writes: list[Write] = [
+            Update(
+                AGENT_POOL,
+                pool.name,
+                status=status,
+                deleted_at=wall,
+                expect_revision=pool.revision,
+            )
+        ]
+        writes += await ends(
+            self._store,
+            key.arm_scope,
+            OperationEnd(OperationState.CANCELED, CANCELED),
+            wall,
+            operation=pool.status.operation_id,
+            abort_operation=pool.status.abort_operation_id,
+        )
+        await self._store.transact(key.arm_scope, writes)
 
     async def _check_current(self, world: ClusterWorld) -> None:
         """Refuse to act for a spec that has moved on."""

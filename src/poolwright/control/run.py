@@ -11,7 +11,9 @@ from typing import Any
 
 from poolwright.control.act import Actor
 from poolwright.control.agent_pool import AgentPoolController
+from poolwright.control.components import ComponentsController
 from poolwright.control.managed_cluster import ManagedClusterController
+from poolwright.control.orphans import OrphansController
 from poolwright.model.agent_pool import AGENT_POOL
 from poolwright.model.cluster_key import ClusterKey, PoolKey
 from poolwright.model.errors import Transient, Unknown
@@ -107,15 +109,22 @@ class _Control:
             ManagedClusterController(store, provider, clusters, outside.control_planes, clock),
             settings.others,
         )
+        self._components_of = ComponentsController(
+            store, clusters, namespace=settings.components_namespace
+        )
+        self._components: Loop[ClusterKey] = loop(self._components_of, settings.others)
+        self._orphans: Loop[ClusterKey] = loop(
+            OrphansController(store, provider, clock), settings.others
+        )
         self._names: dict[ClusterKey, dict[str, None]] = {}
-        self._followed: dict[ClusterKey, Task[None]] = {}
+        self._followed: dict[ClusterKey, tuple[Task[None], ...]] = {}
 
     async def run(self) -> None:
         """Run until cancelled."""
         async with TaskGroup() as group:
             self._group = group
-            group.create_task(self._pools.run())
-            group.create_task(self._managed.run())
+            for loop in (self._pools, self._managed, self._components, self._orphans):
+                group.create_task(loop.run())
             self._supervise("control/records", self._follow_records)
             self._supervise("control/machines", self._follow_machines)
 
@@ -144,6 +153,7 @@ class _Control:
             try:
                 pools = await self._store.find(ARM, AGENT_POOL)
                 clusters = await self._store.find(ARM, MANAGED_CLUSTER)
+                scopes = await self._store.scopes(ARM)
             except (Transient, Unknown):
                 await self._clock.sleep(LOOK_AGAIN)
                 continue
@@ -151,6 +161,10 @@ class _Control:
                 self._on_pool(pool)
             for cluster in clusters:
                 self._on_cluster(cluster)
+            for scope in scopes:  # operations outlive their cluster, and so may machines
+                key = cluster_key(scope)
+                if key is not None:
+                    self._orphans.wake(key)
             return
 
     def _on_record(self, change: Change) -> None:
@@ -162,12 +176,15 @@ class _Control:
             self._on_pool(record)
             if change.deleted:
                 self._names.get(key, {}).pop(record.name, None)
+            if change.deleted or _changes_spec(change):
+                self._components.wake(key)
         elif record.kind.name == MANAGED_CLUSTER.name:
             if change.deleted:
                 self._unfollow(key)
                 return
             self._on_cluster(record)
             if _concerns_pools(change):
+                self._components.wake(key)
                 for name in self._names.get(key, {}):
                     self._pools.wake(PoolKey(key, name))
 
@@ -184,25 +201,41 @@ class _Control:
             return
         self._managed.wake(key)
         if record.status.running_kubernetes_version and key not in self._followed:
-            self._followed[key] = self._supervise(
-                f"control/view/{key}", lambda: self._follow_view(key)
+            self._components.wake(key)
+            self._followed[key] = (
+                self._supervise(f"control/view/{key}", lambda: self._follow_view(key)),
+                self._supervise(f"control/components/{key}", lambda: self._guard_components(key)),
             )
 
     def _unfollow(self, key: ClusterKey) -> None:
         self._names.pop(key, None)
-        task = self._followed.pop(key, None)
-        if task is not None:
+        for task in self._followed.pop(key, ()):
             task.cancel()
 
     async def _follow_machines(self) -> None:
         async for change in self._provider.changes():
             self._pools.wake(PoolKey(change.cluster, change.pool))
             self._managed.wake(change.cluster)
+            if change.pool not in self._names.get(change.cluster, {}):
+                self._orphans.wake(change.cluster)
 
     async def _follow_view(self, key: ClusterKey) -> None:
         async for change in self._clusters.view(key).changes():
             if change.pool:
                 self._pools.wake(PoolKey(key, change.pool))
+
+    async def _guard_components(self, key: ClusterKey) -> None:
+        await self._components_of.changes(key)
+        self._components.wake(key)
+
+
+def _changes_spec(change: Change) -> bool:
+    before = change.previous
+    return (
+        before is None
+        or before.generation != change.record.generation
+        or (before.deleted_at != change.record.deleted_at)
+    )
 
 
 def _concerns_pools(change: Change) -> bool:

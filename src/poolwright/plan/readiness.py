@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from poolwright.model.catalog import vm_size
-from poolwright.model.gpu import InstallProfile, MigStrategy
+from poolwright.model.gpu import InstallProfile
 from poolwright.model.machine import Bootstrap, Machine, MachinePhase
 from poolwright.model.node import Node
+from poolwright.model.node_capacity import gpu_resources
 from poolwright.model.pod import Pod
 from poolwright.model.taint import Taint
 from poolwright.plan.bootstrap import IMAGE_LABEL
@@ -61,19 +62,11 @@ class Unmet:
 
 
 def expected_gpus(want: Bootstrap, size_name: str) -> Mapping[str, int]:
-    """The extended resources that a node with everything installed must offer.
-
-    Source: NVIDIA device plugin, MIG strategies; a profile without a strategy counts as single.
-    """
+    """The extended resources that a node with everything installed must offer."""
     size = vm_size(size_name)
-    if size is None or size.gpu is None:
+    if size is None:
         return {}
-    layout = size.gpu.mig.get(want.mig_profile) if want.mig_profile is not None else None
-    if layout is None:
-        return {size.gpu.resource: size.gpu.count}
-    if want.mig_strategy is MigStrategy.MIXED:
-        return {f"nvidia.com/mig-{layout.profile.replace('+', '.')}": layout.per_node}
-    return {size.gpu.resource: layout.per_node}
+    return gpu_resources(size, mig_profile=want.mig_profile, mig_strategy=want.mig_strategy)
 
 
 @dataclass(frozen=True, slots=True)
