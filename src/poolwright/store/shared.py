@@ -43,8 +43,11 @@ class SharedStore(ScopedStore):
         self._database = PostgresDatabase(url)
         self._reading: dict[str, Reading] = {}
         self._writing: dict[str, Writing] = {}
+        self._attaching: set[str] = set()
+        """Scopes that are to be kept even if nothing was ever written to them."""
         self._connecting: asyncio.Future[psycopg.Connection] | None = None
         self._listener: psycopg.Connection | None = None
+        self._listening_on = -1
 
     async def transact(self, scope: str, writes: Sequence[Write]) -> Commit:
         """As `Store.transact`."""
@@ -117,8 +120,8 @@ class SharedStore(ScopedStore):
 
     async def _attach(self, scope: str) -> ScopeState:
         await self._listen()
-        state = await self._fresh(scope)
-        return self._states.setdefault(scope, state)
+        self._attaching.add(scope)
+        return await self._fresh(scope)
 
     async def _subscribe(self, follower: Follower) -> None:
         await self._listen()
@@ -180,8 +183,9 @@ class SharedStore(ScopedStore):
         for kind, rows in groupby(news.fresh, key=attrgetter("kind")):
             fresh.load(self._kind(scope, kind), rows)
         if state is None:
-            if news.revision:
+            if news.revision or scope in self._attaching:
                 self._states[scope] = fresh
+                self._attaching.discard(scope)
             return fresh
         if news.revision > state.revision:
             state.replace(fresh)
@@ -225,12 +229,14 @@ class SharedStore(ScopedStore):
         except psycopg.Error:
             loop.call_later(RETRY_SECONDS, self._connect)
         else:
-            loop.add_reader(self._listener.fileno(), self._hear)
+            # Remembered, for a lost connection no longer tells its descriptor.
+            self._listening_on = self._listener.fileno()
+            loop.add_reader(self._listening_on, self._hear)
         self._poll()
 
     def _lose_listener(self) -> None:
         if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            asyncio.get_running_loop().remove_reader(self._listening_on)
             self._listener.close()
             self._listener = None
 
@@ -267,7 +273,11 @@ class SharedStore(ScopedStore):
     def _compare(self, newest: Mapping[str, int]) -> None:
         for scope, revision in newest.items():
             state = self._states.get(scope)
-            is_behind = self._is_followed(scope) if state is None else state.revision < revision
+            if state is None:
+                # A read that is on its way may have been too early to see it.
+                is_behind = scope in self._reading or self._is_followed(scope)
+            else:
+                is_behind = state.revision < revision
             if is_behind and self._closed_because is None:
                 self._join_reading(scope).add_done_callback(self._caught_up)
 
