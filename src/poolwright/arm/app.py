@@ -10,7 +10,8 @@ import asyncio
 import base64
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -50,6 +51,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _DRAIN_FACTOR = 16
+_SHORT_QUERY = 64
 _ENCODER = msgspec.json.Encoder()
 _NOBODY = Caller("", "")
 _COMMON_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -128,7 +130,7 @@ class ArmApp:
     ) -> list[tuple[bytes, bytes]]:
         own = request_id.encode()
         correlation = headers.get("x-ms-correlation-request-id", own)
-        moment = self._context.clock.now().wall.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        moment = _moment(self._context.clock.now().wall.replace(microsecond=0))
         found = [
             (b"x-ms-request-id", own),
             (b"x-ms-correlation-request-id", correlation),
@@ -153,7 +155,7 @@ class ArmApp:
         base_url = ""
         match = self._table.match(method, path)
         try:
-            base_url = _base_url(scope, headers)
+            base_url = _base_url(scope["scheme"], headers.get("host", b""))
             if method == "OPTIONS" and match is not None:
                 return ArmResponse(200, None, _allow(match))
             caller = _NOBODY
@@ -363,17 +365,31 @@ class _Texts(Mapping[str, str]):
         return len(self._raw)
 
 
-def _base_url(scope: Scope, headers: Mapping[str, bytes]) -> str:
-    host = headers.get("host", b"").decode("latin-1")
-    if _HOST.fullmatch(host) is None:
+@lru_cache(maxsize=64)
+def _base_url(scheme: str, host: bytes) -> str:
+    text = host.decode("latin-1")
+    if _HOST.fullmatch(text) is None:
         raise BAD_HOST()
-    return f"{scope['scheme']}://{host}"
+    return f"{scheme}://{text}"
 
 
-def _query(text: bytes) -> dict[str, str]:
+@lru_cache(maxsize=8)
+def _moment(second: datetime) -> str:
+    return second.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _query(text: bytes) -> Mapping[str, str]:
     """Query parameters by name in lower case; the first of equal names counts."""
-    if not text:
-        return {}
+    return _short_query(text) if len(text) <= _SHORT_QUERY else _parse_query(text)
+
+
+@lru_cache(maxsize=512)
+def _short_query(text: bytes) -> Mapping[str, str]:
+    """Most requests have the same query: an api-version and nothing else."""
+    return _parse_query(text)
+
+
+def _parse_query(text: bytes) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
         found.setdefault(name.lower(), value)
