@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from poolwright.kubesim.binding import bind_pod
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
@@ -51,10 +52,7 @@ def test_indexes_follow_updates_and_deletes():
         seen = []
         cluster.subscribe(seen.append, [names.PODS])
 
-        def bind(body):
-            body["spec"]["nodeName"] = "n1"
-
-        await cluster.update(names.PODS, "a", bind, namespace="default")
+        await bind_pod(cluster, "default", "a", "n1")
         assert [e.name for e in cluster.pods_on("n1")] == ["a"]
         assert list(cluster.pods_on("")) == []
         _, gone = await cluster.delete(names.PODS, "a", namespace="default")

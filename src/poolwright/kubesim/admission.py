@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from poolwright.kubesim import status
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.model import kubernetes as names
+from poolwright.model.json_value import child
 
 if TYPE_CHECKING:
     from poolwright.kubesim.registry import Registry
+
+
+SERVICE_NETWORK = ipaddress.IPv4Network("10.0.0.0/16")  # AKS's default serviceCidr
+_FIRST_SERVICE = SERVICE_NETWORK.network_address + 1
+_IMMORTAL = ("default", "kube-public", "kube-system")
+
+
+def admit_delete(kind: ObjectKind, name: str) -> None:
+    """Raise for the namespaces that a cluster cannot be without."""
+    if kind.resource.kind == "Namespace" and name in _IMMORTAL:
+        raise status.StatusError(
+            403,
+            "Forbidden",
+            f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+            details={"name": name, "kind": "namespaces"},
+        )
+
+
+def assign_cluster_ip(registry: Registry, body: Body) -> None:
+    """Give a new service an address that no other has (AKS: kubernetes has the first one)."""
+    spec = body["spec"]
+    if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
+        return
+    taken = {
+        str(child(entry.object(), "spec").get("clusterIP") or "")
+        for entry in registry.list(names.SERVICES)
+    }
+    metadata = body["metadata"]
+    start = crc32(f"{metadata['namespace']}/{metadata['name']}".encode())
+    if metadata["name"] == "kubernetes" and metadata["namespace"] == "default":
+        start = 0
+    size = SERVICE_NETWORK.num_addresses - 2
+    for step in range(size):
+        address = str(_FIRST_SERVICE + (start + step) % size)
+        if address not in taken:
+            spec["clusterIP"] = address
+            spec["clusterIPs"] = [address]
+            return
 
 
 def admit_create(registry: Registry, kind: ObjectKind, body: Body) -> None:

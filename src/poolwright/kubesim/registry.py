@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from poolwright.kubesim import meta, status
-from poolwright.kubesim.admission import admit_create
+from poolwright.kubesim.admission import admit_create, admit_delete, assign_cluster_ip
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.entry import Entry, ObjectChange, pack
 from poolwright.kubesim.kinds import BY_RESOURCE, KINDS
@@ -197,6 +197,8 @@ class Registry:
         admit_create(self, kind, new)
         kind.default(new)
         kind.prepare(new, None)
+        if kind.resource.kind == "Service":
+            assign_cluster_ip(self, new)
         meta.check(kind, new, None)
         meta.track(kind, new, None, options, self.clock.now().wall)
         metadata = new["metadata"]
@@ -325,6 +327,7 @@ class Registry:
             entry = self.entry(kind, name, namespace)
             if entry is None:
                 raise status.not_found(kind.resource.group, kind.resource.plural, name)
+            admit_delete(kind, name)
             meta.check_guard(kind, entry, expect, deleting=True)
             body = entry.object()
             now = self.clock.now().wall

@@ -35,14 +35,21 @@ def _definitions(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
     ]
 
 
+def _names_itself(kind: ObjectKind) -> bool:
+    """Whether the kind places its name among its own columns (events do)."""
+    return any(column.name == _NAME.name for column in kind.columns)
+
+
 def definitions(kind: ObjectKind) -> list[dict[str, Any]]:
     """The columns of a kind's table."""
-    return _definitions((_NAME, *kind.columns) if kind.row else (_NAME, Column("Age")))
+    if kind.row is None:
+        return _definitions((_NAME, Column("Age")))
+    return _definitions(kind.columns if _names_itself(kind) else (_NAME, *kind.columns))
 
 
 def table_row(kind: ObjectKind, body: Mapping[str, Any], now: datetime) -> list[Any]:
-    """The cells of one object: its name, then the kind's columns."""
-    name = body["metadata"]["name"]
+    """The cells of one object, one for each column."""
     if kind.row is None:
-        return [name, age(body["metadata"].get("creationTimestamp"), now)]
-    return [name, *kind.row(body, now)]
+        return [body["metadata"]["name"], age(body["metadata"].get("creationTimestamp"), now)]
+    cells = kind.row(body, now)
+    return list(cells) if _names_itself(kind) else [body["metadata"]["name"], *cells]

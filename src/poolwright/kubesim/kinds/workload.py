@@ -1,29 +1,482 @@
-"""Workloads: deployments, daemon sets, replica sets, jobs, and budgets."""
+"""Workloads: deployments, daemon sets, replica sets, jobs, and budgets.
+
+Source of defaults and rules: k8s.io/kubernetes pkg/apis/{apps,batch,policy}.
+"""
 
 from __future__ import annotations
 
-from poolwright.kubesim.kinds.kind import ObjectKind
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from poolwright.kubesim.kinds.cell import (
+    NONE,
+    age_of,
+    human_duration,
+    instant,
+    labels_text,
+    names_and_images,
+    number,
+    selector_text,
+)
+from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
+from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
+from poolwright.kubesim.rules import check_labels
+from poolwright.kubesim.status import Cause, invalid, not_supported, required
 from poolwright.model import kubernetes as names
+from poolwright.model.json_value import child, children
 from poolwright.model.kubernetes import Resource
 
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 
-CONTROLLER_REVISION = ObjectKind(CONTROLLER_REVISIONS, "controllerrevision")
-DAEMON_SET = ObjectKind(
-    names.DAEMON_SETS, "daemonset", ("ds",), ("all",), ("status",), has_generation=True
+_AGE = Column("Age")
+_WIDE = (
+    Column("Containers", priority=1, description="Names of each container in the template."),
+    Column(
+        "Images", priority=1, description="Images referenced by each container in the template."
+    ),
+    Column("Selector", priority=1),
 )
+
+
+def _default_template(spec: Body) -> None:
+    template = spec.setdefault("template", {})
+    metadata = template.setdefault("metadata", {})
+    metadata.setdefault("creationTimestamp", None)
+    if metadata["creationTimestamp"] is None:
+        del metadata["creationTimestamp"]
+    default_pod_spec(template.setdefault("spec", {}))
+
+
+def _fresh_status(body: Body, old: Mapping[str, Any] | None) -> None:
+    if old is None:
+        body["status"] = {}
+
+
+def _check_selector(
+    new: Mapping[str, Any], old: Mapping[str, Any] | None, *, frozen: bool = True
+) -> Iterator[Cause]:
+    """Rules of a selector and the template that it must match."""
+    selector = child(new, "spec").get("selector")
+    labels = child(new, "spec", "template", "metadata", "labels")
+    if not selector:
+        yield required("spec.selector")
+        if not labels:
+            return
+    else:
+        yield from check_labels(
+            child(new, "spec", "selector", "matchLabels"), "spec.selector.matchLabels"
+        )
+        wanted = child(new, "spec", "selector", "matchLabels")
+        if any(labels.get(key) != value for key, value in wanted.items()):
+            yield invalid(
+                "spec.template.metadata.labels",
+                dict(labels),
+                "`selector` does not match template `labels`",
+            )
+    if frozen and old is not None and child(old, "spec").get("selector") != selector:
+        yield invalid("spec.selector", selector, "field is immutable")
+
+
+def _check_template(new: Mapping[str, Any], *, always: bool = True) -> Iterator[Cause]:
+    spec = child(new, "spec", "template", "spec")
+    yield from check_labels(
+        child(new, "spec", "template", "metadata").get("labels"), "spec.template.labels"
+    )
+    yield from check_pod_spec(spec, "spec.template.spec")
+    if always and spec.get("restartPolicy") in {"Never", "OnFailure"}:
+        yield not_supported("spec.template.spec.restartPolicy", spec["restartPolicy"], ("Always",))
+
+
+def _not_negative(new: Mapping[str, Any], *members: str) -> Iterator[Cause]:
+    for member in members:
+        value = child(new, "spec").get(member)
+        if isinstance(value, int) and value < 0:
+            yield invalid(f"spec.{member}", value, "must be greater than or equal to 0")
+
+
+def _wide(body: Mapping[str, Any]) -> tuple[str, str, str]:
+    return (*names_and_images(body), selector_text(child(body, "spec").get("selector")))
+
+
+# Deployment
+
+
+def _deployment_default(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    strategy = spec.setdefault("strategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", "25%")
+        rolling.setdefault("maxSurge", "25%")
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("progressDeadlineSeconds", 600)
+    _default_template(spec)
+
+
+def _workload_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
+    return [
+        *_not_negative(new, "replicas", "minReadySeconds", "revisionHistoryLimit"),
+        *_check_selector(new, old),
+        *_check_template(new),
+    ]
+
+
+def _deployment_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    return (
+        f"{number(body, 'status', 'readyReplicas')}/{number(body, 'spec', 'replicas')}",
+        str(number(body, "status", "updatedReplicas")),
+        str(number(body, "status", "availableReplicas")),
+        age_of(body, now),
+        *_wide(body),
+    )
+
+
 DEPLOYMENT = ObjectKind(
-    names.DEPLOYMENTS, "deployment", ("deploy",), ("all",), ("scale", "status"), has_generation=True
+    names.DEPLOYMENTS,
+    "deployment",
+    ("deploy",),
+    ("all",),
+    ("scale", "status"),
+    columns=(
+        Column("Ready", description="Number of the pod with ready state"),
+        Column("Up-to-date"),
+        Column("Available"),
+        _AGE,
+        *_WIDE,
+    ),
+    row=_deployment_row,
+    default=_deployment_default,
+    prepare=_fresh_status,
+    validate=_workload_validate,
+    has_generation=True,
 )
+
+
+# ReplicaSet
+
+
+def _replica_set_default(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    _default_template(spec)
+
+
+def _replica_set_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
+    if old is None:
+        body["status"] = {"replicas": 0}
+
+
+def _replica_set_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    return (
+        number(body, "spec", "replicas"),
+        number(body, "status", "replicas"),
+        number(body, "status", "readyReplicas"),
+        age_of(body, now),
+        *_wide(body),
+    )
+
+
 REPLICA_SET = ObjectKind(
-    names.REPLICA_SETS, "replicaset", ("rs",), ("all",), ("scale", "status"), has_generation=True
+    names.REPLICA_SETS,
+    "replicaset",
+    ("rs",),
+    ("all",),
+    ("scale", "status"),
+    columns=(
+        Column("Desired", "integer"),
+        Column("Current", "integer"),
+        Column("Ready", "integer"),
+        _AGE,
+        *_WIDE,
+    ),
+    row=_replica_set_row,
+    default=_replica_set_default,
+    prepare=_replica_set_prepare,
+    validate=_workload_validate,
+    has_generation=True,
 )
-JOB = ObjectKind(names.JOBS, "job", (), ("all",), ("status",), has_generation=True)
+
+
+# DaemonSet
+
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def _daemon_set_default(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    strategy = spec.setdefault("updateStrategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", 1)
+        rolling.setdefault("maxSurge", 0)
+    spec.setdefault("revisionHistoryLimit", 10)
+    _default_template(spec)
+
+
+def _daemon_set_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
+    annotations = body["metadata"].setdefault("annotations", {})
+    if old is None:
+        annotations[_TEMPLATE_GENERATION] = "1"
+        body["status"] = {
+            "currentNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberReady": 0,
+        }
+        return
+    before = int(child(old, "metadata", "annotations").get(_TEMPLATE_GENERATION) or 1)
+    changed = child(old, "spec").get("template") != child(body, "spec").get("template")
+    annotations[_TEMPLATE_GENERATION] = str(before + changed)
+
+
+def _daemon_set_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    counts = (
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    )
+    return (
+        *(number(body, "status", name) for name in counts),
+        labels_text(child(body, "spec", "template", "spec", "nodeSelector")),
+        age_of(body, now),
+        *_wide(body),
+    )
+
+
+DAEMON_SET = ObjectKind(
+    names.DAEMON_SETS,
+    "daemonset",
+    ("ds",),
+    ("all",),
+    ("status",),
+    columns=(
+        Column("Desired", "integer"),
+        Column("Current", "integer"),
+        Column("Ready", "integer"),
+        Column("Up-to-date", "integer"),
+        Column("Available", "integer"),
+        Column("Node Selector"),
+        _AGE,
+        *_WIDE,
+    ),
+    row=_daemon_set_row,
+    default=_daemon_set_default,
+    prepare=_daemon_set_prepare,
+    validate=_workload_validate,
+    has_generation=True,
+)
+
+
+# Job
+
+_JOB_LABELS = (
+    ("batch.kubernetes.io/controller-uid", "uid"),
+    ("batch.kubernetes.io/job-name", "name"),
+    ("controller-uid", "uid"),
+    ("job-name", "name"),
+)
+
+
+def _job_default(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    _default_template(spec)
+
+
+def _job_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
+    if old is not None:
+        return
+    body["status"] = {}
+    spec, metadata = body["spec"], body["metadata"]
+    if spec.get("manualSelector"):
+        return
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    for label, member in _JOB_LABELS:
+        labels[label] = metadata[member]
+    label = _JOB_LABELS[0][0]
+    spec["selector"] = {"matchLabels": {label: metadata["uid"]}}
+
+
+def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
+    causes = [
+        *_not_negative(
+            new,
+            "parallelism",
+            "completions",
+            "backoffLimit",
+            "activeDeadlineSeconds",
+            "ttlSecondsAfterFinished",
+        ),
+        *_check_selector(new, old),
+        *_check_template(new, always=False),
+    ]
+    if child(new, "spec", "template", "spec").get("restartPolicy") not in {"OnFailure", "Never"}:
+        causes.append(
+            required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+        )
+    if old is not None:
+        before, after = child(old, "spec"), child(new, "spec")
+        for member in ("completions", "completionMode", "template"):
+            if after.get(member) != before.get(member):
+                causes.append(invalid(f"spec.{member}", after.get(member), "field is immutable"))
+    return causes
+
+
+def _job_word(body: Mapping[str, Any]) -> str:
+    held = {
+        str(c.get("type"))
+        for c in children(body, "status", "conditions")
+        if c.get("status") == "True"
+    }
+    for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
+        if condition in held:
+            return word
+    if "deletionTimestamp" in body["metadata"]:
+        return "Terminating"
+    for condition, word in (
+        ("Suspended", "Suspended"),
+        ("FailureTarget", "FailureTarget"),
+        ("SuccessCriteriaMet", "SuccessCriteriaMet"),
+    ):
+        if condition in held:
+            return word
+    return "Running"
+
+
+def _job_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    spec, state = child(body, "spec"), child(body, "status")
+    succeeded = number(body, "status", "succeeded")
+    parallelism = number(body, "spec", "parallelism")
+    if spec.get("completions") is not None:
+        completions = f"{succeeded}/{spec['completions']}"
+    else:
+        completions = f"{succeeded}/1 of {parallelism}" if parallelism > 1 else f"{succeeded}/1"
+    start, end = instant(state.get("startTime")), instant(state.get("completionTime"))
+    taken = "" if start is None else human_duration(int(((end or now) - start).total_seconds()))
+    return (_job_word(body), completions, taken, age_of(body, now), *_wide(body))
+
+
+JOB = ObjectKind(
+    names.JOBS,
+    "job",
+    (),
+    ("all",),
+    ("status",),
+    columns=(
+        Column("Status", description="Status of the job."),
+        Column("Completions"),
+        Column("Duration", description="Time required to complete the job."),
+        _AGE,
+        *_WIDE,
+    ),
+    row=_job_row,
+    default=_job_default,
+    prepare=_job_prepare,
+    validate=_job_validate,
+    fields={
+        "status.successful": lambda body: str(number(body, "status", "succeeded")),
+    },
+    has_generation=True,
+)
+
+
+# PodDisruptionBudget
+
+
+def _budget_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
+    body.setdefault("spec", {})
+    if old is None:
+        body["status"] = {
+            "currentHealthy": 0,
+            "desiredHealthy": 0,
+            "disruptionsAllowed": 0,
+            "expectedPods": 0,
+        }
+
+
+def _budget_validate(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Sequence[Cause]:
+    spec = child(new, "spec")
+    causes: list[Cause] = []
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        causes.append(
+            invalid("spec", dict(spec), "minAvailable and maxUnavailable cannot be both set")
+        )
+    for member in ("minAvailable", "maxUnavailable"):
+        value = spec.get(member)
+        if isinstance(value, int) and value < 0:
+            causes.append(invalid(f"spec.{member}", value, "must be greater than or equal to 0"))
+        elif isinstance(value, str) and not (value.endswith("%") and value[:-1].isdigit()):
+            causes.append(
+                invalid(
+                    f"spec.{member}",
+                    value,
+                    "a valid percent string must be a numeric string followed by an ending '%'"
+                    " (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+                )
+            )
+    return causes
+
+
+def _budget_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    spec = child(body, "spec")
+    given = (spec.get("minAvailable"), spec.get("maxUnavailable"))
+    return (
+        *("N/A" if value is None else str(value) for value in given),
+        number(body, "status", "disruptionsAllowed"),
+        age_of(body, now),
+    )
+
+
 POD_DISRUPTION_BUDGET = ObjectKind(
     names.POD_DISRUPTION_BUDGETS,
     "poddisruptionbudget",
     ("pdb",),
     (),
     ("status",),
+    columns=(
+        Column("Min Available"),
+        Column("Max Unavailable"),
+        Column("Allowed Disruptions", "integer"),
+        _AGE,
+    ),
+    row=_budget_row,
+    prepare=_budget_prepare,
+    validate=_budget_validate,
     has_generation=True,
+)
+
+
+# ControllerRevision
+
+
+def _revision_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    controller = NONE
+    for owner in children(body, "metadata", "ownerReferences"):
+        if owner.get("controller"):
+            group = str(owner.get("apiVersion", "")).rpartition("/")[0]
+            kind = str(owner.get("kind", "")).lower()
+            controller = (
+                f"{kind}.{group}/{owner.get('name')}" if group else f"{kind}/{owner.get('name')}"
+            )
+    return (controller, body.get("revision", 0), age_of(body, now))
+
+
+CONTROLLER_REVISION = ObjectKind(
+    CONTROLLER_REVISIONS,
+    "controllerrevision",
+    columns=(Column("Controller"), Column("Revision", "integer"), _AGE),
+    row=_revision_row,
 )

@@ -1,0 +1,251 @@
+"""Pod specs, alone and in templates: defaults and rules.
+
+Source: k8s.io/kubernetes pkg/apis/core/v1/defaults.go and pkg/apis/core/validation/validation.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from poolwright.kubesim.kinds.kind import Body
+from poolwright.kubesim.rules import (
+    check_labels,
+    dns_label,
+    dns_subdomain,
+    label_value,
+    qualified_name,
+)
+from poolwright.kubesim.status import Cause, duplicate, invalid, not_supported, required
+from poolwright.model.json_value import child, children
+from poolwright.model.quantity import parse_quantity
+
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_TOLERATION_OPERATORS = ("Equal", "Exists")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+_QUANTITY_TEXT = (
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)
+
+
+def _pull_policy(image: str) -> str:
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag in {"", "latest"} and "@" not in image else "IfNotPresent"
+
+
+def _default_container(container: Body) -> None:
+    container.setdefault("terminationMessagePath", "/dev/termination-log")
+    container.setdefault("terminationMessagePolicy", "File")
+    container.setdefault("imagePullPolicy", _pull_policy(str(container.get("image") or "")))
+    resources = container.setdefault("resources", {})
+    limits = resources.get("limits")
+    if limits:
+        requests = resources.setdefault("requests", {})
+        for name, amount in limits.items():
+            requests.setdefault(name, amount)
+    for port in container.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+    for member in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = container.get(member)
+        if probe:
+            for name, value in (
+                ("timeoutSeconds", 1),
+                ("periodSeconds", 10),
+                ("successThreshold", 1),
+                ("failureThreshold", 3),
+            ):
+                probe.setdefault(name, value)
+
+
+def default_pod_spec(spec: Body) -> None:
+    """Fill what was left out."""
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("securityContext", {})
+    spec.setdefault("schedulerName", "default-scheduler")
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    if account:
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
+    for member in ("containers", "initContainers"):
+        for container in spec.get(member) or ():
+            _default_container(container)
+            if spec.get("hostNetwork"):
+                for port in container.get("ports") or ():
+                    port.setdefault("hostPort", port.get("containerPort"))
+    for volume in spec.get("volumes") or ():
+        for member in ("configMap", "secret", "projected", "downwardAPI"):
+            if isinstance(volume.get(member), dict):
+                volume[member].setdefault("defaultMode", 420)
+        if isinstance(volume.get("hostPath"), dict):
+            volume["hostPath"].setdefault("type", "")
+
+
+def _is_extended(resource: str) -> bool:
+    return "/" in resource and "kubernetes.io/" not in resource.partition("/")[0] + "/"
+
+
+def _check_amounts(wire: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    for name, text in wire.items():
+        here = f"{path}[{name}]"
+        for problem in qualified_name(name):
+            yield invalid(path, name, problem)
+        if (
+            "/" not in name
+            and name not in _STANDARD_RESOURCES
+            and not name.startswith("hugepages-")
+        ):
+            yield invalid(here, name, "must be a standard resource type or fully qualified")
+            yield invalid(here, name, "must be a standard resource for containers")
+        try:
+            amount = parse_quantity(text)
+        except (ValueError, ZeroDivisionError):
+            yield invalid(here, text, _QUANTITY_TEXT)
+            continue
+        if amount < 0:
+            yield invalid(here, str(text), "must be greater than or equal to 0")
+        if _is_extended(name) and amount.denominator != 1:
+            yield invalid(here, text, "must be an integer")
+
+
+def _check_resources(container: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    limits = child(container, "resources", "limits")
+    requests = child(container, "resources", "requests")
+    wrong = [
+        *_check_amounts(limits, f"{path}.resources.limits"),
+        *_check_amounts(requests, f"{path}.resources.requests"),
+    ]
+    if wrong:
+        yield from wrong
+        return
+    for name, text in requests.items():
+        here = f"{path}.resources.requests"
+        if name in limits:
+            asked, bound = parse_quantity(text), parse_quantity(limits[name])
+            if _is_extended(name) and asked != bound:
+                yield invalid(here, text, f"must be equal to {name} limit of {limits[name]}")
+            elif asked > bound:
+                yield invalid(
+                    here, text, f"must be less than or equal to {name} limit of {limits[name]}"
+                )
+        elif _is_extended(name):
+            yield required(
+                f"{path}.resources.limits", "Limit must be set for non overcommitable resources"
+            )
+
+
+def _check_ports(container: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    for position, port in enumerate(children(container, "ports")):
+        here = f"{path}.ports[{position}]"
+        number = port.get("containerPort")
+        if not number:
+            yield required(f"{here}.containerPort")
+        elif not 1 <= int(number) <= 65535:
+            yield invalid(f"{here}.containerPort", number, "must be between 1 and 65535, inclusive")
+        if port.get("protocol") not in _PROTOCOLS:
+            yield not_supported(f"{here}.protocol", port.get("protocol"), _PROTOCOLS)
+
+
+def _check_container(container: Mapping[str, Any], path: str, volumes: set[str]) -> Iterator[Cause]:
+    name = str(container.get("name") or "")
+    if not name:
+        yield required(f"{path}.name")
+    else:
+        for problem in dns_label(name):
+            yield invalid(f"{path}.name", name, problem)
+    if not container.get("image"):
+        yield required(f"{path}.image")
+    if container.get("imagePullPolicy") not in _PULL_POLICIES:
+        yield not_supported(
+            f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL_POLICIES
+        )
+    yield from _check_ports(container, path)
+    for position, variable in enumerate(children(container, "env")):
+        if not variable.get("name"):
+            yield required(f"{path}.env[{position}].name")
+    for position, mount in enumerate(children(container, "volumeMounts")):
+        here = f"{path}.volumeMounts[{position}]"
+        if not mount.get("name"):
+            yield required(f"{here}.name")
+        elif mount["name"] not in volumes:
+            yield Cause("FieldValueNotFound", f"{here}.name", f'Not found: "{mount["name"]}"')
+        if not mount.get("mountPath"):
+            yield required(f"{here}.mountPath")
+    yield from _check_resources(container, path)
+
+
+def check_tolerations(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """Broken rules of tolerations."""
+    for position, toleration in enumerate(children(spec, "tolerations")):
+        here = f"{path}.tolerations[{position}]"
+        key, value = str(toleration.get("key") or ""), str(toleration.get("value") or "")
+        operator, effect = (
+            str(toleration.get("operator") or ""),
+            str(toleration.get("effect") or ""),
+        )
+        if key:
+            for problem in qualified_name(key):
+                yield invalid(f"{here}.key", key, problem)
+        elif operator != "Exists":
+            yield invalid(
+                f"{here}.operator",
+                operator,
+                'operator must be Exists when `key` is empty, which means "match all values and'
+                ' all keys"',
+            )
+        seconds = toleration.get("tolerationSeconds")
+        if seconds is not None and effect != "NoExecute":
+            yield invalid(
+                f"{here}.effect",
+                effect,
+                "effect must be 'NoExecute' when `tolerationSeconds` is set",
+            )
+        if operator in {"", "Equal"}:
+            for problem in label_value(value):
+                yield invalid(f"{here}.operator", value, problem)
+        elif operator == "Exists":
+            if value:
+                yield invalid(
+                    f"{here}.operator",
+                    dict(toleration),
+                    "value must be empty when `operator` is 'Exists'",
+                )
+        else:
+            yield not_supported(f"{here}.operator", operator, _TOLERATION_OPERATORS)
+        if effect and effect not in _EFFECTS:
+            yield not_supported(f"{here}.effect", effect, _EFFECTS)
+
+
+def check_pod_spec(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """Broken rules of a defaulted pod spec."""
+    containers = children(spec, "containers")
+    if not containers:
+        yield required(f"{path}.containers")
+    volumes = {str(v.get("name")) for v in children(spec, "volumes")}
+    seen: set[str] = set()
+    for member, found in (
+        ("initContainers", children(spec, "initContainers")),
+        ("containers", containers),
+    ):
+        for position, container in enumerate(found):
+            here = f"{path}.{member}[{position}]"
+            yield from _check_container(container, here, volumes)
+            name = str(container.get("name") or "")
+            if name and name in seen:
+                yield duplicate(f"{here}.name", name)
+            seen.add(name)
+    if spec.get("restartPolicy") not in _RESTART_POLICIES:
+        yield not_supported(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
+    grace = spec.get("terminationGracePeriodSeconds")
+    if isinstance(grace, int) and grace < 0:
+        yield invalid(
+            f"{path}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0"
+        )
+    if spec.get("nodeName"):
+        for problem in dns_subdomain(str(spec["nodeName"])):
+            yield invalid(f"{path}.nodeName", spec["nodeName"], problem)
+    yield from check_labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
+    yield from check_tolerations(spec, path)
