@@ -1,0 +1,279 @@
+"""What an API server asks of a node: logs, exec, and the endpoints that listen there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import InvalidRequest, Transient
+from poolwright.model.instant import Now, wall_text
+from poolwright.model.json_value import child, children
+from poolwright.ports.clock import Clock
+from poolwright.ports.kube import ExecResult, Object, ProxyAnswer
+from poolwright.providers.simulated import gpu as gpus
+from poolwright.providers.simulated.cloud import SimulatedCloud
+from poolwright.providers.simulated.fleet import Fleet
+from poolwright.providers.simulated.node_object import NodeState
+from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
+from poolwright.providers.simulated.pod_run import (
+    PLUGIN_NAME,
+    ContainerRun,
+    PodRun,
+)
+from poolwright.providers.simulated.shell import Container, execute
+from poolwright.providers.simulated.workload import Behaviour, LogLine, behaviour, log_lines
+
+EXPORTER_PORT = 19400
+"""Where the managed exporter listens. Source: facts gpu-stack §0.5."""
+KUBELET_PORT = 10250
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_FOLLOW_PAUSE = timedelta(milliseconds=250)
+
+
+class KubeletApi:
+    """`ports.Kubelet` for all nodes of a simulated cloud."""
+
+    def __init__(self, cloud: SimulatedCloud, clock: Clock) -> None:
+        self._cloud = cloud
+        self._clock = clock
+
+    # ------------------------------------------------------------------ logs
+
+    async def logs(
+        self,
+        cluster: ClusterKey,
+        pod: Object,
+        container: str,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """See `Kubelet`."""
+        fleet, state = self._node(cluster, _node_name(pod))
+        printed = 0
+        while True:
+            lines, is_open = self._printed(fleet, state, pod, container, previous=previous)
+            start = printed
+            if not printed and tail_lines is not None:
+                start = max(0, len(lines) - tail_lines)
+            for stamp, text in lines[start:]:
+                yield f"{stamp} {text}\n".encode() if timestamps else f"{text}\n".encode()
+            printed = max(printed, len(lines))
+            if not follow or previous or not is_open:
+                return
+            await self._clock.sleep(_FOLLOW_PAUSE)
+
+    def _printed(
+        self, fleet: Fleet, state: NodeState, pod: Object, name: str, *, previous: bool
+    ) -> tuple[list[tuple[str, str]], bool]:
+        """The lines so far, each with its wall time, and whether more may come."""
+        run = self._run_of(fleet, pod, name)
+        _require_started(pod, name, run, previous=previous)
+        now = self._clock.now()
+        ends = child(pod, "spec").get("restartPolicy", "Always") != "Always"
+        doing = behaviour(
+            run.spec.image,
+            (*run.spec.command, *run.spec.args),
+            child(pod, "metadata", "annotations"),
+            ends=ends,
+            default_seconds=0.0,
+        )
+        passed = _passed(run, now, doing)
+        is_running = run.state == "running" and not previous
+        is_open = fleet.kubelets.pod(child(pod, "metadata").get("uid", "")) is not None
+        smi = self._smi_text(fleet, state, pod, now)
+        lines = list(log_lines(doing, run.spec.args, smi, passed if is_running else 1e9))
+        return _stamped(run, lines, passed, now.wall), is_open and is_running
+
+    def _run_of(self, fleet: Fleet, pod: Object, name: str) -> ContainerRun:
+        """The container as its kubelet knows it; of an ended pod, as its status tells."""
+        known = fleet.kubelets.pod(child(pod, "metadata").get("uid", ""))
+        known = known or PodRun.from_object(pod)
+        for run in (*known.containers, *known.inits):
+            if run.spec.name == name:
+                return run
+        raise InvalidRequest(
+            f"container {name} is not valid for pod {child(pod, 'metadata').get('name')}",
+            code="BadRequest",
+        )
+
+    # ------------------------------------------------------------------ exec
+
+    async def execute(
+        self, cluster: ClusterKey, pod: Object, container: str, command: Sequence[str]
+    ) -> ExecResult:
+        """See `Kubelet`."""
+        fleet, state = self._node(cluster, _node_name(pod))
+        run = self._run_of(fleet, pod, container)
+        if run.state != "running":
+            raise InvalidRequest(
+                f'unable to upgrade connection: container not found ("{container}")',
+                code="InternalError",
+            )
+        now = self._clock.now()
+        sight = self._sight(fleet, state, pod, now)
+        environment = _environment(pod, container)
+        if sight is not None:
+            environment["NVIDIA_VISIBLE_DEVICES"] = ",".join(_visible(sight)) or "void"
+        inside = Container(
+            hostname=child(pod, "metadata")["name"],
+            environment=environment,
+            now=now.wall,
+            smi=None if sight is None else lambda args: nvidia_smi(sight, args, now.wall),
+        )
+        return execute(inside, command)
+
+    def _sight(self, fleet: Fleet, state: NodeState, pod: Object, now: Now) -> Sight | None:
+        """What ``nvidia-smi`` sees in the pod: its own GPUs; all of them in a plugin's pod."""
+        found = gpus.gpus(state)
+        uid = child(pod, "metadata").get("uid", "")
+        known = fleet.kubelets.pod(uid)
+        sees_all = known is not None and (known.component == PLUGIN_NAME or known.is_quiet)
+        held = {n for n, owner in state.devices.items() if owner == uid}
+        if not found or not (held or sees_all):
+            return None
+        if not sees_all:
+            found = _narrowed(found, held)
+        on_node = list(fleet.kubelets.pods_on(state.machine.name))
+        names = {p.uid: p.name for p in on_node if p.phase == "Running"}
+        return Sight(
+            gpus=found,
+            by_device=gpus.loads(state, on_node, now.world),
+            driver=gpus.driver_version(state),
+            size=state.size,
+            mig_profile=state.machine.bootstrap.mig_profile,
+            processes={n: names[u] for n, u in state.devices.items() if u in names},
+        )
+
+    def _smi_text(self, fleet: Fleet, state: NodeState, pod: Object, now: Now) -> str:
+        sight = self._sight(fleet, state, pod, now)
+        if sight is None:
+            return ""
+        return nvidia_smi(sight, (), now.wall)[0]
+
+    # ------------------------------------------------------------------ proxy
+
+    async def proxy(self, cluster: ClusterKey, node: str, port: int, path: str) -> ProxyAnswer:
+        """See `Kubelet`."""
+        fleet, state = self._node(cluster, node)
+        where = "/" + path.partition("?")[0].strip("/")
+        if port == EXPORTER_PORT and state.has_exporter:
+            return self._exporter(fleet, state, where)
+        if port == KUBELET_PORT:
+            return _kubelet_endpoint(state, where)
+        address = f"{state.machine.private_ip}:{port}"
+        raise Transient(f"dial tcp {address}: connect: connection refused")
+
+    def _exporter(self, fleet: Fleet, state: NodeState, path: str) -> ProxyAnswer:
+        if path == "/metrics":
+            pods = fleet.kubelets.pods_on(state.machine.name)
+            text = gpus.exposition(state, pods, self._clock.now().world)
+            return ProxyAnswer(200, _METRICS_TYPE, text.encode())
+        if path == "/health":
+            return ProxyAnswer(200, "text/plain; charset=utf-8", b"OK")
+        return ProxyAnswer(404, "text/plain; charset=utf-8", b"404 page not found\n")
+
+    def _node(self, cluster: ClusterKey, name: str) -> tuple[Fleet, NodeState]:
+        fleet = self._cloud.fleet(cluster)
+        state = fleet.nodes.get(name)
+        if state is None or not state.is_alive:
+            address = state.machine.private_ip if state is not None else name
+            raise Transient(f"dial tcp {address}:{KUBELET_PORT}: connect: no route to host")
+        return fleet, state
+
+
+def _node_name(pod: Object) -> str:
+    return child(pod, "spec").get("nodeName") or ""
+
+
+def _require_started(pod: Object, name: str, run: ContainerRun, *, previous: bool) -> None:
+    where = child(pod, "metadata").get("name")
+    if previous:
+        if run.last is None:
+            raise InvalidRequest(
+                f'previous terminated container "{name}" in pod "{where}" not found',
+                code="BadRequest",
+            )
+        return
+    if run.state == "waiting" and run.last is None:
+        why = run.reason or "ContainerCreating"
+        raise InvalidRequest(
+            f'container "{name}" in pod "{where}" is waiting to start: {why}', code="BadRequest"
+        )
+
+
+def _passed(run: ContainerRun, now: Now, doing: Behaviour) -> float:
+    if run.world_started is None:
+        return doing.run_seconds or 0.0
+    return max(0.0, now.world.since(run.world_started).total_seconds())
+
+
+def _stamped(
+    run: ContainerRun, lines: Sequence[LogLine], passed: float, now: datetime
+) -> list[tuple[str, str]]:
+    """Wall times of lines: between the start and now (or the end), in proportion."""
+    try:
+        began = datetime.fromisoformat(run.started)
+        ended = datetime.fromisoformat(run.finished) if run.finished else now
+    except ValueError:
+        return [(wall_text(now), line.text) for line in lines]
+    span = ended - began
+    return [
+        (_nanos(began + span * min(1.0, line.offset / passed if passed else 0.0)), line.text)
+        for line in lines
+    ]
+
+
+def _nanos(wall: datetime) -> str:
+    return wall.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _environment(pod: Object, container: str) -> dict[str, str]:
+    named = [c for c in children(pod, "spec", "containers") if c["name"] == container]
+    own = {e["name"]: str(e.get("value") or "") for wire in named for e in children(wire, "env")}
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOSTNAME": child(pod, "metadata")["name"],
+        **own,
+        "KUBERNETES_SERVICE_PORT": "443",
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "HOME": "/root",
+    }
+
+
+def _visible(sight: Sight) -> list[str]:
+    return [
+        unit.uuid for gpu in sight.gpus for unit in (gpu.instances if gpu.instances else (gpu,))
+    ]
+
+
+def _narrowed(found: Sequence[gpus.Gpu], held: set[int]) -> list[gpus.Gpu]:
+    """Only what a pod holds, numbered from 0 as a container sees it."""
+    seen: list[gpus.Gpu] = []
+    for gpu in found:
+        instances = tuple(i for i in gpu.instances if i.device in held)
+        if gpu.device in held or instances:
+            seen.append(replace(gpu, index=len(seen), instances=instances))
+    return seen
+
+
+def _kubelet_endpoint(state: NodeState, path: str) -> ProxyAnswer:
+    if path == "/healthz":
+        return ProxyAnswer(200, "text/plain; charset=utf-8", b"ok")
+    if path == "/metrics/resource":
+        used = state.used.get("cpu", 0) / 2000
+        text = (
+            "# HELP node_memory_working_set_bytes [STABLE] Current working set of the node in "
+            "bytes\n# TYPE node_memory_working_set_bytes gauge\n"
+            f"node_memory_working_set_bytes {state.used.get('memory', 0) // 2}\n"
+            "# HELP node_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the "
+            "node in core-seconds\n# TYPE node_cpu_usage_seconds_total counter\n"
+            f"node_cpu_usage_seconds_total {used:.3f}\n"
+        )
+        return ProxyAnswer(200, _METRICS_TYPE, text.encode())
+    return ProxyAnswer(404, "text/plain; charset=utf-8", b"404 page not found\n")

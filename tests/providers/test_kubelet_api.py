@@ -1,0 +1,193 @@
+import asyncio
+
+import pytest
+
+from poolwright.model.errors import InvalidRequest, Transient
+from poolwright.model.gpu import MigProfile, MigStrategy
+from poolwright.providers.simulated.kubelet_api import EXPORTER_PORT, KubeletApi
+from providers.test_simulated_pods import NODE, with_gpu_node, with_node
+from providers.world import CLUSTER, gpu_pod, pod
+
+MNIST = "mcr.microsoft.com/azuredocs/samples-tf-mnist-demo:gpu"
+
+
+def api(world):
+    return KubeletApi(world.cloud, world.clock)
+
+
+async def read(lines):
+    return [line.decode() async for line in lines]
+
+
+async def run(world, name, *command):
+    return await api(world).execute(CLUSTER, world.kube.pod(name), "main", command)
+
+
+def test_nvidia_smi_runs_in_the_plugin_pod():
+    async def story(world):
+        result = await run(world, "nvidia-device-plugin-x", "nvidia-smi")
+        text = result.stdout.decode()
+        assert result.exit_code == 0
+        assert "NVIDIA A100 80GB PCIe" in text
+        assert "Driver Version: 580.159.04" in text
+        assert "CUDA Version: 13.0" in text
+        assert "No running processes found" in text
+        assert len({len(line) for line in text.splitlines() if line[:1] in "|+" and line}) == 1
+
+    with_gpu_node(story)
+
+
+def test_a_pod_sees_only_the_gpu_that_it_holds():
+    async def story(world):
+        await world.kube.bind(gpu_pod("train"), NODE)
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=60)
+        listed = await run(world, "train", "nvidia-smi", "-L")
+        assert listed.stdout.decode().startswith("GPU 0: NVIDIA A100 80GB PCIe (UUID: GPU-")
+        without = await run(world, "web", "nvidia-smi")
+        assert without.exit_code == 127
+        assert b'exec: "nvidia-smi": executable file not found in $PATH' in without.stderr
+
+    with_gpu_node(story)
+
+
+def test_nvidia_smi_answers_queries_in_csv():
+    async def story(world):
+        query = "--query-gpu=name,memory.total,mig.mode.current"
+        result = await run(world, "nvidia-device-plugin-x", "nvidia-smi", query, "--format=csv")
+        assert result.stdout.decode() == (
+            "name, memory.total [MiB], mig.mode.current\n"
+            "NVIDIA A100 80GB PCIe, 81920 MiB, Disabled\n"
+        )
+        wrong = await run(
+            world, "nvidia-device-plugin-x", "nvidia-smi", "--query-gpu=x", "--format=csv"
+        )
+        assert wrong.exit_code == 2
+        assert b'Field "x" is not a valid field to query.' in wrong.stdout
+
+    with_gpu_node(story)
+
+
+def test_mig_instances_show_in_allocatable_nvidia_smi_and_metrics():
+    async def story(world):
+        node = world.kube.node(NODE)
+        assert node["status"]["allocatable"]["nvidia.com/mig-1g.10gb"] == "7"
+        listed = (await run(world, "nvidia-device-plugin-x", "nvidia-smi", "-L")).stdout.decode()
+        assert listed.count("MIG 1g.10gb") == 7
+        answer = await api(world).proxy(CLUSTER, NODE, EXPORTER_PORT, "/metrics")
+        text = answer.body.decode()
+        assert text.count("DCGM_FI_PROF_GR_ENGINE_ACTIVE{") == 7
+        assert 'GPU_I_PROFILE="1g.10gb"' in text
+        assert "DCGM_FI_DEV_GPU_UTIL{" not in text
+        await world.kube.bind(gpu_pod("slice", 2, "nvidia.com/mig-1g.10gb"), NODE)
+        await world.passes(seconds=30)
+        seen = (await run(world, "slice", "nvidia-smi", "-L")).stdout.decode()
+        assert seen.count("MIG 1g.10gb") == 2
+
+    with_gpu_node(story, mig_profile=MigProfile.MIG1G, mig_strategy=MigStrategy.MIXED)
+
+
+def test_the_exporter_shows_a_load_while_a_pod_holds_the_gpu():
+    async def story(world):
+        def utilisation(text):
+            line = next(ln for ln in text.splitlines() if ln.startswith("DCGM_FI_DEV_GPU_UTIL{"))
+            return float(line.rsplit(" ", 1)[1]), line
+
+        before = await api(world).proxy(CLUSTER, NODE, EXPORTER_PORT, "/metrics")
+        assert utilisation(before.body.decode())[0] == 0
+        assert before.content_type.startswith("text/plain; version=0.0.4")
+        await world.kube.bind(
+            gpu_pod("train", annotations={"poolwright.dev/gpu-utilization": "60"}), NODE
+        )
+        await world.passes(seconds=60)
+        after = await api(world).proxy(CLUSTER, NODE, EXPORTER_PORT, "metrics")
+        value, line = utilisation(after.body.decode())
+        assert value == 60
+        for label in ("gpu=", "UUID=", "pci_bus_id=", "device=", "modelName=", "Hostname="):
+            assert label in line
+        assert 'DCGM_FI_DRIVER_VERSION="580.159.04"' in line
+        health = await api(world).proxy(CLUSTER, NODE, EXPORTER_PORT, "/health")
+        assert health.status == 200
+
+    with_gpu_node(story)
+
+
+def test_nothing_listens_where_no_exporter_runs():
+    async def story(world):
+        with pytest.raises(Transient, match="connection refused"):
+            await api(world).proxy(CLUSTER, NODE, EXPORTER_PORT, "/metrics")
+        with pytest.raises(Transient, match="no route to host"):
+            await api(world).proxy(CLUSTER, "elsewhere", EXPORTER_PORT, "/metrics")
+
+    with_node(story)
+
+
+def test_the_sample_trains_for_two_minutes_and_says_it_is_simulated():
+    async def story(world):
+        sample = gpu_pod("mnist", restartPolicy="OnFailure", owner="Job")
+        sample["spec"]["containers"][0] |= {"image": MNIST, "args": ["--max_steps", "500"]}
+        await world.kube.bind(sample, NODE)
+        await world.passes(seconds=60)
+        found = world.kube.pod("mnist")
+        assert found["status"]["phase"] == "Running"
+        so_far = await read(api(world).logs(CLUSTER, found, "main"))
+        assert 0 < len(so_far) < 55
+        await world.passes(minutes=3)
+        found = world.kube.pod("mnist")
+        assert found["status"]["phase"] == "Succeeded"
+        lines = await read(api(world).logs(CLUSTER, found, "main"))
+        assert lines[-2].startswith("Accuracy at step 500: 0.9")
+        assert all("simulated" in line for line in lines)
+        tail = await read(api(world).logs(CLUSTER, found, "main", tail_lines=2, timestamps=True))
+        assert len(tail) == 2
+        assert tail[0].startswith("2026-06-01T")
+
+    with_gpu_node(story)
+
+
+def test_following_logs_ends_with_the_container():
+    async def story(world):
+        sample = gpu_pod("mnist", restartPolicy="Never", owner="Job")
+        sample["spec"]["containers"][0] |= {"image": MNIST, "args": ["--max_steps", "500"]}
+        await world.kube.bind(sample, NODE)
+        await world.passes(seconds=60)
+        async with asyncio.timeout(10):
+            logs = api(world).logs(CLUSTER, world.kube.pod("mnist"), "main", follow=True)
+            lines = await read(logs)
+        assert any(line.startswith("Accuracy at step 500") for line in lines)
+
+    with_gpu_node(story)
+
+
+def test_logs_of_a_waiting_container_are_refused():
+    async def story(world):
+        await world.kube.bind(pod("web", "acme/does-not-exist:1"), NODE)
+        await world.passes(seconds=10)
+        with pytest.raises(InvalidRequest, match="is waiting to start: ImagePullBackOff"):
+            await read(api(world).logs(CLUSTER, world.kube.pod("web"), "main"))
+        with pytest.raises(InvalidRequest, match="previous terminated container"):
+            await read(api(world).logs(CLUSTER, world.kube.pod("web"), "main", previous=True))
+
+    with_node(story)
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "code"),
+    [
+        (("echo", "hi"), "hi\n", 0),
+        (("sh", "-c", "echo a && echo b"), "a\nb\n", 0),
+        (("sh", "-c", "echo $HOSTNAME; exit 3"), "web\n", 3),
+        (("hostname",), "web\n", 0),
+        (("cat", "/nothing"), "", 1),
+        (("vim",), "", 127),
+        (("sh", "-c", "vim"), "", 127),
+    ],
+)
+def test_a_container_understands_a_few_commands(command, out, code):
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=30)
+        result = await run(world, "web", *command)
+        assert (result.stdout.decode(), result.exit_code) == (out, code)
+
+    with_node(story)
