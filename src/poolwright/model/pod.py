@@ -161,6 +161,7 @@ class Pod:
     created: str = ""
     ready_since: str = ""
     restarts: int = 0
+    finalizers: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -225,6 +226,7 @@ class Pod:
             may_preempt=spec.get("preemptionPolicy") != "Never",
             created=meta.get("creationTimestamp") or "",
             ready_since=conditions.get("Ready", {}).get("lastTransitionTime") or "",
+            finalizers=tuple(meta.get("finalizers") or ()),
             restarts=sum(c.get("restartCount") or 0 for c in children(status, "containerStatuses")),
         )
 

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from poolwright.model.agent_pool import AgentPoolSpec, ProvisioningState, RecentVersion
 from poolwright.model.catalog import node_image_version, vm_size
 from poolwright.model.errors import InvalidRequest
 from poolwright.model.gpu import GpuProfile, InstallProfile
+from poolwright.model.limits import VM_SCALE_PROFILES_MAX
 from poolwright.model.managed_cluster import ManagedClusterSpec
 from poolwright.model.scarcity import Restriction
 from poolwright.model.version import KubernetesVersion
 from poolwright.plan.admission_autoscaler import check_autoscaler
 from poolwright.plan.admission_label import check_labels, check_tags, check_taints, read_taints
-from poolwright.plan.admission_merge import Fixed, check_unchanged, merge_accepted, new_upgrade
+from poolwright.plan.admission_merge import (
+    Fixed,
+    at_path,
+    check_unchanged,
+    merge_accepted,
+    new_upgrade,
+)
 from poolwright.plan.admission_message import invalid
 from poolwright.plan.admission_mode import check_mode
 from poolwright.plan.admission_size import check_shape, check_size, default_vm_size
@@ -86,10 +93,7 @@ def admit_agent_pool(
     Raises:
         InvalidRequest, Immutable, FeatureNotRegistered, Conflict: with AKS' code and target.
     """
-    if old is None:
-        admitted = _create(request, around)
-    else:
-        admitted = _update(request, old, around)
+    admitted = _create(request, around) if old is None else _update(request, old, around)
     spec = admitted.spec
     check_shape(spec, around.cluster.profile)
     check_mode(spec, old, around.others)
@@ -113,7 +117,7 @@ def _create(request: PoolRequest, around: Surroundings) -> Admitted:
         is_new_cluster=around.first_pool is None,
     )
     os_sku = given.get("os_sku") or ("Windows2022" if given["os_type"] == "Windows" else "Ubuntu")
-    tags = given.get("tags") or {}
+    tags: Mapping[str, str] = given.get("tags") or {}
     gpu = decide_gpu(
         GpuQuestion(
             declared=_gpu(given, None),
@@ -355,10 +359,12 @@ def _state(old: AgentPoolSpec, new: AgentPoolSpec) -> ProvisioningState:
     return ProvisioningState.UPDATING
 
 
-def _virtual_machines(given: dict[str, Any], accepted: Mapping[str, Any]) -> tuple[Any, ...]:
+def _virtual_machines(
+    given: dict[str, Any], accepted: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], ...]:
     """For a VirtualMachines pool: size and count come from the scale profile."""
-    profile = accepted.get("virtualMachinesProfile") or {}
-    manual = tuple((profile.get("scale") or {}).get("manual") or ())
+    scale: Any = at_path(accepted, "virtualMachinesProfile.scale.manual")
+    manual = tuple(one for one in _list(scale) if isinstance(one, Mapping))
     if given.get("pool_type") != "VirtualMachines":
         return ()
     if given.get("vm_size"):
@@ -373,23 +379,32 @@ def _virtual_machines(given: dict[str, Any], accepted: Mapping[str, Any]) -> tup
             code="InvalidParameter",
             target="properties.virtualMachinesProfile.scale",
         )
-    given["vm_size"] = manual[0].get("size")
-    given["count"] = sum(int(entry.get("count") or 0) for entry in manual)
+    for entry in manual:
+        size, count = entry.get("size"), entry.get("count", 0)
+        if not isinstance(size, str) or not isinstance(count, int) or isinstance(count, bool):
+            raise invalid(SCALE, "every entry needs a size and a count")
+    given["vm_size"] = manual[0]["size"]
+    given["count"] = sum(entry.get("count", 0) for entry in manual)
     return manual
+
+
+SCALE = "agentPoolProfile.virtualMachinesProfile.scale"
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _check_virtual_machines(manual: tuple[Any, ...], spec: AgentPoolSpec) -> None:
     if not manual:
         return
-    if len(manual) > 5:
-        raise invalid(
-            "agentPoolProfile.virtualMachinesProfile.scale", "at most 5 sizes are allowed"
-        )
+    if len(manual) > VM_SCALE_PROFILES_MAX:
+        raise invalid(SCALE, f"at most {VM_SCALE_PROFILES_MAX} sizes are allowed")
     for entry in manual:
         size = vm_size(str(entry.get("size") or ""))
         if size is not None and size.gpu is not None:
             raise invalid(
-                "agentPoolProfile.virtualMachinesProfile.scale",
+                SCALE,
                 "GPU sizes are not supported for agent pools of type VirtualMachines",
             )
     if spec.os_type == "Windows":

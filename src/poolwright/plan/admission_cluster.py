@@ -42,8 +42,8 @@ POOL_REMOVED = (
 )
 MIXED_VERSIONS = (
     "Using managed cluster api, all Agent pools' OrchestratorVersion must be all specified or all "
-    "unspecified. If all specified, they must be stay unchanged or the same with control plane. For "
-    "agent pool specific change, please use per agent pool operations: "
+    "unspecified. If all specified, they must be stay unchanged or the same with control plane. "
+    "For agent pool specific change, please use per agent pool operations: "
     "https://aka.ms/agent-pool-rest-api"
 )
 """Source: recorded in issues."""
@@ -179,9 +179,7 @@ def autoscaler_profile(
             continue
         if name == "expander":
             chosen = str(value).split(",")
-            if any(
-                one not in {"least-waste", "most-pods", "priority", "random"} for one in chosen
-            ):
+            if any(one not in {"least-waste", "most-pods", "priority", "random"} for one in chosen):
                 raise invalid(f"autoScalerProfile.{name}", f"value '{value}' is not allowed")
         elif not _same_form(str(value), defaults[name]):
             raise invalid(f"autoScalerProfile.{name}", f"value '{value}' is not allowed")
@@ -218,10 +216,7 @@ def _option_text(value: Any, unit: str | None, name: str) -> str:
 
 
 def _check_cluster(spec: ManagedClusterSpec) -> None:
-    addons = spec.accepted.get("addonProfiles") or {}
-    if not isinstance(addons, Mapping):
-        raise invalid("addonProfiles")
-    identity = spec.accepted.get("identity") or {}
+    identity: Mapping[str, Any] = spec.accepted.get("identity") or {}
     if identity.get("type") == "UserAssigned" and not identity.get("userAssignedIdentities"):
         raise invalid("identity.userAssignedIdentities", "at least one identity is needed")
 

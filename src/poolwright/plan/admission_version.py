@@ -127,10 +127,10 @@ def _check_skew(pool: KubernetesVersion, control_plane: KubernetesVersion, profi
 
 def profile_of(text: str) -> str:
     """The rule set that a cluster's version belongs to: ``preview-2019`` for 1.11 to 1.13."""
-    if text and resolve_kubernetes_version(text) is None:
-        if resolve_kubernetes_version(text, "preview-2019") is not None:
-            return "preview-2019"
-    return ""
+    is_today = not text or resolve_kubernetes_version(text) is not None
+    if is_today or resolve_kubernetes_version(text, "preview-2019") is None:
+        return ""
+    return "preview-2019"
 
 
 def choose_cluster_version(text: str, old: ManagedClusterSpec | None, profile: str) -> PoolVersion:

@@ -23,7 +23,7 @@ HostPort = tuple[str, str, int]
 """Protocol, host address (empty or 0.0.0.0: all), port."""
 
 _KEEPS_OFF = (TaintEffect.NO_SCHEDULE, TaintEffect.NO_EXECUTE)
-_ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 (compared, not bound)
+_ANY_ADDRESS = {"", "0.0.0.0", "::"}
 
 WERE_UNSCHEDULABLE = "node(s) were unschedulable"
 NAME_MISMATCH = "node(s) didn't match the requested node name"

@@ -319,7 +319,7 @@ def check_mig(profile: GpuProfile, size: VmSize | None, install: InstallProfile)
             f"{FIELD}.nvidia.migProfiles",
         )
     wanted = profile.mig_profiles or ((profile.mig_profile,) if profile.mig_profile else ())
-    layouts = size.gpu.mig if size and size.gpu else {}
+    layouts: Mapping[MigProfile, object] = size.gpu.mig if size and size.gpu else {}
     if any(one not in layouts for one in wanted):
         raise invalid(
             f"the VM size '{size.name if size else ''}' does not support the multi-instance GPU "

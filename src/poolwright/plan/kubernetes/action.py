@@ -128,7 +128,9 @@ def merged(old: Any, patch: Any) -> Any:
 def patch_status(target: Target, wire: Json, status: Json, because: str) -> tuple[Action, ...]:
     """Write the members of a status that differ, if any does."""
     old = child(wire, "status")
-    patch = {k: v for k, v in status.items() if old.get(k) != v and not (v is None and k not in old)}
+    patch = {
+        k: v for k, v in status.items() if old.get(k) != v and not (v is None and k not in old)
+    }
     return (PatchObject(target, {"status": patch}, because, "status"),) if patch else ()
 
 
@@ -163,9 +165,7 @@ def with_condition(
         new.append({**old, **said, **times, **moved})
     if not found:
         times = dict.fromkeys((*clocks, "lastTransitionTime"), wall_text(wall))
-        new.append(
-            {"type": type_, "status": status, **times, "reason": reason, "message": message}
-        )
+        new.append({"type": type_, "status": status, **times, "reason": reason, "message": message})
     return new
 
 

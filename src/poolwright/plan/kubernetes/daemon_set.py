@@ -71,7 +71,7 @@ class DaemonSet:
         spec = child(wire, "spec")
         template = child(spec, "template")
         pod_spec: dict[str, Any] = dict(child(template, "spec"))
-        tolerations = list(pod_spec.get("tolerations") or ())
+        tolerations: list[Any] = list(pod_spec.get("tolerations") or ())
         automatic = AUTOMATIC_TOLERATIONS
         if pod_spec.get("hostNetwork"):
             automatic = (*automatic, HOST_NETWORK_TOLERATION)
@@ -172,9 +172,7 @@ def plan_daemon_node(
     for pod in [p for p in live if p.phase != "Failed"][1:]:
         actions.extend(_delete(daemon_set, pod, "the node has an older pod of the set"))
     if should_run and not pods:
-        told = RecordEvent(
-            daemon_set.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER
-        )
+        told = RecordEvent(daemon_set.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
         body = daemon_set.pod_for(name)
         actions.append(CreateObject(PODS, body, f"{name} has no pod of the set", told))
     return Plan(tuple(actions))

@@ -83,7 +83,8 @@ def _template_of(wire: Json) -> Json:
     """A template without the hash label that the controller adds."""
     template = dict(child(wire, "spec", "template"))
     meta = dict(child(template, "metadata"))
-    meta["labels"] = {k: v for k, v in (meta.get("labels") or {}).items() if k != TEMPLATE_HASH}
+    labels = child(meta, "labels")
+    meta["labels"] = {k: v for k, v in labels.items() if k != TEMPLATE_HASH}
     template["metadata"] = {k: v for k, v in meta.items() if v}
     return template
 
@@ -103,7 +104,11 @@ def plan_deployment(
     target = Target.of(DEPLOYMENTS, wire)
     template = _template_of(wire)
     matching = [s for s in sets if _template_of(s) == template]
-    current = min(matching, key=lambda s: (s["metadata"]["creationTimestamp"], s["metadata"]["name"]), default=None)
+    current = min(
+        matching,
+        key=lambda s: (s["metadata"]["creationTimestamp"], s["metadata"]["name"]),
+        default=None,
+    )
     old = sorted(
         (s for s in sets if s is not current),
         key=lambda s: (s["metadata"].get("creationTimestamp", ""), s["metadata"]["name"]),
@@ -182,13 +187,11 @@ def _notes(wire: Json) -> dict[str, str]:
     return {DESIRED: str(sizes.wanted), MAXIMUM: str(sizes.most)}
 
 
-def _new_set(
-    wire: Json, target: Target, template: Json, count: int, revision: int
-) -> list[Action]:
+def _new_set(wire: Json, target: Target, template: Json, count: int, revision: int) -> list[Action]:
     meta = wire["metadata"]
     digest = safe_hash([template, child(wire, "status").get("collisionCount") or 0], 10)
     name = f"{meta['name']}-{digest}"
-    labels = {**(child(template, "metadata").get("labels") or {}), TEMPLATE_HASH: digest}
+    labels = {**child(template, "metadata", "labels"), TEMPLATE_HASH: digest}
     selector = dict(child(wire, "spec", "selector"))
     selector["matchLabels"] = {**child(selector, "matchLabels"), TEMPLATE_HASH: digest}
     body: dict[str, Any] = {
@@ -339,7 +342,9 @@ def _progress(
     if was.get("reason") == "NewReplicaSetAvailable" and name in str(was.get("message")):
         return ("True", "NewReplicaSetAvailable", str(was["message"])), None
     limit = child(wire, "spec").get("progressDeadlineSeconds")
-    deadline = (progressed_at or now.world).after(timedelta(seconds=600 if limit is None else limit))
+    deadline = (progressed_at or now.world).after(
+        timedelta(seconds=600 if limit is None else limit)
+    )
     if deadline <= now.world:
         words = f'ReplicaSet "{name}" has timed out progressing.'
         return ("False", "ProgressDeadlineExceeded", words), None

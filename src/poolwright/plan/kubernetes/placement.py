@@ -20,7 +20,7 @@ from poolwright.plan.fit import HostPort, Misfit, matches_any, refusal, shortage
 SHAPES_MAX = 128
 """Shapes whose candidates are kept; the one asked about longest ago goes first."""
 
-# What a pod without requests counts as when nodes are compared (scheduler util DefaultMilliCPURequest)
+# What a pod without requests counts as when nodes are compared (scheduler/util/pod_resources.go)
 _UNASKED = {"cpu": 100, "memory": 200 * 2**20}
 
 

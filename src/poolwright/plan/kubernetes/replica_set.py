@@ -89,9 +89,7 @@ def _towards(wire: Json, target: Target, wanted: int, active: Sequence[Pod]) -> 
         told = RecordEvent(target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
         because = f"{len(active)} of {wanted} pods exist"
         body = pod_from(REPLICA_SETS, wire, child(wire, "spec", "template"))
-        actions.extend(
-            CreateObject(PODS, body, because, told) for _ in range(min(missing, BURST))
-        )
+        actions.extend(CreateObject(PODS, body, because, told) for _ in range(min(missing, BURST)))
     elif missing < 0:
         for pod in leaving_first(active)[: min(-missing, BURST)]:
             gone = Target(PODS, pod.namespace, pod.name, pod.uid)
@@ -112,9 +110,7 @@ def _status(
     later = [at for at in since if at > now.world]
     status: dict[str, Any] = {
         "replicas": len(active),
-        "fullyLabeledReplicas": sum(
-            all(p.labels.get(k) == v for k, v in labels) for p in active
-        )
+        "fullyLabeledReplicas": sum(all(p.labels.get(k) == v for k, v in labels) for p in active)
         or None,
         "readyReplicas": len(ready) or None,
         "availableReplicas": (len(since) - len(later)) or None,

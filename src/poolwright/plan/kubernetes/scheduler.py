@@ -87,6 +87,11 @@ class Scheduler:
         return bool(self._queued) or (self._changed and bool(self._waiting))
 
     @property
+    def is_anybody_waiting(self) -> bool:
+        """Whether a pod was told that it fits nowhere."""
+        return bool(self._waiting)
+
+    @property
     def placement(self) -> Placement:
         """The bookkeeping, for those who want to look."""
         return self._placement

@@ -1,0 +1,146 @@
+"""Runs DaemonSets node by node.
+
+A change of a node, pod or set wakes the pairs (set, node) that it concerns; the numbers of a set
+follow from its tally, written once per debounce.
+"""
+
+from __future__ import annotations
+
+from poolwright.kubesim.controllers.perform import Performer
+from poolwright.kubesim.controllers.state import ClusterState, Following, node_of
+from poolwright.kubesim.entry import Entry, ObjectChange
+from poolwright.model.instant import Instant
+from poolwright.model.kubernetes import DAEMON_SETS
+from poolwright.model.node import Node
+from poolwright.model.pod import Pod
+from poolwright.plan.kubernetes.daemon_set import (
+    DaemonSet,
+    DaemonTally,
+    place_of,
+    plan_daemon_node,
+    plan_daemon_set,
+    runs_on,
+)
+from poolwright.plan.kubernetes.replica_set import available_at
+from poolwright.ports.clock import Clock
+from poolwright.reconcile.loop import Loop, note
+
+NodeKey = tuple[str, str]
+"""A set's ``namespace/name``, and a node."""
+
+
+class DaemonNodeController:
+    """One key per set and node."""
+
+    name = "daemon_set_node"
+
+    def __init__(
+        self, registry: Following, state: ClusterState, performer: Performer, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._state = state
+        self._performer = performer
+        self._clock = clock
+        self.sets: dict[str, DaemonSet] = {}
+        self.tallies: dict[str, DaemonTally] = {}
+
+    def start(self, loop: Loop[NodeKey], totals: Loop[str]) -> None:
+        """Look at every pair once, and at each again when something of it changes."""
+        self._loop, self._totals = loop, totals
+        self._registry.subscribe(self._on_set, (DAEMON_SETS,))
+        self._state.on_node(self._on_node)
+        self._state.on_pod(self._on_pod)
+        for entry in self._registry.list(DAEMON_SETS):
+            self._learn(entry)
+
+    def _learn(self, entry: Entry) -> None:
+        new = DaemonSet.from_object(entry.object())
+        old = self.sets.get(entry.key)
+        self.sets[entry.key] = new
+        if old is not None and old.target == new.target and _same_will(old, new):
+            self._totals.wake(entry.key)
+            return
+        self.tallies[entry.key] = DaemonTally()
+        names = dict.fromkeys([*self._state.nodes, *self._state.names_of_placed()])
+        for name in names:
+            self._loop.wake((entry.key, name))
+        self._totals.wake(entry.key)
+
+    def _on_set(self, change: ObjectChange) -> None:
+        if change.type == "DELETED":
+            self.sets.pop(change.new.key, None)
+            self.tallies.pop(change.new.key, None)
+        else:
+            self._learn(change.new)
+
+    def _on_node(self, old: Node | None, new: Node | None) -> None:
+        node = new or old
+        if node is None:
+            return
+        for key, daemon_set in self.sets.items():
+            if old is None or new is None or runs_on(daemon_set, old) != runs_on(daemon_set, new):
+                self._loop.wake((key, node.name))
+
+    def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
+        for pod in (old, new):
+            owner = pod.controller if pod else None
+            if pod is not None and owner is not None and owner.kind == "DaemonSet":
+                self._loop.wake((f"{pod.namespace}/{owner.name}", node_of(pod)))
+
+    async def reconcile(self, key: NodeKey) -> Instant | None:
+        """Give a node the pod of a set, or take it away, and count it."""
+        set_key, name = key
+        daemon_set = self.sets.get(set_key)
+        if daemon_set is None:
+            return None
+        node = self._state.nodes.get(name)
+        plan = plan_daemon_node(daemon_set, name, node, self._pods(daemon_set, name))
+        if plan.actions:
+            note(planned=len(plan.actions))
+            await self._performer.perform(plan)
+        return self._count(set_key, name)
+
+    def _pods(self, daemon_set: DaemonSet, node: str) -> list[Pod]:
+        uid = daemon_set.target.uid
+        return [p for p in self._state.on(node) if p.controller and p.controller.uid == uid]
+
+    def _count(self, set_key: str, name: str) -> Instant | None:
+        daemon_set, tally = self.sets.get(set_key), self.tallies.get(set_key)
+        if daemon_set is None or tally is None:
+            return None
+        pods = self._pods(daemon_set, name)
+        now = self._clock.now().world
+        waits = [
+            at
+            for p in pods
+            if p.is_ready
+            and (at := available_at(p, self._state.ready_at, daemon_set.min_ready_seconds)) > now
+        ]
+        tally.set(name, place_of(daemon_set, self._state.nodes.get(name), pods, not waits))
+        self._totals.wake(set_key)
+        return min(waits, default=None)
+
+
+class DaemonSetController:
+    """One key per set: its numbers and its rolling update."""
+
+    name = "daemon_set"
+
+    def __init__(self, nodes: DaemonNodeController, performer: Performer) -> None:
+        self._nodes = nodes
+        self._performer = performer
+
+    async def reconcile(self, key: str) -> Instant | None:
+        """Write the status, and replace what the rolling update allows."""
+        daemon_set, tally = self._nodes.sets.get(key), self._nodes.tallies.get(key)
+        if daemon_set is None or tally is None:
+            return None
+        plan = plan_daemon_set(daemon_set, tally)
+        if plan.actions:
+            note(planned=len(plan.actions))
+            await self._performer.perform(plan)
+        return plan.wake_at
+
+
+def _same_will(old: DaemonSet, new: DaemonSet) -> bool:
+    return (old.wire.get("spec"), old.deleting) == (new.wire.get("spec"), new.deleting)

@@ -1,0 +1,84 @@
+"""Runs garbage collection by owner references, for every kind of object."""
+
+from __future__ import annotations
+
+from poolwright.kubesim.controllers.perform import Performer
+from poolwright.kubesim.controllers.state import Following
+from poolwright.kubesim.entry import Entry, ObjectChange
+from poolwright.kubesim.kinds import KINDS
+from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.model.instant import Instant
+from poolwright.model.kubernetes import EVENTS
+from poolwright.plan.kubernetes.action import Target
+from poolwright.plan.kubernetes.garbage import Dependent, plan_dependents, plan_leaving_owner
+from poolwright.reconcile.loop import Loop, note
+
+_KINDS = tuple(kind for kind in KINDS if kind.resource != EVENTS)
+_HOLDERS = (b'"foregroundDeletion"', b'"orphan"')
+
+
+class GarbageController:
+    """One key per uid of an owner that is gone or going."""
+
+    name = "garbage"
+
+    def __init__(self, registry: Following, performer: Performer) -> None:
+        self._registry = registry
+        self._performer = performer
+        self._objects: dict[str, tuple[ObjectKind, str]] = {}
+
+    def start(self, loop: Loop[str]) -> None:
+        """Look at every object with an owner once, and follow all changes."""
+        self._loop = loop
+        self._registry.subscribe(self._on_change, [kind.resource for kind in _KINDS])
+        for kind in _KINDS:
+            for entry in self._registry.list(kind):
+                self._objects[entry.uid] = (kind, entry.key)
+        for kind in _KINDS:
+            for entry in self._registry.list(kind):
+                self._consider(entry)
+
+    def _consider(self, entry: Entry) -> None:
+        for uid in entry.owners:
+            if uid not in self._objects:
+                self._loop.wake(uid)
+        if b'"deletionTimestamp"' in entry.data and any(h in entry.data for h in _HOLDERS):
+            self._loop.wake(entry.uid)
+
+    def _on_change(self, change: ObjectChange) -> None:
+        entry = change.new
+        if change.type != "DELETED":
+            self._objects[entry.uid] = (change.kind, entry.key)
+            self._consider(entry)
+            return
+        if self._objects.get(entry.uid, (None, ""))[1] == entry.key:
+            del self._objects[entry.uid]
+        self._loop.wake(entry.uid)
+        for uid in entry.owners:
+            owner = self._entry(uid)
+            if owner is not None:
+                self._consider(owner)
+
+    def _entry(self, uid: str) -> Entry | None:
+        kind, key = self._objects.get(uid, (None, ""))
+        entry = self._registry.cache(kind).get(key) if kind is not None else None
+        return entry if entry is not None and entry.uid == uid else None
+
+    async def reconcile(self, key: str) -> Instant | None:
+        """Act on one owner's dependents."""
+        dependents = [
+            Dependent(Target(kind.resource, entry.namespace, entry.name, entry.uid), entry.object())
+            for kind in _KINDS
+            for entry in self._registry.owned_by(kind, key)
+        ]
+        owner = self._entry(key)
+        if owner is None:
+            plan = plan_dependents(key, dependents, lambda uid: uid in self._objects)
+        elif b'"deletionTimestamp"' in owner.data:
+            plan = plan_leaving_owner(owner.kind.resource, owner.object(), dependents)
+        else:
+            return None
+        if plan.actions:
+            note(planned=len(plan.actions))
+            await self._performer.perform(plan)
+        return None

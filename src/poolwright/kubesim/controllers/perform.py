@@ -1,0 +1,259 @@
+"""Carrying plans out in the registry, and telling users about it in events."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from poolwright.kubesim.binding import bind_pod
+from poolwright.kubesim.kinds.kind import Body
+from poolwright.kubesim.meta import Preconditions
+from poolwright.kubesim.registry import Registry
+from poolwright.kubesim.status import StatusError
+from poolwright.model.errors import Unknown
+from poolwright.model.instant import wall_text
+from poolwright.model.json_value import child, children
+from poolwright.model.kubernetes import EVENTS
+from poolwright.plan.kubernetes.action import (
+    Action,
+    BindPod,
+    CreateObject,
+    DeleteObject,
+    PatchObject,
+    Plan,
+    RecordEvent,
+    SetCondition,
+    merged,
+    with_condition,
+)
+from poolwright.ports.clock import Clock
+
+CONCURRENCY = 256
+"""Writes in flight at once: enough to fill a group commit."""
+EVENTS_WAITING_MAX = 50_000
+"""Events that wait to be written; beyond this they are lost, as those of a busy real cluster."""
+
+_MOVED_ON = frozenset({"NotFound", "Conflict", "AlreadyExists"})
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An action that was not carried out, and why."""
+
+    action: Action
+    error: StatusError
+
+
+class Performer:
+    """Carries out actions; those on one object in their order, others side by side."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._events: asyncio.Queue[RecordEvent] = asyncio.Queue()
+
+    async def perform(self, plan: Plan) -> list[Lost]:
+        """Carry a plan out. What the world has moved past is returned, not raised.
+
+        Raises:
+            StatusError: the server refuses an object for good (a FailedCreate event says so).
+        """
+        lost: list[Lost] = []
+        if len(plan.actions) == 1:
+            await self._chain(plan.actions, lost)
+        elif plan.actions:
+            await _side_by_side([self._chain(c, lost) for c in _chains(plan.actions)])
+        for failed in lost:
+            if failed.error.reason not in _MOVED_ON:
+                raise failed.error
+        return lost
+
+    async def _chain(self, actions: Iterable[Action], lost: list[Lost]) -> None:
+        for action in actions:
+            try:
+                await self._one(action)
+            except StatusError as error:
+                lost.append(Lost(action, error))
+                if isinstance(action, CreateObject) and error.reason not in _MOVED_ON:
+                    self._tell_failed(action, error)
+
+    async def _one(self, action: Action) -> None:
+        match action:
+            case RecordEvent():
+                self.tell(action)
+            case CreateObject():
+                await self._create(action)
+            case DeleteObject():
+                target = action.target
+                await self._registry.delete(
+                    target.resource,
+                    target.name,
+                    namespace=target.namespace,
+                    grace_seconds=action.grace_seconds,
+                    propagation=action.propagation,
+                    expect=Preconditions(uid=target.uid),
+                )
+            case PatchObject():
+                await self._patch(action)
+            case SetCondition():
+                await self._set_condition(action)
+            case BindPod():
+                target = action.target
+                await bind_pod(
+                    self._registry, target.namespace, target.name, action.node, uid=target.uid
+                )
+
+    async def _create(self, action: CreateObject) -> None:
+        namespace = child(action.body, "metadata").get("namespace", "")
+        made = await self._registry.create(action.resource, action.body, namespace=namespace)
+        if action.told is not None:
+            name = made["metadata"]["name"]
+            self.tell(replace(action.told, message=action.told.message.replace("{name}", name)))
+
+    async def _patch(self, action: PatchObject) -> None:
+        target = action.target
+
+        def mutate(old: Body) -> Body:
+            new: Body = merged(old, action.patch)
+            return new
+
+        await self._registry.update(
+            target.resource,
+            target.name,
+            mutate,
+            namespace=target.namespace,
+            subresource=action.subresource,
+            expect=Preconditions(uid=target.uid, revision=action.revision),
+        )
+
+    async def _set_condition(self, action: SetCondition) -> None:
+        target = action.target
+        wall = self._clock.now().wall
+
+        def mutate(old: Body) -> Body:
+            conditions = with_condition(
+                children(old, "status", "conditions"),
+                action.type,
+                action.status,
+                action.reason,
+                action.message,
+                wall,
+            )
+            plain = [{k: v for k, v in c.items() if v != ""} for c in conditions]
+            return {**old, "status": {**child(old, "status"), "conditions": plain}}
+
+        await self._registry.update(
+            target.resource,
+            target.name,
+            mutate,
+            namespace=target.namespace,
+            subresource="status",
+            expect=Preconditions(uid=target.uid),
+        )
+
+    # Events
+
+    def tell(self, event: RecordEvent) -> None:
+        """Have an event written soon."""
+        if self._events.qsize() < EVENTS_WAITING_MAX:
+            self._events.put_nowait(event)
+
+    def _tell_failed(self, action: CreateObject, error: StatusError) -> None:
+        if action.told is not None:
+            words = f"Error creating: {error.message}"
+            told = replace(action.told, reason="FailedCreate", message=words, type="Warning")
+            self.tell(told)
+
+    async def write_events(self) -> None:
+        """Write what was told, until cancelled."""
+        while True:
+            waiting = [await self._events.get()]
+            while not self._events.empty() and len(waiting) < CONCURRENCY:
+                waiting.append(self._events.get_nowait())
+            together: dict[str, tuple[RecordEvent, int]] = {}
+            for event in waiting:
+                name = _event_name(event)
+                together[name] = (event, together.get(name, (event, 0))[1] + 1)
+            await _side_by_side([self._write(n, e, c) for n, (e, c) in together.items()])
+
+    async def _write(self, name: str, event: RecordEvent, times: int) -> None:
+        namespace = event.target.namespace or "default"
+        now = wall_text(self._clock.now().wall)
+        try:
+            if self._registry.entry(EVENTS, name, namespace) is not None:
+                await self._registry.update(
+                    EVENTS,
+                    name,
+                    lambda old: {
+                        **old,
+                        "count": int(old.get("count") or 1) + times,
+                        "lastTimestamp": now,
+                    },
+                    namespace=namespace,
+                )
+            else:
+                body = _event_body(name, namespace, event, times, now)
+                await self._registry.create(EVENTS, body, namespace=namespace)
+        except (StatusError, Unknown):
+            pass  # an event tells; nothing depends on it, and its namespace may be gone
+
+
+def _event_name(event: RecordEvent) -> str:
+    target = event.target
+    text = "\0".join((target.uid, event.reason, event.message, event.component, event.type))
+    return f"{target.name}.{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def _event_body(
+    name: str, namespace: str, event: RecordEvent, times: int, now: str
+) -> dict[str, Any]:
+    target = event.target
+    involved: dict[str, Any] = {
+        "kind": target.resource.kind,
+        "name": target.name,
+        "uid": target.uid,
+        "apiVersion": target.resource.api_version,
+    }
+    if target.namespace:
+        involved["namespace"] = target.namespace
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "involvedObject": involved,
+        "reason": event.reason,
+        "message": event.message,
+        "source": {"component": event.component},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": times,
+        "type": event.type,
+        "eventTime": None,
+        "reportingComponent": event.component,
+        "reportingInstance": "",
+    }
+
+
+def _chains(actions: Iterable[Action]) -> list[list[Action]]:
+    """Actions on one object stay in order; every creation is a chain of its own."""
+    chains: dict[object, list[Action]] = {}
+    for number, action in enumerate(actions):
+        key: object = number if isinstance(action, CreateObject) else action.target
+        chains.setdefault(key, []).append(action)
+    return list(chains.values())
+
+
+async def _side_by_side(work: list[Awaitable[None]]) -> None:
+    if len(work) == 1:
+        await work[0]
+        return
+    slots = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(piece: Awaitable[None]) -> None:
+        async with slots:
+            await piece
+
+    async with asyncio.TaskGroup() as group:
+        for piece in work:
+            group.create_task(one(piece))

@@ -1,0 +1,140 @@
+"""The nodes and pods of one cluster as decisions read them, parsed once per change and indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from poolwright.kubesim.entry import ObjectChange
+from poolwright.kubesim.registry import Listener, Registry
+from poolwright.model.instant import Instant
+from poolwright.model.kubernetes import NODES, PODS, Resource
+from poolwright.model.node import Node
+from poolwright.model.pod import Pod
+from poolwright.plan.kubernetes.placement import pinned_nodes
+from poolwright.ports.clock import Clock
+
+NodeListener = Callable[[Node | None, Node | None], None]
+PodListener = Callable[[Pod | None, Pod | None], None]
+
+_NONE: Mapping[str, Pod] = {}
+
+
+def node_of(pod: Pod) -> str:
+    """The node that a pod is on, or is bound to get on (DaemonSets); empty for others."""
+    if pod.node_name:
+        return pod.node_name
+    pinned = pinned_nodes(pod)
+    return pinned[0] if pinned and len(pinned) == 1 else ""
+
+
+class Following:
+    """A registry as controllers see it: reads, and subscriptions that end together."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.get = registry.get
+        self.entry = registry.entry
+        self.cache = registry.cache
+        self.list = registry.list
+        self.owned_by = registry.owned_by
+        self._registry = registry
+        self._ends: list[Callable[[], None]] = []
+
+    def subscribe(self, listener: Listener, resources: Iterable[Resource]) -> None:
+        """Call ``listener`` for every change of these kinds until `end`."""
+        self._ends.append(self._registry.subscribe(listener, resources))
+
+    def end(self) -> None:
+        """End every subscription."""
+        for end in self._ends:
+            end()
+        self._ends.clear()
+
+
+class ClusterState:
+    """Indexed nodes and pods; tells listeners (old, new) of each change, in order."""
+
+    def __init__(self, registry: Following, clock: Clock) -> None:
+        self._clock = clock
+        self.nodes: dict[str, Node] = {}
+        self.pods: dict[str, Pod] = {}
+        self.ready_at: dict[str, Instant] = {}
+        """Since when (world) each ready pod, by uid, was seen so. After a restart: since then."""
+        self.finished_at: dict[str, Instant] = {}
+        """When (world) a pod, by uid, was first seen finished or leaving."""
+        self._owned: dict[str, dict[str, Pod]] = {}
+        self._placed: dict[str, dict[str, Pod]] = {}
+        self._node_listeners: list[NodeListener] = []
+        self._pod_listeners: list[PodListener] = []
+        for entry in registry.list(NODES):
+            self.nodes[entry.name] = Node.from_object(entry.object())
+        for entry in registry.list(PODS):
+            self._set_pod(None, Pod.from_object(entry.object()))
+        registry.subscribe(self._take, (NODES, PODS))
+
+    def on_node(self, listener: NodeListener) -> None:
+        """Tell of every change of a node."""
+        self._node_listeners.append(listener)
+
+    def on_pod(self, listener: PodListener) -> None:
+        """Tell of every change of a pod."""
+        self._pod_listeners.append(listener)
+
+    def owned_by(self, uid: str) -> list[Pod]:
+        """The pods that a controller manages, by key."""
+        found = self._owned.get(uid, _NONE)
+        return [found[key] for key in sorted(found)]
+
+    def on(self, node: str) -> list[Pod]:
+        """The pods on a node or bound to get there, by key."""
+        found = self._placed.get(node, _NONE)
+        return [found[key] for key in sorted(found)]
+
+    def names_of_placed(self) -> list[str]:
+        """The nodes that some pod names."""
+        return sorted(name for name in self._placed if name)
+
+    def _take(self, change: ObjectChange) -> None:
+        gone = change.type == "DELETED"
+        if change.kind.resource == NODES:
+            name = change.new.name
+            old_node = self.nodes.pop(name, None)
+            new_node = None if gone else Node.from_object(change.new.object())
+            if new_node is not None:
+                self.nodes[name] = new_node
+            for listen in self._node_listeners:
+                listen(old_node, new_node)
+            return
+        old = self.pods.get(change.new.key)
+        new = None if gone else Pod.from_object(change.new.object())
+        self._set_pod(old, new)
+        for tell in self._pod_listeners:
+            tell(old, new)
+
+    def _set_pod(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None:
+            del self.pods[old.key]
+            self._unlink(old)
+            if new is None or new.uid != old.uid:
+                self.ready_at.pop(old.uid, None)
+                self.finished_at.pop(old.uid, None)
+        if new is None:
+            return
+        self.pods[new.key] = new
+        if new.controller is not None:
+            self._owned.setdefault(new.controller.uid, {})[new.key] = new
+        self._placed.setdefault(node_of(new), {})[new.key] = new
+        if not new.is_ready:
+            self.ready_at.pop(new.uid, None)
+        elif new.uid not in self.ready_at:
+            self.ready_at[new.uid] = self._clock.now().world
+        if (new.is_finished or new.deleting) and new.uid not in self.finished_at:
+            self.finished_at[new.uid] = self._clock.now().world
+
+    def _unlink(self, pod: Pod) -> None:
+        owner = pod.controller.uid if pod.controller else ""
+        for index, key in ((self._owned, owner), (self._placed, node_of(pod))):
+            bucket = index.get(key)
+            if bucket is not None:
+                bucket.pop(pod.key, None)
+                if not bucket:
+                    del index[key]

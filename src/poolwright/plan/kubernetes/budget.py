@@ -1,0 +1,59 @@
+"""PodDisruptionBudgets: how many pods may go now.
+
+Source: k8s.io/kubernetes v1.35 pkg/controller/disruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from poolwright.model.instant import Now
+from poolwright.model.json_value import Json, child, children
+from poolwright.model.kubernetes import POD_DISRUPTION_BUDGETS
+from poolwright.model.pod import Pod
+from poolwright.plan.kubernetes.action import Plan, Target, patch_status, with_condition
+from poolwright.plan.kubernetes.template import matches, rounded
+
+
+def plan_budget(wire: Json, pods: Sequence[Pod], scales: Mapping[str, int], now: Now) -> Plan:
+    """Count a budget's pods.
+
+    ``pods``: those of its namespace. ``scales``: by uid of a pod's controller, the number of pods
+    that the workload behind it asks for; controllers that are not there are unknown.
+    """
+    spec = child(wire, "spec")
+    chosen = [p for p in pods if matches(spec.get("selector"), p.labels) and not p.is_finished]
+    healthy = sum(p.is_ready and not p.deleting for p in chosen)
+    expected, desired = _expected(spec, chosen, scales)
+    allowed = max(0, healthy - desired) if expected else 0
+    enough = allowed > 0
+    conditions = with_condition(
+        children(wire, "status", "conditions"),
+        "DisruptionAllowed",
+        "True" if enough else "False",
+        "SufficientPods" if enough else "InsufficientPods",
+        "",
+        now.wall,
+    )
+    status = {
+        "disruptionsAllowed": allowed,
+        "currentHealthy": healthy,
+        "desiredHealthy": desired,
+        "expectedPods": expected,
+        "observedGeneration": wire["metadata"].get("generation", 1),
+        "conditions": conditions,
+    }
+    target = Target.of(POD_DISRUPTION_BUDGETS, wire)
+    return Plan(patch_status(target, wire, status, "its pods moved"))
+
+
+def _expected(spec: Json, pods: Sequence[Pod], scales: Mapping[str, int]) -> tuple[int, int]:
+    most = spec.get("maxUnavailable")
+    least = spec.get("minAvailable")
+    if most is None and isinstance(least, int):
+        return len(pods), least
+    owners = dict.fromkeys(p.controller.uid for p in pods if p.controller)
+    expected = sum(scales.get(uid, 0) for uid in owners)
+    if most is not None:
+        return expected, max(0, expected - rounded(most, expected, up=True))
+    return expected, rounded(least, expected, up=True)

@@ -1,0 +1,83 @@
+"""What goes because its owner went.
+
+Source: k8s.io/kubernetes v1.35 pkg/controller/garbagecollector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from poolwright.model.json_value import Json, child
+from poolwright.model.kubernetes import Resource
+from poolwright.plan.kubernetes.action import Action, DeleteObject, PatchObject, Plan, Target
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """An object that names an owner."""
+
+    target: Target
+    wire: Json
+
+
+def plan_dependents(
+    owner_uid: str, dependents: Sequence[Dependent], exists: Callable[[str], bool]
+) -> Plan:
+    """The owner is gone: delete what only it owned, and drop its reference elsewhere."""
+    actions: list[Action] = []
+    for each in dependents:
+        references = child(each.wire, "metadata").get("ownerReferences") or ()
+        left = [r for r in references if r.get("uid") != owner_uid and exists(r.get("uid", ""))]
+        if left:
+            actions.append(_set_owners(each, left, "one of its owners is gone"))
+        elif "deletionTimestamp" not in each.wire["metadata"]:
+            actions.append(DeleteObject(each.target, "its owner is gone"))
+    return Plan(tuple(actions))
+
+
+def plan_leaving_owner(resource: Resource, wire: Json, dependents: Sequence[Dependent]) -> Plan:
+    """The owner is being deleted and waits for its dependents (foreground) or lets them be."""
+    finalizers: list[str] = list(child(wire, "metadata").get("finalizers") or ())
+    target = Target.of(resource, wire)
+    uid = wire["metadata"]["uid"]
+    actions: list[Action] = []
+    if ORPHAN in finalizers:
+        for each in dependents:
+            references = child(each.wire, "metadata").get("ownerReferences") or ()
+            left = [r for r in references if r.get("uid") != uid]
+            actions.append(_set_owners(each, left, "its owner is deleted without it"))
+        if not dependents:
+            actions.append(_drop(target, wire, ORPHAN))
+    elif FOREGROUND in finalizers:
+        for each in dependents:
+            if "deletionTimestamp" not in each.wire["metadata"]:
+                because = "its owner is deleted"
+                actions.append(DeleteObject(each.target, because, propagation="Foreground"))
+        blocking = [
+            each
+            for each in dependents
+            if any(
+                r.get("uid") == uid and r.get("blockOwnerDeletion")
+                for r in child(each.wire, "metadata").get("ownerReferences") or ()
+            )
+        ]
+        if not blocking:
+            actions.append(_drop(target, wire, FOREGROUND))
+    return Plan(tuple(actions))
+
+
+def _set_owners(each: Dependent, left: Sequence[Json], because: str) -> Action:
+    patch = {"metadata": {"ownerReferences": list(left) or None}}
+    revision = each.wire["metadata"].get("resourceVersion", "")
+    return PatchObject(each.target, patch, because, revision=revision)
+
+
+def _drop(target: Target, wire: Json, finalizer: str) -> Action:
+    left = [f for f in wire["metadata"].get("finalizers") or () if f != finalizer]
+    patch = {"metadata": {"finalizers": left or None}}
+    revision = wire["metadata"].get("resourceVersion", "")
+    return PatchObject(target, patch, "nothing depends on it", revision=revision)
