@@ -17,6 +17,7 @@ from poolwright.kubesim import managed_fields, status
 from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.rules import check_metadata
+from poolwright.kubesim.schema import shape_of
 from poolwright.model.instant import wall_text
 from poolwright.ports.clock import Identity
 
@@ -199,7 +200,12 @@ def track(
     if not options.manager and not has_managers:
         return
     managed_fields.track_update(
-        new, old, options.manager or options.agent, wall_text(now), subresource
+        new,
+        old,
+        shape_of(kind.resource),
+        options.manager or options.agent,
+        wall_text(now),
+        subresource,
     )
 
 
