@@ -4,7 +4,7 @@ import pytest
 
 from poolwright.model.errors import InvalidRequest, Transient
 from poolwright.model.gpu import MigProfile, MigStrategy
-from poolwright.providers.simulated.kubelet_api import EXPORTER_PORT, KubeletApi
+from poolwright.providers.simulated.kubelet_api import EXPORTER_PORT
 from providers.test_simulated_pods import NODE, with_gpu_node, with_node
 from providers.world import CLUSTER, gpu_pod, pod
 
@@ -12,7 +12,7 @@ MNIST = "mcr.microsoft.com/azuredocs/samples-tf-mnist-demo:gpu"
 
 
 def api(world):
-    return KubeletApi(world.cloud, world.clock)
+    return world.cloud.kubelet
 
 
 async def read(lines):

@@ -31,6 +31,7 @@ from poolwright.providers.simulated import scarce, stages
 from poolwright.providers.simulated.agenda import Agenda
 from poolwright.providers.simulated.books import Books, Entry
 from poolwright.providers.simulated.fleet import Fleet
+from poolwright.providers.simulated.kubelet_api import KubeletApi
 from poolwright.providers.simulated.ledger import (
     BILLING,
     MACHINE,
@@ -96,6 +97,8 @@ class SimulatedCloud:
         self._under_way: dict[tuple[ClusterKey, str], asyncio.Event] = {}
         self._inboxes: list[_Inbox] = []
         self._fleets: dict[ClusterKey, Fleet] = {}
+        self.kubelet = KubeletApi(self._fleets, clock)
+        """What API servers of clusters ask: `ports.Kubelet` for all nodes."""
         self._fleet_tasks: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -386,7 +389,7 @@ class SimulatedCloud:
             return
         world = self._clock.now().world
         self._announce(entry)
-        self.fleet(cluster).machine_changed(name)
+        self._fleet(cluster).machine_changed(name)
         following = entry.course.next_after(world)
         if following is not None:
             self._agenda.note(following, partial(self._turn, cluster, name))
@@ -396,7 +399,7 @@ class SimulatedCloud:
         for inbox in self._inboxes:
             inbox.put(change)
 
-    def fleet(self, cluster: ClusterKey) -> Fleet:
+    def _fleet(self, cluster: ClusterKey) -> Fleet:
         """The kubelets of a cluster."""
         fleet = self._fleets.get(cluster)
         if fleet is None:

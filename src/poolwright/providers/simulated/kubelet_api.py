@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,6 @@ from poolwright.model.json_value import child, children
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import ExecResult, Object, ProxyAnswer
 from poolwright.providers.simulated import gpu as gpus
-from poolwright.providers.simulated.cloud import SimulatedCloud
 from poolwright.providers.simulated.fleet import Fleet
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
@@ -34,10 +33,10 @@ _FOLLOW_PAUSE = timedelta(milliseconds=250)
 
 
 class KubeletApi:
-    """`ports.Kubelet` for all nodes of a simulated cloud."""
+    """`ports.Kubelet` for all nodes of a simulated cloud; ``fleets`` are those that there are."""
 
-    def __init__(self, cloud: SimulatedCloud, clock: Clock) -> None:
-        self._cloud = cloud
+    def __init__(self, fleets: Mapping[ClusterKey, Fleet], clock: Clock) -> None:
+        self._fleets = fleets
         self._clock = clock
 
     # ------------------------------------------------------------------ logs
@@ -179,9 +178,9 @@ class KubeletApi:
         return ProxyAnswer(404, "text/plain; charset=utf-8", b"404 page not found\n")
 
     def _node(self, cluster: ClusterKey, name: str) -> tuple[Fleet, NodeState]:
-        fleet = self._cloud.fleet(cluster)
-        state = fleet.nodes.get(name)
-        if state is None or not state.is_alive:
+        fleet = self._fleets.get(cluster)
+        state = fleet.nodes.get(name) if fleet is not None else None
+        if fleet is None or state is None or not state.is_alive:
             address = state.machine.private_ip if state is not None else name
             raise Transient(f"dial tcp {address}:{KUBELET_PORT}: connect: no route to host")
         return fleet, state
