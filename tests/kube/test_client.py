@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from poolwright.kube.client import PAGE, Endpoint, HttpKube
+from poolwright.kube.failure import Status, _Cause, _Details, answer_error
+from poolwright.model.errors import (
+    Conflict,
+    Expired,
+    InvalidRequest,
+    NotFound,
+    Precondition,
+    Transient,
+    Unknown,
+    Unsupported,
+)
+from poolwright.model.kubernetes import NODES, POD_DISRUPTION_BUDGETS, PODS
+from poolwright.ports.kube import PatchKind
+from poolwright.sim.loop import run
+
+
+def test_get_finds_or_says_not_found(talk):
+    async def scenario(server, kube):
+        server.put("pods", "a", "default")
+        assert (await kube.get(PODS, "a", namespace="default"))["metadata"]["name"] == "a"
+        with pytest.raises(NotFound, match="not found"):
+            await kube.get(PODS, "b", namespace="default")
+        assert server.requests[0][4] == "Bearer secret"
+
+    talk(scenario)
+
+
+def test_list_walks_all_pages(talk):
+    async def scenario(server, kube):
+        for index in range(2 * PAGE + 1):
+            server.put("nodes", f"n{index:05}")
+        listed = await kube.list(NODES, label_selector="a=b,c in (d)", field_selector="x=y")
+        assert [o["metadata"]["name"] for o in listed.items] == [
+            f"n{index:05}" for index in range(2 * PAGE + 1)
+        ]
+        assert listed.revision == str(server.revision)
+        assert len(server.requests) == 3
+        assert server.requests[2][2] == {
+            "labelSelector": "a=b,c in (d)",
+            "fieldSelector": "x=y",
+            "limit": str(PAGE),
+            "continue": str(2 * PAGE),
+        }
+
+    talk(scenario)
+
+
+def test_list_whose_snapshot_is_lost_midway_starts_over_in_one_page(talk):
+    async def scenario(server, kube):
+        for index in range(PAGE + 1):
+            server.put("nodes", f"n{index:05}")
+        server.compact()
+        listed = await kube.list(NODES)
+        assert len(listed.items) == PAGE + 1
+        assert "limit" not in server.requests[-1][2]
+
+    talk(scenario)
+
+
+def test_watch_delivers_while_it_is_open_and_ends_with_the_server(talk):
+    async def scenario(server, kube):
+        server.put("nodes", "old")
+        seen = []
+
+        async def follow():
+            async with aclosing(kube.watch(NODES, after=str(server.revision))) as events:
+                async for event in events:
+                    seen.append((event.type, event.object["metadata"]["name"]))
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(follow())
+            await asyncio.sleep(1)
+            server.put("nodes", "a")
+            await asyncio.sleep(1)
+            assert seen == [("ADDED", "a")]
+            server.put("nodes", "a")
+            server.put("pods", "other", "default")
+            server.remove("nodes", "a")
+            await asyncio.sleep(1)
+            server.close_watches()
+            await asyncio.sleep(1)
+            assert task.done()
+        assert seen == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+    talk(scenario)
+
+
+def test_leaving_a_watch_hangs_up_at_the_server(talk):
+    async def scenario(server, kube):
+        server.put("nodes", "a")
+        async with aclosing(kube.watch(NODES, after="0")) as events:
+            async for _ in events:
+                break
+            assert server.watches == 1
+        await asyncio.sleep(1)
+        assert server.watches == 0
+
+    talk(scenario)
+
+
+def test_watch_from_a_forgotten_revision_is_expired(talk):
+    async def scenario(server, kube):
+        server.put("nodes", "a")
+        server.compact()
+        with pytest.raises(Expired):
+            async for _ in kube.watch(NODES, after="1"):
+                pass
+
+    talk(scenario)
+
+
+def test_watch_that_ends_in_an_error_event(talk):
+    async def scenario(server, kube):
+        for line, error in [
+            (b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}', Expired),
+            (b'{"type":"ERROR","object":{"kind":"Status","code":500}}', Transient),
+            (b"<html>", Transient),
+        ]:
+            server.answer = Response(line + b"\n")
+            with pytest.raises(error):
+                async for _ in kube.watch(NODES, after="1"):
+                    pass
+
+    talk(scenario)
+
+
+def test_silent_watch_is_given_up(talk):
+    async def scenario(server, kube):
+        server.put("nodes", "a")
+        with pytest.raises(Transient, match="silent"):
+            async for _ in kube.watch(NODES, after="0"):
+                pass
+        await asyncio.sleep(1)
+        assert server.watches == 0
+
+    talk(scenario)
+
+
+def test_writes_carry_field_manager_content_type_and_guards(talk):
+    async def scenario(server, kube):
+        server.put("nodes", "a")
+        server.put("pods", "p", "default")
+        patch = {"spec": {"unschedulable": True}}
+        await kube.patch(NODES, "a", patch)
+        await kube.patch(NODES, "a", patch, kind=PatchKind.APPLY, force=True, subresource="status")
+        await kube.delete(PODS, "p", namespace="default", uid="u1", grace_seconds=0)
+        await kube.delete(PODS, "gone", namespace="default")
+        await kube.evict("default", "p", uid="u2")
+        await kube.evict("default", "gone", uid="u2")
+        await kube.replace(NODES, "a", {"kind": "Node"})
+        patched, applied, deleted, _, evicted, _, replaced = server.requests
+        manager = {"fieldManager": "poolwright"}
+        assert patched[2:4] == (manager, "application/merge-patch+json")
+        assert patched[5] == patch
+        assert applied[1].endswith("/nodes/a/status")
+        assert applied[2:4] == ({**manager, "force": "true"}, "application/apply-patch+yaml")
+        assert deleted[5]["preconditions"] == {"uid": "u1"}
+        assert deleted[5]["gracePeriodSeconds"] == 0
+        assert evicted[0] == "POST"
+        assert evicted[1].endswith("/namespaces/default/pods/p/eviction")
+        assert evicted[5]["deleteOptions"]["preconditions"] == {"uid": "u2"}
+        assert replaced[0] == "PUT"
+        assert replaced[2] == manager
+
+    talk(scenario)
+
+
+def test_groups_have_their_path(talk):
+    async def scenario(server, kube):
+        server.put("poddisruptionbudgets", "b", "default")
+        await kube.get(POD_DISRUPTION_BUDGETS, "b", namespace="default")
+        path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets/b"
+        assert server.requests[0][1].endswith(path)
+
+    talk(scenario)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "cause", "read", "write"),
+    [
+        (400, "BadRequest", None, InvalidRequest, InvalidRequest),
+        (401, "Unauthorized", None, Transient, Transient),
+        (403, "Forbidden", None, InvalidRequest, InvalidRequest),
+        (404, "NotFound", None, NotFound, NotFound),
+        (405, "MethodNotAllowed", None, Unsupported, Unsupported),
+        (409, "AlreadyExists", None, Conflict, Conflict),
+        (409, "Conflict", None, Precondition, Precondition),
+        (409, "Conflict", "FieldManagerConflict", Conflict, Conflict),
+        (410, "Expired", None, Expired, Expired),
+        (422, "Invalid", None, InvalidRequest, InvalidRequest),
+        (429, "TooManyRequests", None, Transient, Transient),
+        (429, "TooManyRequests", "DisruptionBudget", Conflict, Conflict),
+        (500, "InternalError", None, Transient, Unknown),
+        (502, "", None, Transient, Unknown),
+        (503, "ServiceUnavailable", None, Transient, Transient),
+        (504, "Timeout", None, Transient, Unknown),
+    ],
+)
+def test_every_answer_has_its_error(code, reason, cause, read, write):
+    details = _Details([_Cause(cause)] if cause else None)
+    status = Status(code, reason, "because", details)
+    assert type(answer_error(code, status, is_write=False)) is read
+    error = answer_error(code, status, is_write=True)
+    assert type(error) is write
+    assert error.message == "because"
+
+
+def test_throttled_says_when_to_come_back(talk):
+    async def scenario(server, kube):
+        details = {"retryAfterSeconds": 7}
+        server.answer = JSONResponse({"code": 429, "details": details}, status_code=429)
+        with pytest.raises(Transient) as caught:
+            await kube.create(PODS, {}, namespace="default")
+        assert caught.value.retry_after == 7
+
+    talk(scenario)
+
+
+@pytest.mark.parametrize(
+    ("broken", "read", "write"),
+    [
+        (httpx.ConnectError("refused"), Transient, Transient),
+        (httpx.ReadError("reset"), Transient, Unknown),
+        (httpx.RemoteProtocolError("eof"), Transient, Unknown),
+        (None, Transient, Unknown),  # never answers
+    ],
+)
+def test_broken_connections_and_what_we_know_after(broken, read, write):
+    connects = []
+
+    class Broken(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            if broken is None:
+                await asyncio.sleep(10_000)
+            raise broken
+
+    async def main():
+        async def connect():
+            connects.append(1)
+            return Endpoint(Broken(), "https://localhost:1", "t")
+
+        kube = HttpKube(connect)
+        with pytest.raises(read):
+            await kube.get(NODES, "a")
+        with pytest.raises(write):
+            await kube.create(NODES, {})
+        assert len(connects) == 2, "a connection that failed is looked up again"
+
+    run(main())
+
+
+def test_application_that_dies_leaves_a_write_unknown(talk):
+    async def scenario(server, kube):
+        server.answer = ZeroDivisionError("bug in the server")
+        with pytest.raises(Unknown):
+            await kube.delete(NODES, "a")
+        server.answer = None
+        server.put("nodes", "a")
+        await kube.get(NODES, "a")
+
+    talk(scenario)
