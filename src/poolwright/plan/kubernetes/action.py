@@ -129,7 +129,9 @@ def patch_status(target: Target, wire: Json, status: Json, because: str) -> tupl
     """Write the members of a status that differ, if any does."""
     old = child(wire, "status")
     patch = {
-        k: v for k, v in status.items() if old.get(k) != v and not (v is None and k not in old)
+        name: value
+        for name, value in status.items()
+        if (name in old or value is not None) and merged(old.get(name), value) != old.get(name)
     }
     return (PatchObject(target, {"status": patch}, because, "status"),) if patch else ()
 

@@ -312,18 +312,17 @@ def _stop(job: _Job, active: Sequence[JobPod], because: str) -> list[Action]:
 def _status(
     job: _Job, pods: Sequence[JobPod], active: Sequence[JobPod], counted: _Counted
 ) -> dict[str, Any]:
-    waiting: dict[str, Any] = {}
-    if counted.waiting_succeeded:
-        waiting["succeeded"] = list(counted.waiting_succeeded)
-    if counted.waiting_failed:
-        waiting["failed"] = list(counted.waiting_failed)
+    waiting = {
+        "succeeded": list(counted.waiting_succeeded) or None,
+        "failed": list(counted.waiting_failed) or None,
+    }
     status: dict[str, Any] = {
         "active": len(active) or None,
         "ready": sum(p.pod.is_ready for p in active),
         "succeeded": counted.succeeded or None,
         "failed": counted.failed or None,
         "terminating": sum(p.pod.deleting and not p.pod.is_finished for p in pods),
-        "uncountedTerminatedPods": waiting or {},
+        "uncountedTerminatedPods": waiting,
     }
     if job.indexed:
         status["completedIndexes"] = _intervals(_done_indexes(job, counted.newly)) or None

@@ -1,0 +1,279 @@
+"""The controllers together, on virtual time: what a user of the cluster would see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from poolwright.model.kubernetes import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    JOBS,
+    LEASES,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    REPLICA_SETS,
+)
+
+from .world import EXIT, RUN_SECONDS, play, template, workload
+
+
+def ready_pods(w, **labels):
+    return [
+        p
+        for p in w.pods()
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"]["conditions"])
+        and labels.items() <= p["metadata"]["labels"].items()
+    ]
+
+
+def test_a_deployment_comes_up_rolls_over_and_goes():
+    async def story(w):
+        for index in range(3):
+            await w.add_node(f"node{index}")
+        await w.create(DEPLOYMENTS, workload("web", replicas=4))
+        await w.settle()
+        status = w.get(DEPLOYMENTS, "web")["status"]
+        assert status["availableReplicas"] == status["updatedReplicas"] == 4
+        assert {c["type"]: c["reason"] for c in status["conditions"]} == {
+            "Available": "MinimumReplicasAvailable",
+            "Progressing": "NewReplicaSetAvailable",
+        }
+        (first,) = w.registry.list(REPLICA_SETS, "default")
+        assert f"Scaled up replica set {first.name} from 0 to 4" in w.events("ScalingReplicaSet")
+        pod = w.pods()[0]
+        assert pod["metadata"]["name"].startswith(f"{first.name}-")
+        spread = [p["spec"]["nodeName"] for p in w.pods()]
+        assert max(spread.count(n) for n in spread) == 2
+        name = f"default/{pod['metadata']['name']}"
+        assert f"Successfully assigned {name} to {pod['spec']['nodeName']}" in w.events("Scheduled")
+
+        def change(body):
+            body["spec"]["template"]["spec"]["containers"][0]["image"] = "registry/web:2"
+
+        await w.registry.update(DEPLOYMENTS, "web", change, namespace="default")
+        await w.settle(3)
+        images = [p["spec"]["containers"][0]["image"] for p in w.pods()]
+        assert images == ["registry/web:2"] * 4
+        revision = "deployment.kubernetes.io/revision"
+        assert w.get(DEPLOYMENTS, "web")["metadata"]["annotations"][revision] == "2"
+
+        await w.registry.delete(DEPLOYMENTS, "web", namespace="default", propagation="Background")
+        await w.settle(2)
+        assert w.pods() == []
+        assert list(w.registry.list(REPLICA_SETS, "default")) == []
+
+    play(story)
+
+
+def test_a_daemon_set_follows_nodes_and_rolls_one_by_one():
+    async def story(w):
+        await w.add_node("a", labels={"gpu": "yes"}, taints=[taint("sku", "gpu")])
+        await w.add_node("b")
+        tolerant = template(
+            "plugin", nodeSelector={"gpu": "yes"}, tolerations=[{"operator": "Exists"}]
+        )
+        await w.create(DAEMON_SETS, workload("nvidia-device-plugin", app="plugin", pod=tolerant))
+        await w.settle()
+        assert [p["spec"]["nodeName"] for p in w.pods()] == ["a"]
+        await w.add_node("c", labels={"gpu": "yes"})
+        await w.settle()
+        assert sorted(p["spec"]["nodeName"] for p in w.pods()) == ["a", "c"]
+        status = w.get(DAEMON_SETS, "nvidia-device-plugin")["status"]
+        assert status["desiredNumberScheduled"] == status["numberReady"] == 2
+        assert status["updatedNumberScheduled"] == status["numberAvailable"] == 2
+        name = w.pods()[0]["metadata"]["name"]
+        stem, _, suffix = name.rpartition("-")
+        assert (stem, len(suffix)) == ("nvidia-device-plugin", 5)
+
+        def change(body):
+            body["spec"]["template"]["spec"]["containers"][0]["image"] = "registry/plugin:2"
+
+        await w.registry.update(DAEMON_SETS, "nvidia-device-plugin", change, namespace="default")
+        await w.settle(3)
+        assert {p["spec"]["containers"][0]["image"] for p in w.pods()} == {"registry/plugin:2"}
+        status = w.get(DAEMON_SETS, "nvidia-device-plugin")["status"]
+        assert status["updatedNumberScheduled"] == status["numberAvailable"] == 2
+
+        def unlabel(node):
+            del node["metadata"]["labels"]["gpu"]
+
+        await w.registry.update(NODES, "c", unlabel)
+        await w.settle()
+        assert [p["spec"]["nodeName"] for p in w.pods()] == ["a"]
+
+    play(story)
+
+
+def taint(key, value, effect="NoSchedule"):
+    return {"key": key, "value": value, "effect": effect}
+
+
+def test_a_gpu_pod_waits_with_kubernetes_words_until_its_node_comes():
+    async def story(w):
+        await w.add_node("cpu")
+        await w.add_node("off", taints=[taint("sku", "gpu")], **{"nvidia.com/gpu": "1"})
+        limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+        spec = template(container=limits)["spec"]
+        await w.create(PODS, {"metadata": {"name": "mnist"}, "spec": spec})
+        await w.settle()
+        words = (
+            "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had untolerated"
+            " taint(s). no new claims to deallocate, preemption: 0/2 nodes are available:"
+            " 2 Preemption is not helpful for scheduling."
+        )
+        assert w.events("FailedScheduling") == [words]
+        (condition,) = [
+            c for c in w.get(PODS, "mnist")["status"]["conditions"] if c["type"] == "PodScheduled"
+        ]
+        assert (condition["reason"], condition["message"]) == ("Unschedulable", words)
+        await w.add_node("gpu", **{"nvidia.com/gpu": "1"})
+        await w.settle()
+        assert w.get(PODS, "mnist")["spec"]["nodeName"] == "gpu"
+
+    play(story)
+
+
+def test_a_job_completes_once_and_is_removed_after_its_time_to_live():
+    async def story(w):
+        await w.add_node("a")
+        pod = template("job", annotations={RUN_SECONDS: "30"}, restartPolicy="Never")
+        spec = {"template": pod, "completions": 3, "parallelism": 2, "ttlSecondsAfterFinished": 600}
+        await w.create(JOBS, {"metadata": {"name": "train"}, "spec": spec})
+        await w.settle(4)
+        job = w.get(JOBS, "train")
+        assert job["status"]["succeeded"] == 3
+        conditions = [c["type"] for c in job["status"]["conditions"] if c["status"] == "True"]
+        assert conditions == ["SuccessCriteriaMet", "Complete"]
+        assert len(w.pods()) == 3
+        assert w.events("Completed") == ["Job completed"]
+        await w.settle(12)
+        assert w.get(JOBS, "train") is None
+        assert w.pods() == []
+
+    play(story)
+
+
+def test_a_failing_job_gives_up_at_its_backoff_limit():
+    async def story(w):
+        await w.add_node("a")
+        pod = template("job", annotations={RUN_SECONDS: "5", EXIT: "1"}, restartPolicy="Never")
+        spec = {"template": pod, "backoffLimit": 2}
+        await w.create(JOBS, {"metadata": {"name": "train"}, "spec": spec})
+        await w.settle(5)
+        status = w.get(JOBS, "train")["status"]
+        assert status["failed"] == 3
+        assert [c["reason"] for c in status["conditions"]] == ["BackoffLimitExceeded"] * 2
+        assert len(w.pods()) == 3
+
+    play(story)
+
+
+def test_a_silent_node_is_tainted_and_its_pods_move_after_five_minutes():
+    async def story(w):
+        await w.add_node("a")
+        await w.create(DEPLOYMENTS, workload("web", replicas=1))
+        await w.settle()
+        await w.add_node("b")
+
+        def die(lease):
+            lease["metadata"].pop("annotations")
+
+        await w.registry.update(LEASES, "a", die, namespace="kube-node-lease")
+        await w.settle(2)
+        node = w.get(NODES, "a", "")
+        assert {(t["key"], t["effect"]) for t in node["spec"]["taints"]} == {
+            ("node.kubernetes.io/unreachable", "NoSchedule"),
+            ("node.kubernetes.io/unreachable", "NoExecute"),
+        }
+        ready = [c for c in node["status"]["conditions"] if c["type"] == "Ready"]
+        assert ready[0]["reason"] == "NodeStatusUnknown"
+        assert [p["spec"]["nodeName"] for p in w.pods()] == ["a"]
+        await w.settle(5)
+        assert [p["spec"]["nodeName"] for p in ready_pods(w)] == ["b"]
+        assert w.events("TaintManagerEviction")
+
+    play(story)
+
+
+def test_cordon_taints_and_uncordon_lifts():
+    async def story(w):
+        await w.add_node("a")
+        await w.settle()
+
+        def cordon(node):
+            node["spec"]["unschedulable"] = True
+
+        def uncordon(node):
+            node["spec"].pop("unschedulable", None)
+
+        await w.registry.update(NODES, "a", cordon)
+        await w.settle()
+        assert (
+            w.get(NODES, "a", "")["spec"]["taints"][0]["key"] == "node.kubernetes.io/unschedulable"
+        )
+        await w.registry.update(NODES, "a", uncordon)
+        await w.settle()
+        assert not w.get(NODES, "a", "")["spec"].get("taints")
+
+    play(story)
+
+
+def test_a_budget_counts_and_pods_of_a_gone_node_are_collected():
+    async def story(w):
+        await w.add_node("a")
+        await w.add_node("b")
+        await w.create(DEPLOYMENTS, workload("web", replicas=4))
+        budget = {"minAvailable": "50%", "selector": {"matchLabels": {"app": "web"}}}
+        await w.create(POD_DISRUPTION_BUDGETS, {"metadata": {"name": "web"}, "spec": budget})
+        await w.settle()
+        status = w.get(POD_DISRUPTION_BUDGETS, "web")["status"]
+        counts = ("expectedPods", "desiredHealthy", "currentHealthy", "disruptionsAllowed")
+        assert [status[n] for n in counts] == [4, 2, 4, 2]
+        await w.registry.delete(NODES, "b")
+        await w.settle(2)
+        assert [p["spec"]["nodeName"] for p in ready_pods(w)] == ["a"] * 4
+
+    play(story)
+
+
+def test_system_pods_and_the_root_certificate_are_there():
+    async def story(w):
+        await w.add_node("a", labels={"kubernetes.azure.com/mode": "system"})
+        await w.settle(2)
+        pods = w.pods("kube-system")
+        assert len(pods) == 7 + 5
+        assert {p["status"]["phase"] for p in pods} == {"Running"}
+        assert w.get(CONFIG_MAPS, "kube-root-ca.crt") is not None
+
+    play(story, system_pods=True)
+
+
+def test_orphaned_and_foreground_deletion():
+    async def story(w):
+        await w.add_node("a")
+        await w.create(REPLICA_SETS, workload("kept", app="kept", pod=template("kept"), replicas=2))
+        await w.create(REPLICA_SETS, workload("gone", app="gone", pod=template("gone"), replicas=2))
+        await w.settle()
+        await w.registry.delete(REPLICA_SETS, "kept", namespace="default", propagation="Orphan")
+        await w.registry.delete(REPLICA_SETS, "gone", namespace="default", propagation="Foreground")
+        await w.settle(2)
+        assert list(w.registry.list(REPLICA_SETS, "default")) == []
+        left = w.pods()
+        assert [p["metadata"]["labels"]["app"] for p in left] == ["kept", "kept"]
+        assert all("ownerReferences" not in p["metadata"] for p in left)
+
+    play(story)
+
+
+def test_a_quiet_cluster_writes_nothing():
+    async def story(w):
+        await w.add_node("a")
+        await w.create(DEPLOYMENTS, workload("web", replicas=3))
+        await w.settle(20)
+        before = w.registry.revision
+        await w.clock.sleep(timedelta(hours=1))
+        assert w.registry.revision == before
+
+    play(story, system_pods=True)
