@@ -299,5 +299,5 @@ def test_literal_segments_win_over_names_and_wrong_turns_are_taken_back():
 def test_types_of_routes():
     types = {(route.namespace, route.resource_type) for route in ROUTES}
     assert ("Microsoft.ContainerService", "locations/operations") in types
-    assert ("Microsoft.Features", "providers/features/register") in types
+    assert ("Microsoft.Features", "providers/features") in types
     assert ("", "subscriptions/resourceGroups") in types

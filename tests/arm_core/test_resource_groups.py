@@ -67,10 +67,11 @@ def test_create_get_update_and_list():
         listed = await world.get(GROUPS)
         tagged = await world.get(f"{GROUPS}?$filter=tagName eq 'c' and tagValue eq 'd'")
         top = await world.get(f"{GROUPS}?$top=1")
+        rest = await world.get(top.json["nextLink"].removeprefix(BASE), version=None)
         exists = await world.call("HEAD", f"{GROUPS}/rg1")
-        return created, again, patched, untouched, listed, tagged, top, exists
+        return created, again, patched, untouched, listed, tagged, top, rest, exists
 
-    created, again, patched, untouched, listed, tagged, top, exists = play(scenario)
+    created, again, patched, untouched, listed, tagged, top, rest, exists = play(scenario)
     assert created.status == 201
     assert created.json == {
         "id": f"{ROOT}/resourceGroups/rg1",
@@ -86,6 +87,9 @@ def test_create_get_update_and_list():
     assert [group["name"] for group in listed.json["value"]] == ["rg1", "rg2"]
     assert [group["name"] for group in tagged.json["value"]] == ["rg1"]
     assert [group["name"] for group in top.json["value"]] == ["rg1"]
+    assert [group["name"] for group in rest.json["value"]] == ["rg2"]
+    assert "nextLink" not in rest.json
+    assert "nextLink" not in listed.json
     assert (exists.status, exists.body) == (204, b"")
 
 
@@ -133,7 +137,9 @@ def test_a_group_stays_where_it_is():
     assert (answer.status, answer.code) == (409, "InvalidResourceGroupLocation")
 
 
-@pytest.mark.parametrize("query", ["$filter=nonsense", "$filter=size eq '1'", "$top=0", "$top=x"])
+@pytest.mark.parametrize(
+    "query", ["$filter=nonsense", "$filter=size eq '1'", "$top=0", "$top=x", "$skiptoken=x"]
+)
 def test_bad_queries_of_lists(query):
     async def scenario(world):
         return await world.get(f"{GROUPS}?{query}")

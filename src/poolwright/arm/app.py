@@ -31,6 +31,7 @@ from poolwright.arm.errors import (
     AuthenticationFailed,
     Shape,
     Throttled,
+    shown,
     status_of,
     wire_error,
 )
@@ -183,7 +184,7 @@ class ArmApp:
             return await self._call(route, request)
         except PoolwrightError as error:
             shape = match.route.shape if match and match.route else Shape.WRAPPED
-            return self._refusal(error, shape, base_url, match)
+            return self._refusal(shown(error), shape, base_url, match)
 
     def _authenticate(self, headers: Mapping[str, bytes], base_url: str) -> Caller:
         authorization = headers.get("authorization")

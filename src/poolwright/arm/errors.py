@@ -141,6 +141,22 @@ def status_of(error: PoolwrightError) -> int:
     return next(STATUS_BY_CLASS[kind] for kind in type(error).__mro__ if kind in STATUS_BY_CLASS)
 
 
+def shown(error: PoolwrightError) -> PoolwrightError:
+    """The error as a client may see it: what happened inside is not for them.
+
+    A lost race on a record (as opposed to a client's own If-Match) is AKS's preempted operation;
+    what is not known to have been applied, or cannot be done now, is one unavailable service.
+    """
+    if isinstance(error, errors.Precondition) and error.code != ETAG_MISMATCH.code:
+        return OPERATION_PREEMPTED()
+    if isinstance(error, errors.Transient | errors.Unknown):
+        retry_after = error.retry_after if isinstance(error, errors.Transient) else None
+        return errors.Transient(
+            "The service is temporarily unavailable. Please try again.", retry_after=retry_after
+        )
+    return error
+
+
 def _entry(detail: ErrorDetail) -> dict[str, Any]:
     entry: dict[str, Any] = {"code": detail.code, "message": detail.message}
     if detail.target is not None:

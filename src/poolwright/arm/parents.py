@@ -18,6 +18,7 @@ from poolwright.arm.errors import (
     PARENT_NOT_FOUND,
     RESOURCE_GROUP_BEING_DELETED,
     RESOURCE_GROUP_NOT_FOUND,
+    RESOURCE_NOT_FOUND,
     SUBSCRIPTION_NOT_FOUND,
 )
 from poolwright.arm.records import PROVIDER, RESOURCE_GROUP
@@ -86,6 +87,12 @@ async def check_parents(
         return
     key = ClusterKey.of(subscription, resource_group, cluster)
     if await context.store.get(key.arm_scope, MANAGED_CLUSTER, key.name) is None:
+        if route.is_action and route.segments[-2] == "{cluster}":
+            raise RESOURCE_NOT_FOUND(
+                type=f"{route.namespace}/{route.resource_type}",
+                name=cluster,
+                resource_group=group.spec.name,
+            )
         raise PARENT_NOT_FOUND(
             verb=_VERBS.get(method, "action"),
             type=route.resource_type,

@@ -28,10 +28,11 @@ from poolwright.arm.operations import (
     polling_headers,
     wire_operation_error,
 )
+from poolwright.arm.paging import paged
 from poolwright.arm.parents import ResourceGroup, cluster_id_of, find_resource_group
 from poolwright.arm.records import RESOURCE_GROUP
 from poolwright.arm.request import ArmRequest
-from poolwright.arm.response import ArmResponse, Headers, listing
+from poolwright.arm.response import ArmResponse, Headers
 from poolwright.arm.routing import Route
 from poolwright.arm.tracked import read_location, read_tags
 from poolwright.model.agent_pool import OperationState
@@ -54,7 +55,6 @@ _ATTEMPTS = 4
 DELETING = "Deleting"
 """The state of a group that is being deleted."""
 _FILTER_FIELDS = frozenset({"tagname", "tagvalue"})
-_TOP_MAX = 1000
 
 _INVALID_NAME = KnownError(
     "InvalidResourceGroup",
@@ -179,25 +179,7 @@ async def list_groups(context: ArmContext, request: ArmRequest) -> ArmResponse:
                 for name, value in wire["tags"].items()
             )
         ]
-    return listing(wires[: read_top(request)])
-
-
-def read_top(request: ArmRequest) -> int:
-    """``$top`` of a list.
-
-    Raises:
-        InvalidRequest: not a number from 1 to 1000.
-    """
-    text = request.query.get("$top", "")
-    if not text:
-        return _TOP_MAX
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:5]) <= _TOP_MAX:
-        raise InvalidRequest(
-            f"Invalid value '{text[:32]}' for the query parameter '$top'. The value must be a "
-            f"number between 1 and {_TOP_MAX}.",
-            code="InvalidTopInQueryString",
-        )
-    return int(text)
+    return paged(request, wires)
 
 
 def _check_name(name: str) -> None:

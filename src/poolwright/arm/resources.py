@@ -6,10 +6,11 @@ from typing import Any
 
 from poolwright.arm.context import ArmContext
 from poolwright.arm.odata import passes, read_filter
+from poolwright.arm.paging import paged
 from poolwright.arm.parents import cluster_id_of
 from poolwright.arm.request import ArmRequest
-from poolwright.arm.resource_groups import clusters_of, read_top
-from poolwright.arm.response import ArmResponse, listing
+from poolwright.arm.resource_groups import clusters_of
+from poolwright.arm.response import ArmResponse
 from poolwright.arm.routing import Route
 from poolwright.arm.snapshots import SNAPSHOT
 from poolwright.model.cluster_key import subscription_scope
@@ -85,7 +86,7 @@ async def list_resources(context: ArmContext, request: ArmRequest) -> ArmRespons
             if extra.lower() not in asked:
                 resource.pop(extra, None)
         shown.append(resource)
-    return listing(shown[: read_top(request)])
+    return paged(request, shown)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -75,10 +75,17 @@ class Route:
 
     @cached_property
     def resource_type(self) -> str:
-        """The bare type, such as ``managedClusters/agentPools``."""
+        """The bare type, such as ``managedClusters/agentPools``; an action is part of no type."""
         index = self._namespace_index
         after = self.segments if index is None else self.segments[index + 1 :]
+        if self.is_action:
+            after = after[:-1]
         return "/".join(segment for segment in after if not segment.startswith("{"))
+
+    @cached_property
+    def is_action(self) -> bool:
+        """Whether this is an action on a resource, such as ``POST …/{cluster}/stop``."""
+        return self.method == "POST" and not self.segments[-1].startswith("{")
 
     @cached_property
     def shape(self) -> Shape:
