@@ -1,8 +1,8 @@
 """Managed GPU through the API: what is accepted, stored and shown, by api-version."""
 
 import pytest
-from arm_aks.world import CLUSTER, NEWEST, PREVIEW, run
 
+from arm_aks.world import CLUSTER, NEWEST, PREVIEW, run
 from poolwright.model.agent_pool import AGENT_POOL
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.gpu import InstallProfile
@@ -37,7 +37,9 @@ def test_header_opts_one_request_in():
     async def story(world):
         await world.cluster()
         body = {"vmSize": V100, "gpuProfile": {"nvidia": {"managementMode": "managed"}}}
-        headers = {"AKSHTTPCustomFeatures": "Microsoft.ContainerService/ManagedGPUExperiencePreview"}
+        headers = {
+            "AKSHTTPCustomFeatures": "Microsoft.ContainerService/ManagedGPUExperiencePreview"
+        }
         assert (await world.put_pool("gpu", body, version=NEWEST, headers=headers)).status == 201
 
     run(story)

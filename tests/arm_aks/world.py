@@ -75,11 +75,9 @@ class Answer:
     def __init__(self, status, headers, raw):
         self.status = status
         self.headers = {}
-        for name, value in headers:
-            name, value = name.decode().lower(), value.decode("latin-1")
-            self.headers[name] = (
-                f"{self.headers[name]}, {value}" if name in self.headers else value
-            )
+        for raw_name, raw_value in headers:
+            name, value = raw_name.decode().lower(), raw_value.decode("latin-1")
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         self.body = json.loads(raw) if raw else None
 
     @property

@@ -138,7 +138,9 @@ def test_gate_table_is_total():
     assert set(GATE) == {(f, m, t) for f in (0, 1) for m in modes for t in (0, 1)}
 
 
-@pytest.mark.parametrize("name", ["managedgpuexperiencepreview", "managedgpuexperience", "managedgpu"])
+@pytest.mark.parametrize(
+    "name", ["managedgpuexperiencepreview", "managedgpuexperience", "managedgpu"]
+)
 def test_the_feature_has_three_names(name):
     answer = ask(None, "Managed", version="1.35.4", features=frozenset({name}))
     assert answer.install_profile is EVERYTHING
@@ -233,7 +235,13 @@ def test_cluster_default_needs_the_flag_below_the_gate():
 )
 def test_settings_that_do_not_fit_the_size(size, os_type, profile):
     with pytest.raises(InvalidRequest) as refused:
-        ask(profile.pop("driver", None), profile.pop("mode", None), size=size, os_type=os_type, **profile)
+        ask(
+            profile.pop("driver", None),
+            profile.pop("mode", None),
+            size=size,
+            os_type=os_type,
+            **profile,
+        )
     assert refused.value.code == "InvalidParameter"
     assert refused.value.target.startswith("agentPoolProfile.gpu")
 

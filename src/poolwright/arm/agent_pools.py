@@ -5,9 +5,10 @@ Source: facts aks-api §2.1, §2.6, §2.7, §5.3, §5.4; records.md R1, R2, R4, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from poolwright.arm.agent_pools_accept import (
     accept_delete,
@@ -32,10 +33,19 @@ from poolwright.arm.properties.table import STRICT_SINCE, unknown_field, wrong_t
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Route
+from poolwright.arm.snapshots import SNAPSHOT
+from poolwright.model.cluster_key import subscription_scope
 from poolwright.model.errors import InvalidRequest, Precondition, Unsupported
 from poolwright.model.record import Stored
 from poolwright.model.scarcity import Restriction
-from poolwright.plan.admission import PoolRequest, Surroundings, admit_agent_pool
+from poolwright.plan.admission import (
+    PoolRequest,
+    Snapshot,
+    Surroundings,
+    admit_agent_pool,
+)
+from poolwright.plan.admission_merge import at_path
+from poolwright.plan.admission_message import invalid
 from poolwright.plan.admission_mode import check_delete
 from poolwright.plan.admission_size import check_cluster_size, check_pool_name
 
@@ -91,7 +101,7 @@ def _properties(request: ArmRequest) -> dict[str, Any]:
         return {}
     if not isinstance(properties, dict):
         raise wrong_type(properties, "AgentPool", "properties", "AgentPoolProperties")
-    return properties
+    return cast("dict[str, Any]", properties)
 
 
 async def restrictions_of(context: ArmContext, region: str) -> tuple[Restriction, ...]:
@@ -115,9 +125,7 @@ async def put_agent_pool(context: ArmContext, request: ArmRequest) -> ArmRespons
     raise AssertionError("unreachable")
 
 
-async def _put_once(
-    context: ArmContext, request: ArmRequest, wanted: PoolRequest
-) -> ArmResponse:
+async def _put_once(context: ArmContext, request: ArmRequest, wanted: PoolRequest) -> ArmResponse:
     cluster = await get_cluster(context, request)
     pools = await pools_of(context, request.cluster_key)
     old = next((pool for pool in pools if pool.name == wanted.name), None)
@@ -126,6 +134,7 @@ async def _put_once(
     check_etag(request, etag_of(old) if old else None)
     check_pool_free(cluster, old)
     around = await surroundings(context, request, cluster, pools, old)
+    around = replace(around, snapshot=await _snapshot(context, wanted, old))
     admitted = admit_agent_pool(wanted, old.spec if old else None, around)
     check_cluster_size(
         {**around.others, wanted.name: admitted.spec},
@@ -159,6 +168,44 @@ async def surroundings(
         features=await features_of(context, request),
         restrictions=await restrictions_of(context, cluster.spec.location),
         recent_versions=own.status.recent_versions if own else (),
+    )
+
+
+_SNAPSHOT_ID = re.compile(
+    r"/subscriptions/([^/]+)/resourcegroups/([^/]+)/providers/microsoft\.containerservice/"
+    r"snapshots/([^/]+)",
+    re.IGNORECASE,
+)
+
+
+async def _snapshot(
+    context: ArmContext, wanted: PoolRequest, old: table.Pool | None
+) -> Snapshot | None:
+    """The snapshot that ``creationData`` newly names.
+
+    Raises:
+        InvalidRequest: there is no such snapshot.
+    """
+    path = "creationData.sourceResourceId"
+    source: Any = at_path(wanted.accepted, path)
+    if not source or (old is not None and at_path(old.spec.accepted, path) == source):
+        return None
+    match = _SNAPSHOT_ID.fullmatch(source) if isinstance(source, str) else None
+    found = None
+    if match is not None:
+        name = f"{match[2]}/{match[3]}".lower()
+        found = await context.store.get(subscription_scope(match[1]), SNAPSHOT, name)
+    if found is None:
+        raise invalid(
+            "agentPoolProfile.creationData.sourceResourceId", f"snapshot '{source}' is not found"
+        )
+    own: Mapping[str, Any] = found.spec.body["properties"]
+    return Snapshot(
+        kubernetes_version=own["kubernetesVersion"],
+        node_image_version=own["nodeImageVersion"],
+        vm_size=own["vmSize"],
+        os_type=own["osType"],
+        os_sku=own["osSku"],
     )
 
 

@@ -144,9 +144,7 @@ async def accept_pool(
             expect_uid=old.uid,
             expect_revision=old.revision,
         )
-    commit = await context.store.transact(
-        request.cluster_key.arm_scope, (check, write, operation)
-    )
+    commit = await context.store.transact(request.cluster_key.arm_scope, (check, write, operation))
     pool = commit.records[1]
     assert pool is not None
     return pool, operation
@@ -167,9 +165,7 @@ def started(
         spec.kubernetes_version,
         spec.node_image_version,
     ):
-        recent = (
-            RecentVersion(before.kubernetes_version, before.node_image_version, now.wall),
-        )
+        recent = (RecentVersion(before.kubernetes_version, before.node_image_version, now.wall),)
     return replace(
         old.status,
         provisioning_state=state,

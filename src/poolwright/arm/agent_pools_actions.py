@@ -28,9 +28,9 @@ from poolwright.arm.routing import Route
 from poolwright.model.agent_pool import PoolMode, ProvisioningState
 from poolwright.model.catalog import vm_size
 from poolwright.model.errors import Conflict, InvalidRequest, Precondition
+from poolwright.model.limits import limits
 from poolwright.plan.admission import node_image
 from poolwright.plan.admission_size import COUNT_OUT_OF_RANGE
-from poolwright.model.limits import limits
 
 NOTHING_TO_ABORT = KnownError(
     "OperationNotAllowed",

@@ -35,9 +35,7 @@ LOCAL_ACCOUNTS_DISABLED = KnownError(
 )
 
 
-async def kubeconfig(
-    context: ArmContext, request: ArmRequest, cluster: Cluster, role: str
-) -> str:
+async def kubeconfig(context: ArmContext, request: ArmRequest, cluster: Cluster, role: str) -> str:
     """The kubeconfig of a role as YAML.
 
     Raises:

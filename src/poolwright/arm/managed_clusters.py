@@ -13,7 +13,7 @@ from poolwright.arm.agent_pools_accept import check_cluster_free, warning_header
 from poolwright.arm.agent_pools_read import Cluster, get_cluster, pools_of
 from poolwright.arm.api_versions import CONTAINER_SERVICE
 from poolwright.arm.context import ArmContext
-from poolwright.arm.errors import INVALID_RESOURCE_LOCATION, LOCATION_REQUIRED
+from poolwright.arm.errors import INVALID_RESOURCE_LOCATION
 from poolwright.arm.etags import check_etag, etag_of
 from poolwright.arm.managed_clusters_accept import (
     accept_cluster,
@@ -54,8 +54,10 @@ def wire_cluster(
     revision = max((cluster.revision, *(pool.revision for pool in pools)))
     key = (cluster.uid, version)
     known = context.answers.get(key)
-    if known is not None and known[0] == revision and len(pools) == len(
-        known[1]["properties"].get("agentPoolProfiles") or ()
+    if (
+        known is not None
+        and known[0] == revision
+        and len(pools) == len(known[1]["properties"].get("agentPoolProfiles") or ())
     ):
         return known[1]
     view = ClusterView(cluster, pools, version, context.settings.tenant)
@@ -264,9 +266,7 @@ _GROUP = (
     "/subscriptions/{subscription}/resourceGroups/{resource_group}"
     "/providers/Microsoft.ContainerService/managedClusters"
 )
-_SUBSCRIPTION = (
-    "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters"
-)
+_SUBSCRIPTION = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", _SUBSCRIPTION, list_managed_clusters, CONTAINER_SERVICE),

@@ -94,9 +94,7 @@ def _create(
     )
 
 
-def _new_pools(
-    context: ArmContext, admitted: AdmittedCluster, cluster: Create
-) -> list[Write]:
+def _new_pools(context: ArmContext, admitted: AdmittedCluster, cluster: Create) -> list[Write]:
     now = context.clock.now()
     number = vmss_number(cluster.uid)
     return [

@@ -105,7 +105,11 @@ _ENDPOINTS = (
     # Source: AKS outbound-rules-control-egress, required FQDN rules.
     ("azure-resource-management", ("management.azure.com", "login.microsoftonline.com"), 443),
     ("images", ("mcr.microsoft.com", "*.data.mcr.microsoft.com"), 443),
-    ("artifacts", ("packages.microsoft.com", "acs-mirror.azureedge.net", "packages.aks.azure.com"), 443),
+    (
+        "artifacts",
+        ("packages.microsoft.com", "acs-mirror.azureedge.net", "packages.aks.azure.com"),
+        443,
+    ),
 )
 
 

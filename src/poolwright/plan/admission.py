@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from poolwright.model.agent_pool import AgentPoolSpec, ProvisioningState, RecentVersion
-from poolwright.model.catalog import node_image_version, vm_size
-from poolwright.model.errors import InvalidRequest
+from poolwright.model.catalog import VmSize, node_image_version, vm_size
 from poolwright.model.gpu import GpuProfile, InstallProfile
-from poolwright.model.limits import VM_SCALE_PROFILES_MAX
 from poolwright.model.managed_cluster import ManagedClusterSpec
 from poolwright.model.scarcity import Restriction
 from poolwright.model.version import KubernetesVersion
 from poolwright.plan.admission_autoscaler import check_autoscaler
 from poolwright.plan.admission_label import check_labels, check_tags, check_taints, read_taints
+from poolwright.plan.admission_local_dns import admit_local_dns
 from poolwright.plan.admission_merge import (
     Fixed,
-    at_path,
     check_unchanged,
     merge_accepted,
     new_upgrade,
@@ -33,6 +31,10 @@ from poolwright.plan.admission_mode import check_mode
 from poolwright.plan.admission_size import check_shape, check_size, default_vm_size
 from poolwright.plan.admission_upgrade import check_upgrade_settings
 from poolwright.plan.admission_version import PoolVersion, choose_version
+from poolwright.plan.admission_virtual_machines import (
+    check_virtual_machines,
+    virtual_machines,
+)
 from poolwright.plan.gpu_profile import (
     CROSSING,
     GpuQuestion,
@@ -62,9 +64,21 @@ class PoolRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A node pool snapshot that a pool is made or upgraded from."""
+
+    kubernetes_version: str
+    node_image_version: str
+    vm_size: str
+    os_type: str
+    os_sku: str
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a pool is admitted into. ``others`` are the cluster's other pools by name;
-    ``first_pool`` is the oldest of them. ``features`` are registered names in lower case.
+    ``first_pool`` is the oldest of them. ``features`` are registered names in lower case;
+    ``snapshot`` is what ``creationData`` newly names.
     """
 
     cluster: ManagedClusterSpec
@@ -73,7 +87,7 @@ class Surroundings:
     features: frozenset[str] = frozenset()
     restrictions: tuple[Restriction, ...] = ()
     recent_versions: tuple[RecentVersion, ...] = ()
-    is_cluster_creation: bool = False
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +119,9 @@ def admit_agent_pool(
 
 
 def _create(request: PoolRequest, around: Surroundings) -> Admitted:
-    given, cluster = dict(request.given), around.cluster
+    given, cluster = _with_snapshot(request.given, around.snapshot), around.cluster
     given.setdefault("os_type", "Linux")
-    virtual_machines = _virtual_machines(given, request.accepted)
+    sizes = virtual_machines(given, request.accepted)
     vm_name = given.get("vm_size") or default_vm_size(given["os_type"])
     size, warnings = check_size(vm_name, request.name, cluster, around.restrictions)
     version = choose_version(
@@ -131,8 +145,11 @@ def _create(request: PoolRequest, around: Surroundings) -> Admitted:
             can_say_nvidia=request.has_nvidia,
         )
     )
-    accepted = merge_accepted(request.accepted, {})
+    accepted = _accepted(request, None)
     image = node_image(os_sku, size.architecture, fips=bool(accepted.get("enableFIPS")))
+    if around.snapshot is not None:
+        check_snapshot_size(around.snapshot, size)
+        image = around.snapshot.node_image_version
     given.setdefault("count", 1)
     check_autoscaler(given, None)
     spec = AgentPoolSpec(
@@ -155,8 +172,46 @@ def _create(request: PoolRequest, around: Surroundings) -> Admitted:
         accepted=accepted,
         **_plain(given),
     )
-    _check_virtual_machines(virtual_machines, spec)
+    check_virtual_machines(sizes, spec)
     return Admitted(spec, ProvisioningState.CREATING, warnings + version.warnings + gpu.warnings)
+
+
+def _with_snapshot(given: Mapping[str, Any], snapshot: Snapshot | None) -> dict[str, Any]:
+    """What is not given comes from the snapshot."""
+    if snapshot is None:
+        return dict(given)
+    return {
+        "vm_size": snapshot.vm_size,
+        "os_type": snapshot.os_type,
+        "os_sku": snapshot.os_sku,
+        "orchestrator_version": snapshot.kubernetes_version,
+        **given,
+    }
+
+
+def check_snapshot_size(snapshot: Snapshot, size: VmSize) -> None:
+    """Check that a pool's size is of the snapshot's family.
+
+    Raises:
+        InvalidRequest: another family. Source: AKS node-pool-snapshot, limitations.
+    """
+    own = vm_size(snapshot.vm_size)
+    if own is not None and own.family.lower() != size.family.lower():
+        raise invalid(
+            "agentPoolProfile.vmSize",
+            f"the VM size '{size.name}' is not of the family of the snapshot's size "
+            f"'{snapshot.vm_size}'",
+        )
+
+
+def _accepted(request: PoolRequest, old: AgentPoolSpec | None) -> dict[str, Any]:
+    """The properties that are only kept, after the rules that some of them have."""
+    accepted = merge_accepted(request.accepted, old.accepted if old else {})
+    sent = request.accepted.get("localDNSProfile")
+    if sent is not None:
+        merged = accepted["localDNSProfile"] if sent.get("mode") else sent
+        accepted["localDNSProfile"] = admit_local_dns(merged, is_creation=old is None)
+    return accepted
 
 
 _PLAIN = (
@@ -237,16 +292,22 @@ def _gpu(given: Mapping[str, Any], old: GpuProfile | None) -> GpuProfile | None:
 
 def _update(request: PoolRequest, old: AgentPoolSpec, around: Surroundings) -> Admitted:
     given, cluster = dict(request.given), around.cluster
-    _virtual_machines(given, request.accepted or old.accepted)
     check_unchanged(request.fixed, given, request.accepted, old)
+    accepted = _accepted(request, old)
+    if old.pool_type == "VirtualMachines":
+        given["pool_type"] = old.pool_type
+        virtual_machines(given, accepted)
     check_autoscaler(given, old)
-    version = choose_version(given.get("orchestrator_version", ""), old, cluster)
-    accepted = merge_accepted(request.accepted, old.accepted)
+    text = given.get("orchestrator_version", "")
+    if around.snapshot is not None and text in {"", old.orchestrator_version}:
+        text = around.snapshot.kubernetes_version
+    version = choose_version(text, old, cluster)
     os_sku = given.get("os_sku") or old.os_sku
     _check_os_sku_change(old, os_sku)
     install, warnings = _install_after(old, version, cluster)
     spec = replace(
         old,
+        vm_size=given.get("vm_size") or old.vm_size,
         count=_new_count(given, old),
         kubernetes_version=str(version.exact),
         orchestrator_version=version.text,
@@ -314,6 +375,8 @@ def _new_image(
     given: Mapping[str, Any], old: AgentPoolSpec, spec: AgentPoolSpec, around: Surroundings
 ) -> str:
     """Same value: nothing. Another value: a rollback to a version that the pool had."""
+    if around.snapshot is not None:
+        return around.snapshot.node_image_version
     wanted = given.get("node_image_version")
     if wanted and wanted != old.node_image_version:
         offered = [recent.node_image_version for recent in around.recent_versions]
@@ -357,55 +420,3 @@ def _state(old: AgentPoolSpec, new: AgentPoolSpec) -> ProvisioningState:
     if new.accepted.get("virtualMachinesProfile") != old.accepted.get("virtualMachinesProfile"):
         return ProvisioningState.SCALING
     return ProvisioningState.UPDATING
-
-
-def _virtual_machines(
-    given: dict[str, Any], accepted: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], ...]:
-    """For a VirtualMachines pool: size and count come from the scale profile."""
-    scale: Any = at_path(accepted, "virtualMachinesProfile.scale.manual")
-    manual = tuple(one for one in _list(scale) if isinstance(one, Mapping))
-    if given.get("pool_type") != "VirtualMachines":
-        return ()
-    if given.get("vm_size"):
-        raise invalid(
-            "agentPoolProfile.vmSize",
-            "vmSize must be empty for agent pools of type VirtualMachines; use "
-            "virtualMachinesProfile.scale",
-        )
-    if not manual:
-        raise InvalidRequest(
-            "Required parameter properties.virtualMachinesProfile.scale is missing (null).",
-            code="InvalidParameter",
-            target="properties.virtualMachinesProfile.scale",
-        )
-    for entry in manual:
-        size, count = entry.get("size"), entry.get("count", 0)
-        if not isinstance(size, str) or not isinstance(count, int) or isinstance(count, bool):
-            raise invalid(SCALE, "every entry needs a size and a count")
-    given["vm_size"] = manual[0]["size"]
-    given["count"] = sum(entry.get("count", 0) for entry in manual)
-    return manual
-
-
-SCALE = "agentPoolProfile.virtualMachinesProfile.scale"
-
-
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _check_virtual_machines(manual: tuple[Any, ...], spec: AgentPoolSpec) -> None:
-    if not manual:
-        return
-    if len(manual) > VM_SCALE_PROFILES_MAX:
-        raise invalid(SCALE, f"at most {VM_SCALE_PROFILES_MAX} sizes are allowed")
-    for entry in manual:
-        size = vm_size(str(entry.get("size") or ""))
-        if size is not None and size.gpu is not None:
-            raise invalid(
-                SCALE,
-                "GPU sizes are not supported for agent pools of type VirtualMachines",
-            )
-    if spec.os_type == "Windows":
-        raise invalid("agentPoolProfile.type", "VirtualMachines agent pools do not support Windows")

@@ -35,10 +35,8 @@ class PoolView:
 
 def _spec(name: str) -> Callable[[PoolView], Any]:
     def show(view: PoolView) -> Any:
-        value = getattr(view.pool.spec, name)
-        if isinstance(value, tuple | Mapping):
-            return value or None
-        return value
+        value: Any = getattr(view.pool.spec, name)
+        return None if value in ((), {}) else value
 
     return show
 
@@ -210,7 +208,7 @@ _ROWS: tuple[Property, ...] = (
     ),
     P(
         "availabilityZones", Wire.STRINGS, "availability_zones", change=Change.IMMUTABLE,
-        convert=tuple, show=_texts("availability_zones"), effect="zones that machines are spread over",
+        convert=tuple, show=_texts("availability_zones"), effect="zones of machines",
     ),
     P(
         "nodeLabels", Wire.MAP, "node_labels", released="2019-11-01", show=_spec("node_labels"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 from poolwright.arm.etags import etag_of
 from poolwright.arm.parents import cluster_id_of
@@ -101,27 +101,22 @@ def _load_balancer(view: ClusterView) -> Any:
     outbound = view.accepted("networkProfile.outboundType") or "loadBalancer"
     if sku != "standard" or outbound != "loadBalancer":
         return None
-    profile = deepcopy(dict(view.accepted("networkProfile.loadBalancerProfile") or {}))
-    own = profile.get("outboundIPs") or profile.get("outboundIPPrefixes")
-    if own:
-        ids = [
-            {"id": entry.get("id")}
-            for member in ("outboundIPs", "outboundIPPrefixes")
-            for entries in (profile.get(member) or {}).values()
-            for entry in entries or ()
-        ]
-    else:
-        managed = profile.setdefault("managedOutboundIPs", {}) or {}
-        managed.setdefault("count", 1)
+    accepted: Mapping[str, Any] = view.accepted("networkProfile.loadBalancerProfile") or {}
+    profile = dict(deepcopy(accepted))
+    ids: list[dict[str, Any]] = []
+    for path in ("outboundIPs.publicIPs", "outboundIPPrefixes.publicIPPrefixes"):
+        entries: list[dict[str, Any]] = at_path(profile, path) or []
+        ids += [{"id": entry.get("id")} for entry in entries]
+    if not ids:
+        managed: dict[str, Any] = {"count": 1, **(profile.get("managedOutboundIPs") or {})}
         profile["managedOutboundIPs"] = managed
-        number = int(managed["count"]) + int(managed.get("countIPv6") or 0)
+        number: int = managed["count"] + managed.get("countIPv6", 0)
+        group = (
+            f"/subscriptions/{view.spec.subscription}/resourceGroups/"
+            f"{view.spec.node_resource_group}/providers/Microsoft.Network/publicIPAddresses"
+        )
         ids = [
-            {
-                "id": f"/subscriptions/{view.spec.subscription}/resourceGroups/"
-                f"{view.spec.node_resource_group}/providers/Microsoft.Network/publicIPAddresses/"
-                f"{derived_guid(view.cluster, f'ip{index}')}"
-            }
-            for index in range(number)
+            {"id": f"{group}/{derived_guid(view.cluster, f'ip{index}')}"} for index in range(number)
         ]
     profile["effectiveOutboundIPs"] = ids
     profile.setdefault("backendPoolType", "nodeIPConfiguration")
@@ -180,9 +175,7 @@ def _kept(
     path: str, value: Any, type_: Wire = Wire.STRING, enum: tuple[str, ...] = (), **more: Any
 ) -> Property:
     """A property that is only kept, with what reads show by default."""
-    return Property(
-        path, type_, enum=enum, default=value, show=_default(path, value), **more
-    )
+    return Property(path, type_, enum=enum, default=value, show=_default(path, value), **more)
 
 
 def _oidc_issuer(view: ClusterView) -> Any:
@@ -227,7 +220,7 @@ _ROWS: tuple[Property, ...] = (
         effect="the first pools; later updates of existing ones",
     ),
     *(
-        P(f"apiServerAccessProfile.{name}", Wire.BOOL, show=_default(f"apiServerAccessProfile.{name}", None))
+        _kept(f"apiServerAccessProfile.{name}", None, Wire.BOOL)
         for name in ("enablePrivateCluster", "enablePrivateClusterPublicFQDN")
     ),
     P("fqdnSubdomain", Wire.STRING, show=_default("fqdnSubdomain", None)),
@@ -330,7 +323,8 @@ _ROWS: tuple[Property, ...] = (
     _kept("nodeProvisioningProfile.defaultNodePools", "Auto", enum=("None", "Auto")),
     _kept("bootstrapProfile.artifactSource", "Direct", enum=("Direct", "Cache")),
     P(
-        "gpuProfile.nvidia.managementMode", Wire.STRING, "gpu_management_mode", released="2026-08-01",
+        "gpuProfile.nvidia.managementMode", Wire.STRING, "gpu_management_mode",
+        released="2026-08-01",
         previewed="2025-10-02-preview", enum=tuple(ManagementMode), convert=ManagementMode,
         show=_gpu_default, effect="default of pools that declare no mode",
         source="seed 003 (az aks create --managed-gpu); the field is ours",
@@ -343,11 +337,12 @@ _ROWS: tuple[Property, ...] = (
 
 TABLE = Table(_ROWS, struct="ManagedClusterProperties", target="properties")
 
-FIXED: tuple[Fixed, ...] = tuple(
-    Fixed(row.path, row.field, row.default)
-    for row in _ROWS
-    if row.change is Change.IMMUTABLE and not row.field
-) + (
+FIXED: tuple[Fixed, ...] = (
+    *(
+        Fixed(row.path, row.field, row.default)
+        for row in _ROWS
+        if row.change is Change.IMMUTABLE and not row.field
+    ),
     Fixed("fqdnSubdomain"),
     Fixed("networkProfile.serviceCidr", default="10.0.0.0/16"),
     Fixed("networkProfile.dnsServiceIP", default="10.0.0.10"),
@@ -387,7 +382,7 @@ def _identity(view: ClusterView) -> Any:
 def cluster_body(view: ClusterView) -> dict[str, Any]:
     """The wire form of a cluster."""
     spec = view.spec
-    sku = spec.accepted.get("sku") or {}
+    sku: Mapping[str, Any] = spec.accepted.get("sku") or {}
     name = {"base": "Base", "automatic": "Automatic", "basic": "Base"}.get(
         str(sku.get("name", "Base")).lower(), "Base"
     )
@@ -413,10 +408,11 @@ def cluster_body(view: ClusterView) -> dict[str, Any]:
 
 def _without_nulls(wire: dict[str, Any]) -> dict[str, Any]:
     """Secrets and members that were sent as null do not come back."""
-    profile = wire.get("servicePrincipalProfile")
-    if isinstance(profile, dict):
-        profile.pop("secret", None)
-    windows = wire.get("windowsProfile")
-    if isinstance(windows, dict):
-        windows.pop("adminPassword", None)
+    for name, secret in (
+        ("servicePrincipalProfile", "secret"),
+        ("windowsProfile", "adminPassword"),
+    ):
+        profile: Any = wire.get(name)
+        if isinstance(profile, dict):
+            cast("dict[str, Any]", profile).pop(secret, None)
     return {name: value for name, value in wire.items() if value is not None and value is not NULL}

@@ -83,10 +83,8 @@ class Property:
         """Whether an api-version has this property."""
         if self.until and version > self.until:
             return False
-        if version.endswith("-preview"):
-            first = self.previewed or self.released
-        else:
-            first = self.released
+        is_preview = version.endswith("-preview")
+        first = (self.previewed or self.released) if is_preview else self.released
         return bool(first) and version >= first
 
 
@@ -151,7 +149,9 @@ class Table:
         )
         return reading
 
-    def write(self, view: Any, version: str, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def write(
+        self, view: Any, version: str, base: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """The wire form of a resource; ``base`` are members to begin with."""
         wire: dict[str, Any] = dict(base or {})
         for row in self.visible(version):
@@ -213,18 +213,14 @@ def json_type(value: Any) -> str:
 class _Reader:
     """One reading of one body."""
 
-    def __init__(
-        self, table: Table, version: str, *, keep_unknown: bool, reading: Reading
-    ) -> None:
+    def __init__(self, table: Table, version: str, *, keep_unknown: bool, reading: Reading) -> None:
         self._table = table
         self._version = version
         self._keep_unknown = keep_unknown
         self._strict = version >= STRICT_SINCE
         self._reading = reading
 
-    def object(
-        self, wire: Mapping[str, Any], here: _Place, prefix: str, names: Any
-    ) -> None:
+    def object(self, wire: Mapping[str, Any], here: _Place, prefix: str, names: Any) -> None:
         """Read the members of one object."""
         known: dict[str, Any] = (
             {k.lower(): v for k, v in cast("dict[str, Any]", names).items()}
@@ -334,9 +330,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(one, str) for one in cast("list[Any]", value)
-    )
+    return isinstance(value, list) and all(isinstance(one, str) for one in cast("list[Any]", value))
 
 
 def _is_map(value: Any) -> bool:
@@ -353,7 +347,8 @@ _TYPES: Mapping[Wire, Callable[[Any], bool]] = {
     Wire.STRINGS: _is_strings,
     Wire.MAP: _is_map,
     Wire.OBJECT: lambda v: isinstance(v, dict),
-    Wire.OBJECTS: lambda v: isinstance(v, list)
-    and all(isinstance(one, dict) for one in cast("list[Any]", v)),
+    Wire.OBJECTS: lambda v: (
+        isinstance(v, list) and all(isinstance(one, dict) for one in cast("list[Any]", v))
+    ),
     Wire.INSTALL_DRIVER: lambda v: isinstance(v, bool),
 }
