@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -15,7 +15,16 @@ from poolwright.model.record import Kind, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_encode_json = msgspec.json.Encoder().encode
+
+
+def _plain(value: object) -> object:
+    """What msgspec asks for types it does not know: any other mapping is a dict."""
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    raise TypeError(f"{type(value).__name__} cannot be kept")
+
+
+_encode_json = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Row(NamedTuple):
@@ -71,7 +80,7 @@ def canonical_half(half: type[Any], value: Any) -> tuple[Any, bytes | None]:
         return _decoder(half)(encoded), encoded
     except UnicodeEncodeError as error:
         raise InvalidRequest("text holds half of a surrogate pair") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, TypeError) as error:
         raise AssertionError(f"{half.__name__} does not survive the store: {error}") from error
 
 

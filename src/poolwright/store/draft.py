@@ -8,8 +8,8 @@ from typing import Any
 
 from poolwright.model.errors import InvalidRequest
 from poolwright.model.record import Kind
-from poolwright.ports.store import Commit, Create, Write
-from poolwright.store.codec import Row
+from poolwright.ports.store import Commit, Create, Update, Write
+from poolwright.store.codec import Row, canonical_half
 from poolwright.store.policy import compaction_floor
 from poolwright.store.statement import change_values
 from poolwright.store.transaction import Effect, Key, Lookup, Record, judge
@@ -99,6 +99,14 @@ def require_names(scope: str, writes: Iterable[Write]) -> None:
             text = f"{scope}{write.name}{write.uid}"
             if "\0" in text or not _is_utf8(text):
                 raise InvalidRequest(f"{write.kind.name} has a name that cannot be kept")
+
+
+def require_values(write: Write) -> None:
+    """Refuse halves that cannot be kept, as `judge` would."""
+    if isinstance(write, Create | Update):
+        for half, value in ((write.kind.spec, write.spec), (write.kind.status, write.status)):
+            if value is not None:
+                canonical_half(half, value)
 
 
 def _is_utf8(text: str) -> bool:

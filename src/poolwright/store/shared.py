@@ -22,7 +22,7 @@ from poolwright.model.errors import Expired, PoolwrightError, Refused
 from poolwright.model.record import Kind, Stored
 from poolwright.ports.store import Change, Commit, Write
 from poolwright.store.codec import Row, record_of
-from poolwright.store.draft import require_names
+from poolwright.store.draft import require_names, require_values
 from poolwright.store.postgresql import News, PostgresDatabase, Written
 from poolwright.store.rounds import Rounds
 from poolwright.store.scope_state import ScopeState
@@ -55,6 +55,8 @@ class SharedStore(ScopedStore):
         require_names(scope, writes)
         for write in writes:
             self._learn(scope, write.kind)
+            # Here, so that a value that cannot be kept fails its writer, not the whole round.
+            require_values(write)
         rounds = self._writing.get(scope)
         if rounds is None:
             rounds = self._writing[scope] = Rounds(

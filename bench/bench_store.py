@@ -1,0 +1,245 @@
+"""What the embedded store does per second, beside raw sqlite3 with the same synchronous.
+
+``python bench/bench_store.py [--writers 100] [--seconds 2] [--out FILE]`` prints JSON.
+The raw side runs the same upserts of ``objects`` (and, for the fair line, the same rows of
+``changes`` and ``scopes``) in transactions of as many rows as there are concurrent writers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import platform
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from poolwright.model.agent_pool import AGENT_POOL, AgentPoolSpec, AgentPoolStatus
+from poolwright.model.record import Kind
+from poolwright.ports.store import Create, Update
+from poolwright.store import SqlStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BLOB = Kind("Pod", bytes, NoneType)
+BODY = os.urandom(1500).hex().encode()
+SPEC = AgentPoolSpec("gpunp", "Standard_NC24ads_A100_v4", 3, "1.35.4", "image")
+SCHEMA = """
+CREATE TABLE objects (scope TEXT, kind TEXT, name TEXT, uid TEXT, revision INTEGER,
+  generation INTEGER, spec BLOB, status BLOB, created_at INTEGER, deleted_at INTEGER,
+  PRIMARY KEY (scope, kind, name));
+CREATE TABLE changes (scope TEXT, revision INTEGER, kind TEXT, name TEXT, deleted BOOLEAN, uid TEXT,
+  generation INTEGER, spec BLOB, status BLOB, created_at INTEGER, deleted_at INTEGER,
+  PRIMARY KEY (scope, revision));
+CREATE TABLE scopes (scope TEXT PRIMARY KEY, revision INTEGER);
+"""
+
+
+class RealClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def raw(folder: Path, batch: int, seconds: float, *, logged: bool, synchronous: str) -> float:
+    """Rows of ``objects`` per second."""
+    path = folder / f"raw-{batch}-{logged}-{synchronous}.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.executescript(SCHEMA)
+    body = b"x" * (900 if logged else len(BODY))
+    status = b"y" * 500 if logged else None
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        rows = [
+            ("arm/s/g/c", "AgentPool", str(i), "uid", count + i, 1, body, status, 0, None)
+            for i in range(batch)
+        ]
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+        if logged:
+            connection.executemany(
+                "INSERT INTO changes VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                [(r[0], r[4], r[1], r[2], 0, r[3], *r[5:]) for r in rows],
+            )
+        connection.execute("INSERT OR REPLACE INTO scopes VALUES (?,?)", ("arm/s/g/c", count))
+        connection.execute("COMMIT")
+        count += batch
+    took = time.perf_counter() - began
+    connection.close()
+    return count / took
+
+
+async def ours(
+    target: Path | None, scope: str, kind: Kind[Any, Any], writers: int, seconds: float
+) -> float:
+    """Transactions per second, each of one update of its writer's own record."""
+    store = SqlStore.open(target, clock=RealClock())  # type: ignore[arg-type]
+    typed = kind is AGENT_POOL
+    spec, status = (SPEC, AgentPoolStatus()) if typed else (BODY, None)
+    await store.transact(
+        scope, [Create(kind, str(i), "uid", spec, status, NOW) for i in range(writers)]
+    )
+    count, end = 0, time.perf_counter() + seconds
+
+    async def write(name: str) -> None:
+        nonlocal count
+        while time.perf_counter() < end:
+            if typed:
+                update = Update(kind, name, status=AgentPoolStatus(machine_count=count))
+            else:
+                update = Update(kind, name, spec=BODY)
+            await store.transact(scope, [update])
+            count += 1
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for i in range(writers):
+            group.create_task(write(str(i)))
+    took = time.perf_counter() - began
+    await store.close()
+    return count / took
+
+
+async def reads(seconds: float) -> dict[str, float]:
+    store = SqlStore.open(None, clock=RealClock())  # type: ignore[arg-type]
+    scope = "arm/s/g/c"
+    await store.transact(
+        scope,
+        [Create(AGENT_POOL, str(i), "u", SPEC, AgentPoolStatus(), NOW) for i in range(100)],
+    )
+    found = {}
+    calls: Iterable[tuple[str, Any]] = (
+        ("get", lambda: store.get(scope, AGENT_POOL, "42")),
+        ("list_of_100", lambda: store.list(scope, AGENT_POOL)),
+        ("list_prefix_of_11", lambda: store.list(scope, AGENT_POOL, prefix="4")),
+    )
+    for name, call in calls:
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            for _ in range(100):
+                await call()
+            count += 100
+        found[name] = count / (time.perf_counter() - began)
+    await store.close()
+    return found
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def memory(folder: Path) -> dict[str, float]:
+    """25,000 objects of 3,000 bytes, after a restart, and the time to load them."""
+    path, scope = folder / "memory.db", "kube/s/g/c"
+    store = SqlStore.open(path, clock=RealClock())  # type: ignore[arg-type]
+    for start in range(0, 25_000, 1000):
+        await store.transact(
+            scope,
+            [
+                Create(BLOB, f"default/pod-{i:06}", f"uid-{i}", BODY, None, NOW)
+                for i in range(start, start + 1000)
+            ],
+        )
+    await store.close()
+    del store
+    gc.collect()
+    before = resident_bytes()
+    began = time.perf_counter()
+    store = SqlStore.open(path, clock=RealClock(), kinds=[BLOB])  # type: ignore[arg-type]
+    opened = time.perf_counter()
+    records, _ = await store.list(scope, BLOB)
+    loaded = time.perf_counter()
+    assert len(records) == 25_000
+    one = records[9]
+    after = resident_bytes()
+    await store.close()
+    return {
+        "objects": 25_000,
+        "object_bytes": len(BODY),
+        "resident_growth_mib": (after - before) / 2**20,
+        "overhead_bytes_per_object": sum(
+            sys.getsizeof(part) for part in (one, one.uid, one.name, one.created_at, one.revision)
+        ),
+        "open_ms": (opened - began) * 1e3,
+        "load_ms": (loaded - opened) * 1e3,
+    }
+
+
+def cheap_worlds() -> float:
+    """Milliseconds to open and close a store in memory."""
+
+    async def one() -> None:
+        store = SqlStore.open(None, clock=RealClock())  # type: ignore[arg-type]
+        await store.transact("arm/x", [Create(BLOB, "a", "u", b"", None, NOW)])
+        await store.close()
+
+    asyncio.run(one())
+    began = time.perf_counter()
+    for _ in range(200):
+        asyncio.run(one())
+    return (time.perf_counter() - began) / 200 * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--writers", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    writes = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for writers in (1, 10, options.writers):
+            for scope, kind, synchronous in (
+                ("arm/s/g/c", AGENT_POOL, "FULL"),
+                ("cloud/r", BLOB, "FULL"),
+                ("kube/s/g/c", BLOB, "NORMAL"),
+            ):
+                logged = scope.startswith("arm")
+                path = folder / f"ours-{writers}-{synchronous}-{logged}.db"
+                baseline = raw(
+                    folder, writers, options.seconds, logged=logged, synchronous=synchronous
+                )
+                per_second = asyncio.run(ours(path, scope, kind, writers, options.seconds))
+                writes.append(
+                    {
+                        "scope": scope,
+                        "record": "AgentPool, typed" if logged else f"{len(BODY)} bytes",
+                        "synchronous": synchronous,
+                        "rows_per_write": "objects + changes" if logged else "objects",
+                        "writers": writers,
+                        "transactions_per_second": round(per_second),
+                        "raw_per_second": round(baseline),
+                        "share_of_raw": round(per_second / baseline, 2),
+                    }
+                )
+        result = {
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "load": round(os.getloadavg()[0], 1),
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            "command": " ".join(["python", *sys.argv]),
+            "writes": writes,
+            "reads_per_second": {
+                name: round(value) for name, value in asyncio.run(reads(0.5)).items()
+            },
+            "memory": asyncio.run(memory(folder)),
+            "world_in_memory_ms": round(cheap_worlds(), 2),
+        }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
