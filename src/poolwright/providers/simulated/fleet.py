@@ -14,7 +14,7 @@ from typing import Any
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Conflict, NotFound, Precondition, Transient, Unknown
 from poolwright.model.json_value import child
-from poolwright.model.kubernetes import LEASES, NODES
+from poolwright.model.kubernetes import LEASES, NODES, RENDERED_ANNOTATION
 from poolwright.model.machine import MachinePhase
 from poolwright.ports.kube import Kube, Object, PatchKind
 from poolwright.providers.simulated.books import Entry
@@ -22,7 +22,6 @@ from poolwright.providers.simulated.kubelet import Kubelets, PodKey
 from poolwright.providers.simulated.node_object import (
     DCGM_LABEL,
     LEASE_NAMESPACE,
-    LEASE_RENDERED,
     NodeState,
     lease_object,
     node_object,
@@ -177,7 +176,7 @@ class Fleet:
 
     async def _renew_lease(self, name: str, node_uid: str, *, alive: bool) -> None:
         now = self._clock.now().wall
-        lease = lease_object(name, node_uid, now, alive=alive)
+        lease = lease_object(name, node_uid, now)
         try:
             if alive and node_uid:
                 await self._kube.create(LEASES, lease, namespace=LEASE_NAMESPACE)
@@ -187,7 +186,7 @@ class Fleet:
         except NotFound:
             return  # a cluster without that namespace watches no leases
         change = {
-            "metadata": {"annotations": {LEASE_RENDERED: "true" if alive else "false"}},
+            "metadata": {"annotations": {RENDERED_ANNOTATION: "true" if alive else None}},
             "spec": {"renewTime": lease["spec"]["renewTime"]},
         }
         try:

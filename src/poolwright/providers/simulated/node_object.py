@@ -14,6 +14,7 @@ from typing import Any
 from poolwright.model.catalog import VmSize
 from poolwright.model.gpu import InstallProfile
 from poolwright.model.instant import wall_text, wall_text_micro
+from poolwright.model.kubernetes import RENDERED_ANNOTATION
 from poolwright.model.machine import Machine
 from poolwright.model.node_capacity import (
     gpu_resources,
@@ -24,10 +25,6 @@ from poolwright.model.node_capacity import (
 from poolwright.model.quantity import resource_text
 
 LEASE_NAMESPACE = "kube-node-lease"
-LEASE_RENDERED = "poolwright.dev/rendered"
-"""Annotation of a lease whose holder lives: ``renewTime`` is computed when it is read, so that
-heartbeats are not writes. Without it, the lease is as old as it says."""
-
 DCGM_LABEL = "kubernetes.azure.com/dcgm-exporter"
 _DIGITS = re.compile(r"^(.*-vmss)[0-9a-z]{6}$")
 
@@ -403,15 +400,15 @@ def _liveness(now: datetime, *, alive: bool) -> list[dict[str, str]]:
     ]
 
 
-def lease_object(name: str, node_uid: str, now: datetime, *, alive: bool) -> dict[str, Any]:
-    """The node's heartbeat lease; also a merge patch that brings an existing one in line."""
+def lease_object(name: str, node_uid: str, now: datetime) -> dict[str, Any]:
+    """The heartbeat lease of a living node."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {
             "name": name,
             "namespace": LEASE_NAMESPACE,
-            "annotations": {LEASE_RENDERED: "true" if alive else "false"},
+            "annotations": {RENDERED_ANNOTATION: "true"},
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid}
             ],
