@@ -196,11 +196,11 @@ class Registry:
         new = meta.begin_create(kind, body, namespace, self.clock.now().wall, self.identity)
         admit_create(self, kind, new)
         kind.default(new)
+        meta.track(kind, new, None, options, self.clock.now().wall)
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
             assign_cluster_ip(self, new)
         meta.check(kind, new, None)
-        meta.track(kind, new, None, options, self.clock.now().wall)
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace", ""), metadata["name"])
         group, plural = kind.resource.group, kind.resource.plural
@@ -257,9 +257,9 @@ class Registry:
             new = meta.begin_update(kind, new, old, subresource)
             if not subresource:
                 kind.default(new)
+            meta.track(kind, new, old, options, self.clock.now().wall, subresource)
             meta.finish_update(kind, new, old, subresource)
             meta.check(kind, new, old, subresource)
-            meta.track(kind, new, old, options, self.clock.now().wall, subresource)
             packed = pack(kind, new)
             if packed == entry.data or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 import yaml
 
-from poolwright.kubesim import status
+from poolwright.kubesim import protobuf, status
 from poolwright.kubesim.entry import decode
 from poolwright.model.json_value import Json
 
@@ -119,10 +119,12 @@ def read_object(data: bytes, content_type: str) -> dict[str, Any]:
         StatusError: 400 or 415.
     """
     media = content_type.partition(";")[0].strip().lower()
+    if media == PROTOBUF:
+        return _read_protobuf(data)
     if media in {"", JSON, "text/plain", "application/x-www-form-urlencoded"}:
         media = JSON
     elif media != YAML:
-        raise unsupported_media(JSON, YAML)
+        raise unsupported_media(JSON, YAML, PROTOBUF)
     value = read_value(data, media)
     if not isinstance(value, dict):
         raise status.bad_request(
@@ -131,6 +133,13 @@ def read_object(data: bytes, content_type: str) -> dict[str, Any]:
             ' "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
         )
     return cast("dict[str, Any]", value)
+
+
+def _read_protobuf(data: bytes) -> dict[str, Any]:
+    try:
+        return protobuf.read_object(data)
+    except (ValueError, OverflowError, msgspec.DecodeError) as error:
+        raise status.bad_request(f"error decoding protobuf: {error}") from None
 
 
 def _go_kind(value: Any) -> str:
