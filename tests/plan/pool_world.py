@@ -40,6 +40,7 @@ from poolwright.plan.world import PoolWorld
 CLUSTER_KEY = ClusterKey("sub-1", "rg1", "aks1")
 IMAGE = "AKSUbuntu-2204gen2containerd-202607.09.0"
 OLD_IMAGE = "AKSUbuntu-2204gen2containerd-202606.19.0"
+EPOCH = Instant(10_000_000_000)
 WALL = datetime(2026, 6, 1, tzinfo=UTC)
 CLUSTER = ManagedClusterSpec(
     subscription="sub-1",
@@ -148,7 +149,7 @@ class Sandbox:
     nodes: dict[str, Node] = field(default_factory=dict[str, Node])
     pods: dict[str, list[Pod]] = field(default_factory=dict[str, "list[Pod]"])
     budgets: dict[str, list[Budget]] = field(default_factory=dict[str, "list[Budget]"])
-    now: Instant = Instant(10_000_000_000)
+    now: Instant = field(default_factory=lambda: EPOCH)
     generation: int = 1
     deleted: bool = False
     is_gone: bool = False
@@ -366,7 +367,7 @@ class Sandbox:
         return [n.name for n in self.nodes.values() if n.is_ready and not n.unschedulable]
 
     def _clock(self) -> str:
-        minutes = self.now.since(Instant(10_000_000_000)) // timedelta(minutes=1)
+        minutes = self.now.since(EPOCH) // timedelta(minutes=1)
         return f"{minutes:4d} min"
 
     def _line(self, action: Action) -> str:

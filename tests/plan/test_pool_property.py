@@ -1,4 +1,4 @@
-"""For all worlds, also those that nothing should ever lead to: total, idempotent, safe, order-free."""
+"""For all worlds, reachable or not: total, idempotent, safe, order-free."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plan.pool_world import IMAGE, OLD_IMAGE, Sandbox, name_of, pod, pool_spec
+from plan.pool_world import IMAGE, OLD_IMAGE, Sandbox, pod, pool_spec
 from poolwright.model.agent_pool import DrainMemory, ProvisioningState, UpgradeSettings
 from poolwright.model.machine import MachinePhase
 from poolwright.model.node import NodeCondition

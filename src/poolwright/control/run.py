@@ -11,6 +11,7 @@ from typing import Any
 
 from poolwright.control.act import Actor
 from poolwright.control.agent_pool import AgentPoolController
+from poolwright.control.autoscaler import AutoscalerController
 from poolwright.control.components import ComponentsController
 from poolwright.control.managed_cluster import ManagedClusterController
 from poolwright.control.orphans import OrphansController
@@ -45,8 +46,12 @@ class ControlSettings:
         default_factory=lambda: LoopSettings(debounce=timedelta(milliseconds=50))
     )
     """The loop of agent pools; nodes and pods wake it, so it waits for bursts."""
+    autoscaler: LoopSettings = field(
+        default_factory=lambda: LoopSettings(debounce=timedelta(milliseconds=500))
+    )
+    """The loop of the autoscaler: it scans when something changed, at most this often."""
     others: LoopSettings = field(default_factory=LoopSettings)
-    """The loops of clusters, components, autoscaler and orphans."""
+    """The loops of clusters, components and orphans."""
 
 
 def cluster_key(scope: str) -> ClusterKey | None:
@@ -116,6 +121,9 @@ class _Control:
         self._orphans: Loop[ClusterKey] = loop(
             OrphansController(store, provider, clock), settings.others
         )
+        self._autoscaler: Loop[ClusterKey] = loop(
+            AutoscalerController(store, clusters, clock, outside.identity), settings.autoscaler
+        )
         self._names: dict[ClusterKey, dict[str, None]] = {}
         self._followed: dict[ClusterKey, tuple[Task[None], ...]] = {}
 
@@ -123,10 +131,13 @@ class _Control:
         """Run until cancelled."""
         async with TaskGroup() as group:
             self._group = group
-            for loop in (self._pools, self._managed, self._components, self._orphans):
+            for loop in self._loops():
                 group.create_task(loop.run())
             self._supervise("control/records", self._follow_records)
             self._supervise("control/machines", self._follow_machines)
+
+    def _loops(self) -> tuple[Loop[Any], ...]:
+        return (self._pools, self._managed, self._components, self._orphans, self._autoscaler)
 
     def _supervise(self, name: str, work: Callable[[], Any]) -> Task[None]:
         return self._group.create_task(
@@ -194,6 +205,7 @@ class _Control:
             self._names.setdefault(key, {})[record.name] = None
             self._pools.wake(PoolKey(key, record.name))
             self._managed.wake(key)
+            self._autoscaler.wake(key)
 
     def _on_cluster(self, record: Stored[Any, Any]) -> None:
         key = cluster_key(record.scope)
@@ -223,6 +235,7 @@ class _Control:
         async for change in self._clusters.view(key).changes():
             if change.pool:
                 self._pools.wake(PoolKey(key, change.pool))
+            self._autoscaler.wake(key)
 
     async def _guard_components(self, key: ClusterKey) -> None:
         await self._components_of.changes(key)
