@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 from zlib import crc32
 
 from poolwright.kubesim import status
+from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
+from poolwright.model.kubernetes import Resource
 
-if TYPE_CHECKING:
-    from poolwright.kubesim.registry import Registry
+
+class Objects(Protocol):
+    """What admission may look at: the cluster's objects."""
+
+    def entry(self, resource: Resource, name: str, namespace: str = "") -> Entry | None:
+        """One object."""
+        ...
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Entry]:
+        """All objects of a kind."""
+        ...
 
 
 SERVICE_NETWORK = ipaddress.IPv4Network("10.0.0.0/16")  # AKS's default serviceCidr
@@ -31,7 +43,7 @@ def admit_delete(kind: ObjectKind, name: str) -> None:
         )
 
 
-def assign_cluster_ip(registry: Registry, body: Body) -> None:
+def assign_cluster_ip(registry: Objects, body: Body) -> None:
     """Give a new service an address that no other has (AKS: kubernetes has the first one)."""
     spec = body["spec"]
     if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
@@ -53,7 +65,7 @@ def assign_cluster_ip(registry: Registry, body: Body) -> None:
             return
 
 
-def admit_create(registry: Registry, kind: ObjectKind, body: Body) -> None:
+def admit_create(registry: Objects, kind: ObjectKind, body: Body) -> None:
     """Raise if the namespace is missing or on its way out.
 
     Source: k8s.io/apiserver pkg/admission/plugin/namespace/lifecycle.

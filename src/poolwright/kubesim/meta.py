@@ -174,7 +174,9 @@ def check(
     subresource: str = "",
 ) -> None:
     """Raise Invalid with every broken rule; a subresource can only break those of metadata."""
-    causes = list(check_metadata(kind, new, old))
+    causes = list(
+        check_metadata(new, old, name_rule=kind.name_rule, namespaced=kind.resource.namespaced)
+    )
     if not subresource:
         causes.extend(kind.validate(new, old))
     if causes:

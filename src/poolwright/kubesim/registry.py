@@ -8,7 +8,7 @@ once they are durable *and* visible to reads. Every refusal is a `StatusError`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -168,7 +168,7 @@ class Registry:
     @asynccontextmanager
     async def changes(
         self, resources: Iterable[Resource | ObjectKind] = ()
-    ) -> AsyncIterator[asyncio.Queue[ObjectChange]]:
+    ) -> AsyncGenerator[asyncio.Queue[ObjectChange], None]:
         """A queue of the changes from now on, for consumers that wait."""
         queue: asyncio.Queue[ObjectChange] = asyncio.Queue()
         unsubscribe = self.subscribe(queue.put_nowait, resources)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.status import Cause, forbidden, invalid, required
 
 _LABEL_FORMAT = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -124,7 +123,7 @@ def check_labels(labels: Any, path: str) -> Iterator[Cause]:
 
 
 def check_metadata(
-    kind: ObjectKind, new: Mapping[str, Any], old: Mapping[str, Any] | None
+    new: Mapping[str, Any], old: Mapping[str, Any] | None, *, name_rule: str, namespaced: bool
 ) -> Iterator[Cause]:
     """Broken rules of ``metadata``."""
     metadata = new["metadata"]
@@ -134,9 +133,9 @@ def check_metadata(
         if not name:
             yield required("metadata.name", "name or generateName is required")
         else:
-            for problem in NAME_RULES[kind.name_rule](name):
+            for problem in NAME_RULES[name_rule](name):
                 yield invalid("metadata.name", name, problem)
-        if kind.resource.namespaced:
+        if namespaced:
             namespace = metadata.get("namespace") or ""
             for problem in dns_label(namespace):
                 yield invalid("metadata.namespace", namespace, problem)

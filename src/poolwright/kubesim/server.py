@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -17,6 +16,7 @@ from poolwright.kubesim.cluster import (
     Cluster,
     ControlPlaneRecord,
 )
+from poolwright.kubesim.controllers import ControllerSettings, run_controllers
 from poolwright.kubesim.housekeeping import expire_events, keep_namespaces
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
@@ -29,9 +29,6 @@ from poolwright.ports.store import Create, Store, Update
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
-RunControllers = Callable[[Cluster], Awaitable[None]]
-"""The controllers of one cluster; runs until cancelled."""
-
 
 @dataclass(frozen=True, slots=True)
 class KubeSimSettings:
@@ -41,6 +38,12 @@ class KubeSimSettings:
     """Where clients reach this process; each cluster's path is appended."""
     ca_pem: bytes = b""
     """The certificate authority that vouches for ``server_url``."""
+    system_pods: bool = True
+    """Whether the usual kube-system workloads are installed; off in scale tests."""
+    controllers: bool = True
+    """Whether the scheduler and the workload controllers run."""
+    raise_bugs: bool = False
+    """Whether a bug in a controller ends the process: true in simulations."""
     event_seconds: int = 3600
     """How long events are kept (kube-apiserver --event-ttl). Legal: 60 to 86,400."""
 
@@ -58,15 +61,12 @@ class KubeSim:
         identity: Identity,
         kubelet: Kubelet,
         settings: KubeSimSettings,
-        *,
-        run_controllers: RunControllers | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._identity = identity
         self._kubelet = kubelet
         self._settings = settings
-        self._run_controllers = run_controllers
         self._clusters: dict[ClusterKey, Cluster] = {}
         self._tasks: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -131,10 +131,11 @@ class KubeSim:
                 cluster.kube_scope, (Update(CONTROL_PLANE, CONTROL_PLANE_NAME, spec=record),)
             )
             found.record = record
+            self._end_work(found)  # started again with the new version
             if running:
                 self._start(found)
             else:
-                self._stop(found)
+                found.hub.close()
         await self._furnish(found.registry)
         return self._shown(found)
 
@@ -142,7 +143,8 @@ class KubeSim:
         """Remove with everything in it; a missing one is fine (K9)."""
         found = self._clusters.pop(cluster, None)
         if found is not None:
-            self._stop(found)
+            self._end_work(found)
+            found.hub.close()
         await self._store.drop(cluster.kube_scope)
 
     async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
@@ -181,11 +183,10 @@ class KubeSim:
             return
         self._tasks[cluster.key] = self._group.create_task(self._serve(cluster))
 
-    def _stop(self, cluster: Cluster) -> None:
+    def _end_work(self, cluster: Cluster) -> None:
         task = self._tasks.pop(cluster.key, None)
         if task is not None:
             task.cancel()
-        cluster.hub.close()
 
     async def _serve(self, cluster: Cluster) -> None:
         async with asyncio.TaskGroup() as group:
@@ -194,8 +195,17 @@ class KubeSim:
             group.create_task(
                 expire_events(cluster.registry, timedelta(seconds=self._settings.event_seconds))
             )
-            if self._run_controllers is not None:
-                group.create_task(_forever(self._run_controllers(cluster)))
+            if self._settings.controllers:
+                group.create_task(self._control(cluster))
+
+    async def _control(self, cluster: Cluster) -> None:
+        settings = ControllerSettings(
+            system_pods=self._settings.system_pods,
+            kubernetes_minor=int(cluster.record.version.removeprefix("v").split(".")[1]),
+            ca_pem=self._settings.ca_pem,
+            raise_bugs=self._settings.raise_bugs,
+        )
+        await run_controllers(cluster.registry, self._clock, self._identity, settings)
 
     async def _furnish(self, registry: Registry) -> None:
         for namespace in SYSTEM_NAMESPACES:
@@ -212,10 +222,6 @@ class KubeSim:
 
     def _secret(self) -> str:
         return (self._identity.uid() + self._identity.uid()).replace("-", "")
-
-
-async def _forever(work: Awaitable[None]) -> None:
-    await work
 
 
 async def _ensure(registry: Registry, resource: names.Resource, name: str, namespace: str) -> None:

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from poolwright.kubesim import status
 from poolwright.kubesim.api import discovery, openapi, pod_access, resource, review
 from poolwright.kubesim.api.call import Call, Disconnected
-from poolwright.kubesim.api.resource import Target
+from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.cluster import Cluster, User
 from poolwright.kubesim.version import VIEWS
 from poolwright.model.cluster_key import ClusterKey

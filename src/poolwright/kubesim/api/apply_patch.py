@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from poolwright.kubesim import meta, status
 from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.apply import applied_object, required_manager
 from poolwright.kubesim.meta import WriteOptions
 from poolwright.kubesim.schema import shape_of
 from poolwright.model.instant import wall_text
-
-if TYPE_CHECKING:
-    from poolwright.kubesim.api.resource import Target
 
 
 async def apply(

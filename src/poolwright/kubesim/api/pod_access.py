@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from poolwright.kubesim import status
 from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.binding import bind_pod, evict_pod
 from poolwright.kubesim.entry import encode
 from poolwright.kubesim.meta import Preconditions
@@ -22,16 +23,13 @@ from poolwright.model import kubernetes as names
 from poolwright.model.errors import InvalidRequest, NotFound, Transient
 from poolwright.model.json_value import child, children
 
-if TYPE_CHECKING:
-    from poolwright.kubesim.api.resource import Target
-
 _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDOUT, _STDERR, _ERROR = b"\x01", b"\x02", b"\x03"
 _CHUNK = 32 * 1024
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 KUBELET_PORT = 10250
 
-Verb = Callable[[Call, "Target"], Awaitable[None]]
+Verb = Callable[[Call, Target], Awaitable[None]]
 
 
 def _pod(call: Call, target: Target) -> dict[str, Any]:

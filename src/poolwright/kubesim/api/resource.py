@@ -14,6 +14,7 @@ from poolwright.kubesim.api.apply_patch import apply
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.output import Output
 from poolwright.kubesim.api.stream import stream_watch
+from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.entry import Entry, decode, encode
 from poolwright.kubesim.meta import Preconditions
 from poolwright.kubesim.patch import json_patch, merge, strategic
@@ -29,24 +30,6 @@ _PATCHES = (
     "application/apply-patch+yaml",
 )
 _UNKNOWN_MAX = 100  # as the strict decoder stops collecting
-
-
-class Target:
-    """What a request's path names."""
-
-    __slots__ = ("name", "namespace", "subresource", "view")
-
-    def __init__(self, view: View, namespace: str, name: str, subresource: str) -> None:
-        self.view = view
-        self.namespace = namespace
-        self.name = name
-        self.subresource = subresource
-
-    @property
-    def missing(self) -> status.StatusError:
-        """404 for this name."""
-        resource = self.view.resource
-        return status.not_found(resource.group, resource.plural, self.name)
 
 
 def output(call: Call, target: Target) -> Output:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolwright.kubesim import meta, status
 from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.cluster import TOKEN_AUDIENCE
 from poolwright.kubesim.kinds.cell import selector_text
 from poolwright.kubesim.patch import json_patch, merge
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child
-
-if TYPE_CHECKING:
-    from poolwright.kubesim.api.resource import Target
 
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"
