@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from poolwright.kubesim.binding import bind_pod
@@ -36,6 +37,13 @@ CONCURRENCY = 256
 EVENTS_WAITING_MAX = 50_000
 """Events that wait to be written; beyond this they are lost, as those of a busy real cluster."""
 
+NAME_RETRIES = 7
+"""How often a drawn name that is taken is drawn again (maxNameGenerationCreateAttempts is 8)."""
+SPAM_BURST = 25
+"""Events about one object from one component that are written at once (client-go
+tools/record/events_cache.go, defaultSpamBurst); one more every `SPAM_REFILL`."""
+SPAM_REFILL = timedelta(minutes=5)
+
 _MOVED_ON = frozenset({"NotFound", "Conflict", "AlreadyExists"})
 
 
@@ -54,6 +62,7 @@ class Performer:
         self._registry = registry
         self._clock = clock
         self._events: asyncio.Queue[RecordEvent] = asyncio.Queue()
+        self._spent: dict[tuple[str, str], tuple[float, float]] = {}
 
     async def perform(self, plan: Plan) -> list[Lost]:
         """Carry a plan out. What the world has moved past is returned, not raised.
@@ -108,10 +117,21 @@ class Performer:
 
     async def _create(self, action: CreateObject) -> None:
         namespace = child(action.body, "metadata").get("namespace", "")
-        made = await self._registry.create(action.resource, action.body, namespace=namespace)
+        made = await self._create_named(action, namespace)
         if action.told is not None:
             name = made["metadata"]["name"]
             self.tell(replace(action.told, message=action.told.message.replace("{name}", name)))
+
+    async def _create_named(self, action: CreateObject, namespace: str) -> Body:
+        """Create; a drawn name that is taken is drawn again (registry/generic, NameGenerateRetry)."""
+        body = action.body
+        for _ in range(NAME_RETRIES if "generateName" in body["metadata"] else 0):
+            try:
+                return await self._registry.create(action.resource, body, namespace=namespace)
+            except StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        return await self._registry.create(action.resource, body, namespace=namespace)
 
     async def _patch(self, action: PatchObject) -> None:
         target = action.target
@@ -157,9 +177,20 @@ class Performer:
     # Events
 
     def tell(self, event: RecordEvent) -> None:
-        """Have an event written soon."""
-        if self._events.qsize() < EVENTS_WAITING_MAX:
+        """Have an event written soon, unless there were too many of its kind."""
+        if self._events.qsize() < EVENTS_WAITING_MAX and self._may_tell(event):
             self._events.put_nowait(event)
+
+    def _may_tell(self, event: RecordEvent) -> bool:
+        """Whether the component's allowance for this object is not used up."""
+        key = (event.component, event.target.uid)
+        now = self._clock.monotonic()
+        tokens, at = self._spent.get(key, (float(SPAM_BURST), now))
+        tokens = min(SPAM_BURST, tokens + (now - at) / SPAM_REFILL.total_seconds())
+        if len(self._spent) > EVENTS_WAITING_MAX:
+            self._spent.clear()
+        self._spent[key] = (tokens - 1 if tokens >= 1 else tokens, now)
+        return tokens >= 1
 
     def _tell_failed(self, action: CreateObject, error: StatusError) -> None:
         if action.told is not None:
