@@ -14,9 +14,11 @@ import json
 import os
 import platform
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,7 @@ from poolwright.model.record import Kind
 from poolwright.ports.store import Create, Update
 from poolwright.store import SqlStore
 
+ROUNDS = 5
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BLOB = Kind("Pod", bytes, NoneType)
 BODY = os.urandom(1500).hex().encode()
@@ -48,34 +51,88 @@ class RealClock:
         return time.monotonic()
 
 
-def raw(folder: Path, batch: int, seconds: float, *, logged: bool, synchronous: str) -> float:
-    """Rows of ``objects`` per second."""
-    path = folder / f"raw-{batch}-{logged}-{synchronous}.db"
+def open_raw(path: Path, synchronous: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.executescript(SCHEMA)
-    body = b"x" * (900 if logged else len(BODY))
+    return connection
+
+
+def put_raw(
+    connection: sqlite3.Connection, batch: int, count: int, body: bytes, *, logged: bool
+) -> None:
+    """One commit of a batch."""
     status = b"y" * 500 if logged else None
+    rows = [
+        ("arm/s/g/c", "AgentPool", str(i), "uid", count + i, 1, body, status, 0, None)
+        for i in range(batch)
+    ]
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+    if logged:
+        connection.executemany(
+            "INSERT INTO changes VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            [(r[0], r[4], r[1], r[2], 0, r[3], *r[5:]) for r in rows],
+        )
+    connection.execute("INSERT OR REPLACE INTO scopes VALUES (?,?)", ("arm/s/g/c", count))
+    connection.execute("COMMIT")
+
+
+def raw(
+    path: Path, batch: int, seconds: float, *, body: bytes, logged: bool, synchronous: str
+) -> float:
+    """Rows of ``objects`` per second."""
+    connection = open_raw(path, synchronous)
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        rows = [
-            ("arm/s/g/c", "AgentPool", str(i), "uid", count + i, 1, body, status, 0, None)
-            for i in range(batch)
-        ]
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
-        if logged:
-            connection.executemany(
-                "INSERT INTO changes VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                [(r[0], r[4], r[1], r[2], 0, r[3], *r[5:]) for r in rows],
-            )
-        connection.execute("INSERT OR REPLACE INTO scopes VALUES (?,?)", ("arm/s/g/c", count))
-        connection.execute("COMMIT")
+        put_raw(connection, batch, count, body, logged=logged)
         count += batch
     took = time.perf_counter() - began
     connection.close()
     return count / took
+
+
+def two_files(folder: Path, seconds: float) -> dict[str, float]:
+    """Ticks per second with 10 ARM rows and 90 Kubernetes rows each: one commit or two."""
+    found: dict[str, float] = {}
+    for name, names in (("one_file", ["one"]), ("two_files", ["arm", "kube"])):
+        files = [
+            open_raw(folder / f"{uuid.uuid4()}.db", "NORMAL" if file == "kube" else "FULL")
+            for file in names
+        ]
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            if len(files) == 1:
+                put_raw(files[0], 100, count * 100, BODY, logged=False)
+            else:
+                put_raw(files[0], 10, count * 10, BODY, logged=False)
+                put_raw(files[1], 90, count * 90, BODY, logged=False)
+            count += 1
+        found[name] = count / (time.perf_counter() - began)
+        for file in files:
+            file.close()
+    return found
+
+
+def alternatives(folder: Path, seconds: float) -> dict[str, float]:
+    """What the decisions of ADR 0001 are about, on raw sqlite3; medians of interleaved rounds."""
+
+    def rows(batch: int, *, logged: bool, synchronous: str) -> float:
+        path = folder / f"{uuid.uuid4()}.db"
+        return raw(path, batch, seconds, body=BODY, logged=logged, synchronous=synchronous)
+
+    rounds: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name, value in (
+            ("full_alone_rows", rows(1, logged=False, synchronous="FULL")),
+            ("full_by_100_rows", rows(100, logged=False, synchronous="FULL")),
+            ("normal_by_100_rows", rows(100, logged=False, synchronous="NORMAL")),
+            ("normal_by_100_with_log_rows", rows(100, logged=True, synchronous="NORMAL")),
+            *((f"{n}_ticks", v) for n, v in two_files(folder, seconds).items()),
+        ):
+            rounds.setdefault(name, []).append(value)
+    return {name: round(statistics.median(values)) for name, values in rounds.items()}
 
 
 async def ours(
@@ -192,7 +249,7 @@ def cheap_worlds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--writers", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     writes = []
@@ -205,11 +262,21 @@ def main() -> None:
                 ("kube/s/g/c", BLOB, "NORMAL"),
             ):
                 logged = scope.startswith("arm")
-                path = folder / f"ours-{writers}-{synchronous}-{logged}.db"
-                baseline = raw(
-                    folder, writers, options.seconds, logged=logged, synchronous=synchronous
-                )
-                per_second = asyncio.run(ours(path, scope, kind, writers, options.seconds))
+                theirs, mine = [], []
+                for _ in range(ROUNDS):  # interleaved, for neighbours share the disk
+                    theirs.append(
+                        raw(
+                            folder / f"{uuid.uuid4()}.db",
+                            writers,
+                            options.seconds,
+                            body=b"x" * 900 if logged else BODY,
+                            logged=logged,
+                            synchronous=synchronous,
+                        )
+                    )
+                    path = folder / f"{uuid.uuid4()}.db"
+                    mine.append(asyncio.run(ours(path, scope, kind, writers, options.seconds)))
+                baseline, per_second = statistics.median(theirs), statistics.median(mine)
                 writes.append(
                     {
                         "scope": scope,
@@ -229,6 +296,7 @@ def main() -> None:
             "sqlite": sqlite3.sqlite_version,
             "command": " ".join(["python", *sys.argv]),
             "writes": writes,
+            "alternatives_per_second": alternatives(folder, options.seconds),
             "reads_per_second": {
                 name: round(value) for name, value in asyncio.run(reads(0.5)).items()
             },
