@@ -248,6 +248,18 @@ def test_secure_mode_knows_its_clients_only():
     assert password.status == 400
 
 
+def test_secure_mode_has_one_tenant():
+    async def scenario(world):
+        fields = CLIENT | {"client_id": "app", "client_secret": "right-secret"}
+        own = await form(world, TOKEN_PATHS[2], fields)
+        other = await form(world, "/33333333-3333-3333-3333-333333333333/oauth2/v2.0/token", fields)
+        return own, other
+
+    own, other = play(scenario, **SECURE)
+    assert own.status == 200
+    assert (other.status, other.json["error_codes"]) == (400, [90002])
+
+
 def test_secure_mode_wants_its_own_audience():
     async def scenario(world):
         fields = CLIENT | {

@@ -4,6 +4,8 @@ import asyncio
 import re
 
 import pytest
+import structlog
+import structlog.testing
 
 from poolwright.arm.routes import ROUTES
 from poolwright.arm.routing import Route, RouteTable
@@ -301,3 +303,28 @@ def test_types_of_routes():
     assert ("Microsoft.ContainerService", "locations/operations") in types
     assert ("Microsoft.Features", "providers/features") in types
     assert ("", "subscriptions/resourceGroups") in types
+
+
+def test_writes_are_logged_without_secrets():
+    async def scenario(world):
+        with structlog.testing.capture_logs() as lines:
+            await world.put(f"{GROUP}?secret=in-query", {"location": "eastus", "tags": {"a": "b"}})
+            await world.put(GROUP, {"location": "westus2"}, headers={"commandname": "group create"})
+            await world.call(
+                "POST",
+                "/adfs/oauth2/token",
+                raw=b"grant_type=client_credentials&client_id=a&client_secret=hush",
+                token=None,
+            )
+            await world.get(GROUP)
+        return lines
+
+    lines = play(scenario)
+    assert [(line["method"], line["status"], line["code"]) for line in lines] == [
+        ("PUT", 201, None),
+        ("PUT", 409, "InvalidResourceGroupLocation"),
+        ("POST", 200, None),
+    ]
+    assert lines[1]["command"] == "group create"
+    for secret in ("hush", "in-query", TOKEN):
+        assert secret not in str(lines)

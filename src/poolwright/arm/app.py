@@ -12,10 +12,11 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
+import structlog
 
 from poolwright.arm.api_versions import check_api_version
 from poolwright.arm.authority import Authority
@@ -50,6 +51,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_logger: Any = structlog.get_logger("poolwright.arm")
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _DRAIN_FACTOR = 16
 _SHORT_QUERY = 64
@@ -107,10 +110,13 @@ class ArmApp:
         method: str = scope["method"]
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         request_id = self._context.identity.uid()
+        started = self._context.clock.monotonic()
         try:
             response = await self._answer(scope, receive, method, headers, request_id)
         except _ClientGone:
             return
+        if method not in _READS or response.status >= 500:
+            self._log(scope["path"], method, headers, request_id, response, started)
         body = b"" if response.content is None else _ENCODER.encode(response.content)
         wire = [
             *_COMMON_HEADERS,
@@ -125,6 +131,37 @@ class ArmApp:
         await send({"type": "http.response.start", "status": response.status, "headers": wire})
         sent = b"" if method == "HEAD" else body
         await send({"type": "http.response.body", "body": sent})
+
+    def _log(
+        self,
+        path: str,
+        method: str,
+        headers: Mapping[str, bytes],
+        request_id: str,
+        response: ArmResponse,
+        started: float,
+    ) -> None:
+        """The canonical line of a request that may have changed something, or failed here.
+
+        Neither bodies nor queries nor credentials are logged; reads are left to the access log.
+        """
+        content: Any = response.content
+        code: Any = None
+        if response.status >= 400 and isinstance(content, dict):
+            body = cast("dict[str, Any]", content)
+            inner = body.get("error")
+            code = cast("dict[str, Any]", inner).get("code") if isinstance(inner, dict) else inner
+            code = code or body.get("code")
+        _logger.info(
+            "answered",
+            method=method,
+            path=path,
+            status=response.status,
+            code=code,
+            command=headers.get("commandname", b"").decode("latin-1") or None,
+            request_id=request_id,
+            seconds=round(self._context.clock.monotonic() - started, 4),
+        )
 
     def _identifiers(
         self, headers: Mapping[str, bytes], request_id: str

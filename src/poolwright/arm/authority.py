@@ -66,6 +66,17 @@ def _audience(form: Mapping[str, str], base_url: str) -> str:
     return base_url if not bare or bare in PUBLIC_ARM_AUDIENCES else resource
 
 
+_ANY_TENANT = frozenset({"adfs", "common", "organizations"})
+
+
+def _check_tenant(context: ArmContext, request: ArmRequest) -> None:
+    """Outside development mode only our own tenant's endpoints give tokens."""
+    tenant = request.names.get("tenant", "adfs").lower()
+    own = context.settings.tenant.lower()
+    if not context.settings.is_development and tenant != own and tenant not in _ANY_TENANT:
+        raise _OAuthError(400, "invalid_request", 90002, f"Tenant '{tenant[:64]}' not found.")
+
+
 def _form(request: ArmRequest) -> dict[str, str]:
     try:
         pairs = parse_qsl(request.raw_body.decode(), keep_blank_values=True, max_num_fields=64)
@@ -164,6 +175,7 @@ class Authority:
     async def post_token(self, context: ArmContext, request: ArmRequest) -> ArmResponse:
         """POST ``…/oauth2/token`` and ``…/oauth2/v2.0/token``."""
         try:
+            _check_tenant(context, request)
             form = _form(request)
             subject = self._authenticate(context, form)
             return ArmResponse(200, self._tokens(context, request, form, subject))
