@@ -41,7 +41,7 @@ SCOPE = KEY.arm_scope
 class Rooms:
     """A world without its ARM front: tests write the records that `arm` would write."""
 
-    def __init__(self, *, speed=60.0, seed=7):
+    def __init__(self, *, speed=60.0, seed=7, before=None):
         self.clock = SimClock(speed=speed)
         kinds = (
             AGENT_POOL,
@@ -51,12 +51,16 @@ class Rooms:
             *CLOUD_KINDS,
             *(store_kind(kind) for kind in OBJECT_KINDS),
         )
-        self.store = EmbeddedStore(None, self.clock, kinds)
+        self.store = before.store if before else EmbeddedStore(None, self.clock, kinds)
         self.identity = SeededIdentity(Random(f"{seed}/identity"))
         self.seed = seed
         self.passes = []
         self.kubesim = KubeSim(
-            self.store, self.clock, self.identity, self._kubelet(), KubeSimSettings()
+            self.store,
+            self.clock,
+            self.identity,
+            self._kubelet(),
+            KubeSimSettings(system_pods=False, raise_bugs=True),
         )
         self.transport = AsgiTransport(self.kubesim.asgi_app)
         self.clusters = HttpClusters(
@@ -71,10 +75,6 @@ class Rooms:
 
     @contextlib.asynccontextmanager
     async def running(self):
-        loops = LoopSettings(raise_bugs=True)
-        settings = ControlSettings(
-            pools=replace(loops, debounce=timedelta(milliseconds=50)), others=loops
-        )
         async with self.transport, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(work)
@@ -82,18 +82,7 @@ class Rooms:
                     self.kubesim.run(),
                     self.clusters.run(),
                     self.cloud.run(),
-                    run_control(
-                        self.store,
-                        self.cloud,
-                        self.clusters,
-                        self.kubesim,
-                        self.clock,
-                        self.identity,
-                        Random(f"{self.seed}/control"),
-                        settings,
-                        "replica-1",
-                        on_pass=self.passes.append,
-                    ),
+                    self._control("replica-1"),
                 )
             ]
             try:
@@ -101,6 +90,33 @@ class Rooms:
             finally:
                 for task in tasks:
                     task.cancel()
+
+    def _control(self, holder):
+        loops = LoopSettings(raise_bugs=True)
+        settings = ControlSettings(
+            pools=replace(loops, debounce=timedelta(milliseconds=50)), others=loops
+        )
+        return run_control(
+            self.store,
+            self.cloud,
+            self.clusters,
+            self.kubesim,
+            self.clock,
+            self.identity,
+            Random(f"{self.seed}/{holder}"),
+            settings,
+            holder,
+            on_pass=self.passes.append,
+        )
+
+    @contextlib.asynccontextmanager
+    async def another_control(self, holder):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self._control(holder))
+            try:
+                yield
+            finally:
+                task.cancel()
 
     # -- what `arm` writes -----------------------------------------------------------------------
 
@@ -167,6 +183,23 @@ class Rooms:
                     expect_revision=found.revision,
                 ),
                 self._operation(operation, str(state), name),
+            ],
+        )
+
+    async def abort(self, name, operation):
+        """R9."""
+        found = await self.pool(name)
+        status = replace(
+            found.status,
+            provisioning_state=ProvisioningState.CANCELING,
+            is_halted=True,
+            abort_operation_id=operation,
+        )
+        await self.store.transact(
+            SCOPE,
+            [
+                Update(AGENT_POOL, name, status=status, expect_revision=found.revision),
+                self._operation(operation, "Canceling", name),
             ],
         )
 

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from control.rooms import KEY, STATE, SYSTEM, Rooms
-from plan.pool_world import IMAGE, OLD_IMAGE, pool_spec
+from plan.pool_world import IMAGE, OLD_IMAGE, gpu_spec, pool_spec
 from poolwright.model.agent_pool import OperationState
-from poolwright.model.kubernetes import EVENTS
-from poolwright.model.machine import MachinePhase
+from poolwright.model.kubernetes import DAEMON_SETS, DEPLOYMENTS, EVENTS, PODS
+from poolwright.model.machine import MachinePhase, MachineRequest
+from poolwright.model.scarcity import InjectedFailure, Scarcity
 from poolwright.model.taint import Taint
 from poolwright.sim.loop import run
 
@@ -116,5 +119,171 @@ def test_a_pool_on_its_own_waits_for_a_cluster_upgrade():
         await rooms.change_pool("system", STATE.UPGRADING, "up-pool", kubernetes_version="1.35.5")
         assert (await rooms.ended("up", minutes=300)).state is OperationState.SUCCEEDED
         assert (await rooms.pool("system")).status.current_kubernetes_version == "1.35.5"
+
+    play(story)
+
+
+def test_a_managed_gpu_pool_brings_its_components_and_takes_them_away():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(gpu_spec(name="gpunp", count=2), "add")
+        added = await rooms.ended("add")
+        assert added.state is OperationState.SUCCEEDED, added
+        kube = rooms.clusters.kube(KEY)
+        nodes = [n for n in await rooms.nodes() if "accelerator" in n["metadata"]["labels"]]
+        assert [n["status"]["allocatable"]["nvidia.com/gpu"] for n in nodes] == ["1", "1"]
+        assert not any("startup" in t["key"] for n in nodes for t in n["spec"].get("taints", ()))
+        pods = (await kube.list(PODS, namespace="default")).items
+        assert len(pods) == 4
+        await kube.delete(DAEMON_SETS, "nvidia-device-plugin", namespace="default")
+        await rooms.later(minutes=5)
+        assert len((await kube.list(DAEMON_SETS, namespace="default")).items) == 2
+        await rooms.change_pool("gpunp", STATE.DELETING, "delete", deleted=True)
+        await rooms.ended("delete")
+        await rooms.later(minutes=5)
+        assert (await kube.list(DAEMON_SETS, namespace="default")).items == []
+
+    play(story)
+
+
+def deployment(replicas, cpu):
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "web",
+                            "image": "nginx",
+                            "resources": {"requests": {"cpu": cpu}},
+                        }
+                    ]
+                },
+            },
+        },
+    }
+
+
+def test_the_autoscaler_grows_for_pending_pods_and_shrinks_back():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        spec = pool_spec(count=0, enable_auto_scaling=True, min_count=0, max_count=3)
+        await rooms.create_pool(spec, "add")
+        await rooms.ended("add")
+        kube = rooms.clusters.kube(KEY)
+        await kube.create(DEPLOYMENTS, deployment(3, "1"), namespace="default")
+        await rooms.later(minutes=10)
+        assert (await rooms.pool("np1")).spec.count == 2
+        assert len(await rooms.nodes()) == 3
+        events = (await kube.list(EVENTS, namespace="default")).items
+        assert "TriggeredScaleUp" in {e["reason"] for e in events}
+        pods = (await kube.list(PODS, namespace="default")).items
+        assert {p["status"]["phase"] for p in pods} == {"Running"}
+        await kube.delete(DEPLOYMENTS, "web", namespace="default")
+        await rooms.later(minutes=40)
+        assert (await rooms.pool("np1")).spec.count == 0
+        assert len(await rooms.machines()) == 1
+
+    play(story)
+
+
+def test_an_abort_ends_both_operations_and_a_later_write_goes_on():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(pool_spec(count=2), "add")
+        await rooms.later(seconds=30)
+        await rooms.abort("np1", "abort")
+        assert (await rooms.ended("abort")).state is OperationState.SUCCEEDED
+        aborted = await rooms.operation("add")
+        assert aborted.state is OperationState.CANCELED
+        assert aborted.error.code == "Canceled"
+        assert (await rooms.pool("np1")).status.provisioning_state is STATE.CANCELED
+        await rooms.change_pool("np1", STATE.UPDATING, "again")
+        assert (await rooms.ended("again")).state is OperationState.SUCCEEDED
+        assert (await rooms.pool("np1")).status.ready_count == 2
+
+    play(story)
+
+
+@pytest.mark.parametrize("code", ["QuotaExceeded", "VMExtensionProvisioningError"])
+def test_a_failure_names_its_code_and_the_next_write_mends_it(code):
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        scarcity = Scarcity(failures=(InjectedFailure("once", code, pool="np1"),))
+        await rooms.cloud.set_scarcity("eastus", scarcity)
+        await rooms.create_pool(pool_spec(count=2), "add")
+        ended = await rooms.ended("add")
+        assert ended.state is OperationState.FAILED
+        assert ended.error.code == code
+        pool = await rooms.pool("np1")
+        assert pool.status.provisioning_state is STATE.FAILED
+        assert pool.status.error.code == code
+        await rooms.change_pool("np1", STATE.UPDATING, "again")
+        assert (await rooms.ended("again")).state is OperationState.SUCCEEDED
+        own = [m for m in await rooms.machines() if m.pool == "np1"]
+        assert {m.phase for m in own} == {MachinePhase.RUNNING}
+        assert len(own) == 2
+
+    play(story)
+
+
+def test_a_machine_without_an_owner_is_found_and_deleted():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        (known,) = await rooms.machines()
+        late = MachineRequest(
+            cluster=KEY,
+            pool="gone",
+            name="aks-gone-12345678-vmss000000",
+            region="eastus",
+            vm_size="Standard_DS2_v2",
+            generation=1,
+            bootstrap=known.bootstrap,
+        )
+        await rooms.cloud.create_machine(late)
+        await rooms.later(minutes=2)
+        assert len(await rooms.machines()) == 2
+        await rooms.later(minutes=20)
+        assert [m.name for m in await rooms.machines()] == [known.name]
+
+    play(story)
+
+
+def test_a_restart_goes_on_where_it_was():
+    async def main():
+        rooms = Rooms()
+        async with rooms.running():
+            await rooms.create_cluster(SYSTEM, pool_spec(count=3))
+            await rooms.later(minutes=5)
+        for _ in range(6):
+            again = Rooms(before=rooms)
+            async with again.running():
+                await again.later(seconds=40)
+            rooms = again
+        again = Rooms(before=rooms)
+        async with again.running():
+            assert (await again.ended("create")).state is OperationState.SUCCEEDED
+            assert len(await again.machines()) == 4
+
+    run(main())
+
+
+def test_two_replicas_do_not_double_anything():
+    async def story(rooms):
+        async with rooms.another_control("replica-2"):
+            await rooms.create_cluster(SYSTEM, pool_spec(count=3))
+            assert (await rooms.ended("create")).state is OperationState.SUCCEEDED
+            assert len(await rooms.machines()) == 4
 
     play(story)

@@ -96,9 +96,9 @@ def _kubelet(c: Candidate) -> Unmet | None:
 
 
 def _identity(c: Candidate) -> Unmet | None:
-    for key, value in c.labels.items():
-        if c.node.labels.get(key) != value:
-            return Unmet("Labels", f"label {key} is not set yet")
+    if not c.labels.items() <= c.node.labels.items():
+        missing = (k for k, v in c.labels.items() if c.node.labels.get(k) != v)
+        return Unmet("Labels", f"label {next(missing)} is not set yet")
     for taint in c.taints:
         if taint not in c.node.taints:
             return Unmet("Taints", f"taint {taint} is not set yet")

@@ -32,9 +32,9 @@ def _remembered(node: Node, annotation: str) -> tuple[str, ...] | None:
 
 
 def _label_changes(member: Member, node: Node) -> dict[str, str | None]:
-    changes: dict[str, str | None] = {
-        key: value for key, value in member.labels.items() if node.labels.get(key) != value
-    }
+    changes: dict[str, str | None] = {}
+    if not member.labels.items() <= node.labels.items():
+        changes |= {k: v for k, v in member.labels.items() if node.labels.get(k) != v}
     applied = _remembered(node, APPLIED_LABELS)
     if applied is None:
         applied = tuple(member.machine.bootstrap.labels)
