@@ -86,6 +86,7 @@ def read_pool(wire: Mapping[str, Any], name: str, version: str) -> PoolRequest:
         given=reading.given,
         accepted=reading.accepted,
         fixed=table.FIXED,
+        defaults=table.DEFAULTS,
         has_nvidia=table.has_nvidia(version),
     )
 

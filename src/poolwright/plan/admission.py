@@ -25,6 +25,7 @@ from poolwright.plan.admission_merge import (
     check_unchanged,
     merge_accepted,
     new_upgrade,
+    without_defaults,
 )
 from poolwright.plan.admission_message import invalid
 from poolwright.plan.admission_mode import check_mode
@@ -52,7 +53,8 @@ class PoolRequest:
     """A pool as one request declares it: only what was given.
 
     ``given`` is by model field (``gpu.…`` and ``upgrade_settings.…`` for nested ones);
-    ``accepted`` by wire name. ``fixed`` are the properties that cannot change. ``has_nvidia``:
+    ``accepted`` by wire name. ``fixed`` are the properties that cannot change, ``defaults`` what
+    reads show of accepted ones that nobody gave, by path. ``has_nvidia``:
     the api-version has the ``nvidia`` block.
     """
 
@@ -60,6 +62,7 @@ class PoolRequest:
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     accepted: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fixed: tuple[Fixed, ...] = ()
+    defaults: tuple[tuple[str, Any], ...] = ()
     has_nvidia: bool = True
 
 
@@ -211,7 +214,7 @@ def _accepted(request: PoolRequest, old: AgentPoolSpec | None) -> dict[str, Any]
     if sent is not None:
         merged = accepted["localDNSProfile"] if sent.get("mode") else sent
         accepted["localDNSProfile"] = admit_local_dns(merged, is_creation=old is None)
-    return accepted
+    return without_defaults(accepted, request.defaults)
 
 
 _PLAIN = (

@@ -200,10 +200,17 @@ def _same_form(value: str, default: str) -> bool:
 
 def default_autoscaler_profile() -> dict[str, str]:
     """AKS' defaults as the strings of its API (``scan-interval: 10s``)."""
+    rows = {
+        name: row
+        for name, row in autoscaler_profile_defaults().items()
+        if row.get("scope") == "aks-profile"
+    }
     profile: dict[str, str] = {}
-    for name, row in autoscaler_profile_defaults().items():
-        if row.get("scope") == "aks-profile":
-            profile[name] = _option_text(row["aks_default"], row.get("unit"), name)
+    for name, row in rows.items():
+        value: Any = row["aks_default"]
+        if isinstance(value, str) and value.startswith("= "):  # as long as another option
+            value = rows[value.removeprefix("= ")]["aks_default"]
+        profile[name] = _option_text(value, row.get("unit"), name)
     return profile
 
 

@@ -6,7 +6,7 @@ because clients read, modify and write with members they do not know left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -102,3 +102,22 @@ def new_upgrade(given: Mapping[str, Any], old: UpgradeSettings | None) -> Upgrad
     prefix = "upgrade_settings."
     said = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
     return replace(old or UpgradeSettings(), **{k: v for k, v in said.items() if v is not None})
+
+
+def without_defaults(
+    accepted: Mapping[str, Any], defaults: Iterable[tuple[str, Any]]
+) -> dict[str, Any]:
+    """What is kept, without values that reads show anyway: clients send back what they read."""
+    kept = dict(accepted)
+    for path, default in defaults:
+        parent, dot, name = path.partition(".")
+        if not dot:
+            if parent in kept and kept[parent] == default:
+                del kept[parent]
+        elif isinstance(kept.get(parent), Mapping):
+            inner = without_defaults(kept[parent], ((name, default),))
+            if inner != kept[parent]:
+                kept[parent] = inner
+                if not inner:
+                    del kept[parent]
+    return kept

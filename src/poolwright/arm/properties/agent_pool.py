@@ -451,6 +451,11 @@ FIXED: tuple[Fixed, ...] = tuple(
 )
 """What cannot change, for admission."""
 
+DEFAULTS: tuple[tuple[str, Any], ...] = tuple(
+    (row.path, row.default) for row in _ROWS if row.default is not None
+)
+"""What reads show of properties that are only kept."""
+
 _NVIDIA = next(row for row in _ROWS if row.path == "gpuProfile.nvidia")
 
 
