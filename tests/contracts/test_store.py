@@ -614,6 +614,11 @@ def test_s11_a_closed_store_refuses(place: Place) -> None:
     place.run(story)
 
 
+def test_s13_a_database_that_is_away_is_transient(tmp_path: Path) -> None:
+    with pytest.raises(Transient):
+        Place(f"postgresql://nobody@/nothing?host={tmp_path}", shared=True).open()
+
+
 # --- against a model ---
 
 NAMES = st.sampled_from(["a", "b", "c"])

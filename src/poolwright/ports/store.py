@@ -140,6 +140,7 @@ class Store(Protocol):
         Raises:
             Precondition: a guard did not hold, or a created name exists; nothing was applied.
             NotFound: a record to update, delete or check is missing; nothing was applied.
+            InvalidRequest: a name holds text that cannot be kept (S10); nothing was applied.
         """
         ...
 
@@ -158,7 +159,8 @@ class Store(Protocol):
         """Every change of one scope with a revision above ``after``, in order, without gaps (S6).
 
         Raises:
-            Expired: the log was compacted past ``after``.
+            Expired: the log was compacted past ``after``, the scope was dropped, or it has not
+                yet come to ``after``.
         """
         ...
 
@@ -166,6 +168,9 @@ class Store(Protocol):
         """Changes of all scopes with that prefix from now on, in commit order per scope (S7).
 
         The first ``__anext__`` subscribes; whoever lists after having subscribed misses nothing.
+
+        Raises:
+            Expired: too many changes were left unread; list and follow again.
         """
         ...
 
