@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -108,7 +108,7 @@ class ArmApp:
             await send({"type": "websocket.close", "code": 1000})
             return
         method: str = scope["method"]
-        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = self._context.identity.uid()
         started = self._context.clock.monotonic()
         try:
@@ -136,7 +136,7 @@ class ArmApp:
         self,
         path: str,
         method: str,
-        headers: Mapping[str, bytes],
+        headers: Mapping[bytes, bytes],
         request_id: str,
         response: ArmResponse,
         started: float,
@@ -158,24 +158,24 @@ class ArmApp:
             path=path,
             status=response.status,
             code=code,
-            command=headers.get("commandname", b"").decode("latin-1") or None,
+            command=headers.get(b"commandname", b"").decode("latin-1") or None,
             request_id=request_id,
             seconds=round(self._context.clock.monotonic() - started, 4),
         )
 
     def _identifiers(
-        self, headers: Mapping[str, bytes], request_id: str
+        self, headers: Mapping[bytes, bytes], request_id: str
     ) -> list[tuple[bytes, bytes]]:
         own = request_id.encode()
-        correlation = headers.get("x-ms-correlation-request-id", own)
+        correlation = headers.get(b"x-ms-correlation-request-id", own)
         moment = _moment(self._context.clock.now().wall.replace(microsecond=0))
         found = [
             (b"x-ms-request-id", own),
             (b"x-ms-correlation-request-id", correlation),
             (b"x-ms-routing-request-id", f"LOCAL:{moment}:{request_id}".encode()),
         ]
-        if headers.get("x-ms-return-client-request-id", b"").lower() == b"true":
-            client = headers.get("x-ms-client-request-id")
+        if headers.get(b"x-ms-return-client-request-id", b"").lower() == b"true":
+            client = headers.get(b"x-ms-client-request-id")
             if client is not None:
                 found.append((b"x-ms-client-request-id", client))
         return found
@@ -185,7 +185,7 @@ class ArmApp:
         scope: Scope,
         receive: Receive,
         method: str,
-        headers: Mapping[str, bytes],
+        headers: Mapping[bytes, bytes],
         request_id: str,
     ) -> ArmResponse:
         path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
@@ -193,7 +193,7 @@ class ArmApp:
         base_url = ""
         match = self._table.match(method, path)
         try:
-            base_url = _base_url(scope["scheme"], headers.get("host", b""))
+            base_url = _base_url(scope["scheme"], headers.get(b"host", b""))
             if method == "OPTIONS" and match is not None:
                 return ArmResponse(200, None, _allow(match))
             caller = _NOBODY
@@ -223,8 +223,8 @@ class ArmApp:
             shape = match.route.shape if match and match.route else Shape.WRAPPED
             return self._refusal(shown(error), shape, base_url, match)
 
-    def _authenticate(self, headers: Mapping[str, bytes], base_url: str) -> Caller:
-        authorization = headers.get("authorization")
+    def _authenticate(self, headers: Mapping[bytes, bytes], base_url: str) -> Caller:
+        authorization = headers.get(b"authorization")
         if authorization is None:
             raise AUTHORIZATION_MISSING()
         return self._verifier.verify(authorization, base_url)
@@ -311,7 +311,7 @@ class ArmApp:
             method=method,
             path=path,
             query=query,
-            headers=_Texts({"content-type": b"application/json"}),
+            headers=_Texts({b"content-type": b"application/json"}),
             names=names,
             api_version=query["api-version"].lower(),
             base_url=origin.base_url,
@@ -322,7 +322,7 @@ class ArmApp:
         )
         return await self._call(route, request)
 
-    async def _read_body(self, receive: Receive, headers: Mapping[str, bytes]) -> bytes:
+    async def _read_body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         """The whole body, within the limits of the settings.
 
         A body that is too long is read on and thrown away for a while, because most clients
@@ -390,14 +390,14 @@ class _Texts(Mapping[str, str]):
 
     __slots__ = ("_raw",)
 
-    def __init__(self, raw: Mapping[str, bytes]) -> None:
+    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
         self._raw = raw
 
     def __getitem__(self, name: str) -> str:
-        return self._raw[name].decode("latin-1")
+        return self._raw[name.encode()].decode("latin-1")
 
-    def __iter__(self) -> Any:
-        return iter(self._raw)
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._raw)
 
     def __len__(self) -> int:
         return len(self._raw)

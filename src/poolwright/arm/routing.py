@@ -32,6 +32,9 @@ class Access(Enum):
     """Nothing: what a client needs before it can have a token."""
 
 
+_KNOWN_MAX = 4096
+_KNOWN_LENGTH_MAX = 512
+
 Handler = Callable[[ArmContext, ArmRequest], Awaitable[ArmResponse]]
 
 
@@ -126,6 +129,7 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Segment()
+        self._known: dict[tuple[str, str], Match] = {}
         self.routes = tuple(routes)
         for route in self.routes:
             self._add(route)
@@ -144,7 +148,22 @@ class RouteTable:
         here.routes[route.method] = (route, tuple(names))
 
     def match(self, method: str, path: str) -> Match | None:
-        """The route of a still encoded path, or None if no template has that path."""
+        """The route of a still encoded path, or None if no template has that path.
+
+        Clients poll: what was matched before is remembered, up to a bound.
+        """
+        known = self._known.get((method, path))
+        if known is None:
+            known = self._search(method, path)
+            if known is None or known.route is None:
+                return known
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            if len(path) <= _KNOWN_LENGTH_MAX:
+                self._known[method, path] = known
+        return Match(known.route, dict(known.names), known.methods)
+
+    def _search(self, method: str, path: str) -> Match | None:
         segments = path.strip("/").split("/")
         if "%" in path:
             segments = [unquote(segment) for segment in segments]
