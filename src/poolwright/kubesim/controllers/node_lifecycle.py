@@ -15,6 +15,7 @@ from poolwright.model.taint import Taint
 from poolwright.plan.kubernetes.action import Plan, RecordEvent, Target, earliest
 from poolwright.plan.kubernetes.node_lifecycle import (
     CONTROLLER,
+    TERMINATED_MAX,
     NodeTaints,
     no_execute,
     plan_gone_node,
@@ -158,6 +159,8 @@ class NodeLifecycleController:
         """Delete finished pods beyond the number that is kept, now and then; until cancelled."""
         while True:
             await self._clock.sleep(_SWEEP)
+            if len(self._state.pods) <= TERMINATED_MAX:
+                continue
             finished = [p for p in self._state.pods.values() if p.is_finished]
             await self._performer.perform(plan_terminated(finished))
 

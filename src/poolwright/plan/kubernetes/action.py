@@ -125,15 +125,22 @@ def merged(old: Any, patch: Any) -> Any:
     return base
 
 
-def patch_status(target: Target, wire: Json, status: Json, because: str) -> tuple[Action, ...]:
-    """Write the members of a status that differ, if any does."""
+def patch_status(
+    target: Target, wire: Json, status: Json, because: str, *, guarded: bool = False
+) -> tuple[Action, ...]:
+    """Write the members of a status that differ, if any does.
+
+    ``guarded``: only if nobody else has written the object since ``wire`` was read.
+    """
     old = child(wire, "status")
     patch = {
         name: value
         for name, value in status.items()
         if (name in old or value is not None) and merged(old.get(name), value) != old.get(name)
     }
-    return (PatchObject(target, {"status": patch}, because, "status"),) if patch else ()
+    revision = wire["metadata"].get("resourceVersion", "") if guarded else ""
+    found = PatchObject(target, {"status": patch}, because, "status", revision)
+    return (found,) if patch else ()
 
 
 def with_condition(

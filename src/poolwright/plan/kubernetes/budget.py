@@ -6,13 +6,16 @@ Source: k8s.io/kubernetes v1.35 pkg/controller/disruption.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-from poolwright.model.instant import Now
+from poolwright.model.instant import Now, wall_text
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import POD_DISRUPTION_BUDGETS
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import Plan, Target, patch_status, with_condition
 from poolwright.plan.kubernetes.template import matches, rounded
+
+_EVICTION_TIMEOUT = timedelta(minutes=2)  # disruption.go, DeletionTimeout
 
 
 def plan_budget(wire: Json, pods: Sequence[Pod], scales: Mapping[str, int], now: Now) -> Plan:
@@ -22,8 +25,9 @@ def plan_budget(wire: Json, pods: Sequence[Pod], scales: Mapping[str, int], now:
     that the workload behind it asks for; controllers that are not there are unknown.
     """
     spec = child(wire, "spec")
+    evicted = _evicted(wire, pods, now)
     chosen = [p for p in pods if matches(spec.get("selector"), p.labels) and not p.is_finished]
-    healthy = sum(p.is_ready and not p.deleting for p in chosen)
+    healthy = sum(p.is_ready and not p.deleting and p.name not in evicted for p in chosen)
     expected, desired = _expected(spec, chosen, scales)
     allowed = max(0, healthy - desired) if expected else 0
     enough = allowed > 0
@@ -42,9 +46,27 @@ def plan_budget(wire: Json, pods: Sequence[Pod], scales: Mapping[str, int], now:
         "expectedPods": expected,
         "observedGeneration": wire["metadata"].get("generation", 1),
         "conditions": conditions,
+        "disruptedPods": {
+            name: at if name in evicted else None
+            for name, at in child(wire, "status", "disruptedPods").items()
+        }
+        or None,
     }
     target = Target.of(POD_DISRUPTION_BUDGETS, wire)
-    return Plan(patch_status(target, wire, status, "its pods moved"))
+    wake_at = now.world.after(_EVICTION_TIMEOUT) if evicted else None
+    patched = patch_status(target, wire, status, "its pods moved", guarded=True)
+    return Plan(patched, wake_at)
+
+
+def _evicted(wire: Json, pods: Sequence[Pod], now: Now) -> frozenset[str]:
+    """Pods whose eviction was granted but is not yet visible: they are as good as gone.
+
+    A grant that leads to nothing lapses; that is an internal wait, so wall time is right.
+    """
+    here = {p.name for p in pods if not p.deleting}
+    granted = child(wire, "status", "disruptedPods")
+    after = wall_text(now.wall - _EVICTION_TIMEOUT)
+    return frozenset(name for name, at in granted.items() if name in here and str(at) > after)
 
 
 def _expected(spec: Json, pods: Sequence[Pod], scales: Mapping[str, int]) -> tuple[int, int]:

@@ -1,0 +1,131 @@
+"""DaemonSets: which nodes, what is added, and how a template rolls out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poolwright.model.node import Node
+from poolwright.model.pod import Pod
+from poolwright.model.taint import Taint
+from poolwright.plan.kubernetes.action import CreateObject, DeleteObject
+from poolwright.plan.kubernetes.daemon_set import (
+    REVISION_LABEL,
+    DaemonSet,
+    DaemonTally,
+    place_of,
+    plan_daemon_node,
+    plan_daemon_set,
+    runs_on,
+)
+from poolwright.plan.kubernetes.placement import pinned_nodes
+
+
+def daemon_set(image="plugin:1", max_unavailable=1, **pod):
+    template = {
+        "metadata": {"labels": {"app": "d"}},
+        "spec": {"containers": [{"image": image}], **pod},
+    }
+    update = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable}}
+    return DaemonSet.from_object(
+        {
+            "metadata": {"name": "d", "namespace": "default", "uid": "ds", "generation": 1},
+            "spec": {"template": template, "updateStrategy": update},
+        }
+    )
+
+
+def node(name="a", *taints, **changes):
+    return Node(name, f"u-{name}", "1", taints=tuple(map(Taint.parse, taints)), **changes)
+
+
+def pod(name, hash_, *, ready=True, **changes):
+    return Pod(
+        "default", name, f"u-{name}", "1", {REVISION_LABEL: hash_}, is_ready=ready, **changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("taints", "expected"),
+    [
+        ((), (True, True)),
+        (("sku=gpu:NoSchedule",), (False, True)),
+        (("sku=gpu:NoExecute",), (False, False)),
+        (("sku=gpu:PreferNoSchedule",), (True, True)),
+        (("node.kubernetes.io/unschedulable:NoSchedule",), (True, True)),
+        (("node.kubernetes.io/unreachable:NoExecute",), (True, True)),
+        (("node.kubernetes.io/disk-pressure:NoSchedule",), (True, True)),
+        (("node.kubernetes.io/network-unavailable:NoSchedule",), (False, True)),
+    ],
+)
+def test_taints(taints, expected):
+    assert runs_on(daemon_set(), node("a", *taints)) == expected
+
+
+def test_host_network_tolerates_a_network_that_is_not_there():
+    tainted = node("a", "node.kubernetes.io/network-unavailable:NoSchedule")
+    assert runs_on(daemon_set(hostNetwork=True), tainted) == (True, True)
+
+
+def test_labels_decide():
+    selective = daemon_set(nodeSelector={"gpu": "yes"})
+    assert runs_on(selective, node()) == (False, False)
+    assert runs_on(selective, node(labels={"gpu": "yes"})) == (True, True)
+
+
+def test_the_pod_is_bound_to_its_node_and_named_after_the_set():
+    (action,) = plan_daemon_node(daemon_set(), "a", node(), []).actions
+    assert isinstance(action, CreateObject)
+    assert action.body["metadata"]["generateName"] == "d-"
+    read = Pod.from_object({**action.body, "metadata": {**action.body["metadata"], "name": "x"}})
+    assert pinned_nodes(read) == ("a",)
+    assert (read.labels["app"], read.is_daemon) == ("d", True)
+
+
+def test_one_pod_a_node():
+    wanted = daemon_set()
+    current = pod("one", wanted.hash, created="1")
+    assert plan_daemon_node(wanted, "a", node(), [current]).actions == ()
+    leaving = replace(current, deleting=True)
+    assert plan_daemon_node(wanted, "a", node(), [leaving]).actions == ()
+    extra = pod("two", wanted.hash, created="2")
+    failed = pod("bad", wanted.hash, phase="Failed")
+    plan = plan_daemon_node(wanted, "a", node(), [extra, current, failed])
+    gone = [a.target.name for a in plan.actions if isinstance(a, DeleteObject)]
+    assert gone == ["bad", "two"]
+
+
+def test_a_node_that_drives_it_away_loses_it():
+    wanted = daemon_set()
+    plan = plan_daemon_node(wanted, "a", node("a", "x=y:NoExecute"), [pod("one", wanted.hash)])
+    assert [a.target.name for a in plan.actions if isinstance(a, DeleteObject)] == ["one"]
+    kept = plan_daemon_node(wanted, "a", node("a", "x=y:NoSchedule"), [pod("one", wanted.hash)])
+    assert kept.actions == ()
+
+
+@given(st.integers(1, 9), st.sampled_from([1, 2, "30%", "100%"]))
+@settings(max_examples=60, deadline=None)
+def test_a_rollout_keeps_enough_pods_and_ends(count, limit):
+    old, new = daemon_set("plugin:1", limit), daemon_set("plugin:2", limit)
+    nodes = {f"n{i}": node(f"n{i}") for i in range(count)}
+    pods = {name: pod(f"old-{name}", old.hash) for name in nodes}
+    most = limit if isinstance(limit, int) else max(1, -(-int(limit[:-1]) * count // 100))
+    tally = DaemonTally()
+    for _ in range(4 * count):
+        for name, each in nodes.items():
+            here = [pods[name]] if name in pods else []
+            tally.set(name, place_of(new, each, here, available=True))
+        plan = plan_daemon_set(new, tally)
+        doomed = {a.target.name for a in plan.actions if isinstance(a, DeleteObject)}
+        pods = {n: p for n, p in pods.items() if p.name not in doomed}
+        assert sum(p.is_ready for p in pods.values()) >= count - most
+        for name, each in nodes.items():
+            if plan_daemon_node(new, name, each, [pods[name]] if name in pods else []).actions:
+                pods[name] = pod(f"new-{name}", new.hash)
+    assert all(p.labels[REVISION_LABEL] == new.hash for p in pods.values())
+    status = tally.status(new)
+    assert (status["updatedNumberScheduled"], status["numberAvailable"]) == (count, count)
+    assert status["numberUnavailable"] is None
