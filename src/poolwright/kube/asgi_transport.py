@@ -26,6 +26,10 @@ _CHUNKS_MAX = 16
 """Chunks of one answer that wait for their reader; a slow reader slows the application down."""
 
 
+class _ClientGone(OSError):
+    """What `send` raises once the client hung up, as ASGI says."""
+
+
 class _Exchange(httpx.AsyncByteStream):
     """One request and its answer; this stream is the answer's body."""
 
@@ -45,9 +49,8 @@ class _Exchange(httpx.AsyncByteStream):
         """Let the application answer."""
         try:
             await self._app(self._scope, self._receive, self._send)
-        except OSError:
-            if not self._gone.is_set():
-                raise  # not the one that `_send` raised
+        except* _ClientGone:
+            pass  # also within the task groups of the application
         finally:
             self._is_over = True
             self._news.set()
@@ -98,7 +101,7 @@ class _Exchange(httpx.AsyncByteStream):
 
     async def _send(self, message: Message) -> None:
         if self._gone.is_set():
-            raise OSError("the client is gone")
+            raise _ClientGone("the client is gone")
         if message["type"] == "http.response.start":
             self.head = (message["status"], list(message.get("headers") or ()))
             self._news.set()
