@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
+from poolwright.kubesim.entry import ObjectChange
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.cell import instant
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
-from poolwright.model.json_value import Json
+from poolwright.model.json_value import Json, child
 
 _SWEEP = timedelta(minutes=1)
 
 
 def _last_seen(event: Json) -> datetime | None:
-    series = event.get("series") or {}
+    series = child(event, "series")
     for text in (
         series.get("lastObservedTime"),
         event.get("lastTimestamp"),
@@ -49,17 +52,24 @@ async def _forget(registry: Registry, resource: names.Resource, name: str, names
 
 async def keep_namespaces(registry: Registry) -> None:
     """Give every namespace its default service account, and empty those being deleted."""
-    async with registry.changes() as queue:
+    names_due: asyncio.Queue[str] = asyncio.Queue()
+
+    def listen(change: ObjectChange) -> None:
+        if change.kind.resource.kind == "Namespace":
+            names_due.put_nowait(change.new.name)
+        elif change.type == "DELETED" and change.new.namespace:
+            namespace = registry.entry(names.NAMESPACES, change.new.namespace)
+            if namespace is not None and b'"deletionTimestamp"' in namespace.data:
+                names_due.put_nowait(change.new.namespace)
+
+    unsubscribe = registry.subscribe(listen)
+    try:
         for entry in registry.list(names.NAMESPACES):
             await _keep(registry, entry.name)
         while True:
-            change = await queue.get()
-            if change.kind.resource.kind == "Namespace":
-                await _keep(registry, change.new.name)
-            elif change.type == "DELETED" and change.new.namespace:
-                namespace = registry.entry(names.NAMESPACES, change.new.namespace)
-                if namespace is not None and b'"deletionTimestamp"' in namespace.data:
-                    await _keep(registry, change.new.namespace)
+            await _keep(registry, await names_due.get())
+    finally:
+        unsubscribe()
 
 
 async def _keep(registry: Registry, name: str) -> None:
@@ -87,10 +97,8 @@ async def _keep(registry: Registry, name: str) -> None:
     if remaining and any(registry.list(k, name) for k in KINDS if k.resource.namespaced):
         return
 
-    def finalize(namespace: dict[str, object]) -> None:
-        spec = namespace.get("spec")
-        if isinstance(spec, dict):
-            spec.pop("finalizers", None)
+    def finalize(namespace: dict[str, Any]) -> None:
+        namespace["spec"] = {}
 
     try:
         await registry.update(names.NAMESPACES, name, finalize, subresource="finalize")

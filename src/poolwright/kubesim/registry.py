@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from poolwright.kubesim import meta, status
@@ -21,7 +22,7 @@ from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import Expired, NotFound, Precondition
+from poolwright.model.errors import Expired, NotFound, Precondition, Transient
 from poolwright.model.kubernetes import Resource
 from poolwright.model.record import Kind, Stored
 from poolwright.ports.clock import Clock, Identity
@@ -29,6 +30,8 @@ from poolwright.ports.store import Change, Create, Delete, Store, Update
 
 RETRIES = 8
 """How often a write without a client's guard is tried again when the object moved on."""
+
+_FOLLOW_AGAIN = timedelta(seconds=1)
 
 Mutate = Callable[[Body], Body | None]
 """Changes an object in place, or returns its replacement; raises `StatusError` to refuse."""
@@ -103,6 +106,8 @@ class Registry:
             try:
                 async for change in self._store.watch(self._scope, self._revision):
                     self._offer(change)
+            except Transient:
+                await self.clock.sleep(_FOLLOW_AGAIN)
             except Expired:
                 self._revision = 0
                 self._pending.clear()
@@ -354,10 +359,15 @@ class Registry:
 
     async def _commit(self, write: Create | Update | Delete) -> int:
         commit = await self._store.transact(self._scope, (write,))
+        revision = self.note(commit, deleted=isinstance(write, Delete))
+        await self._reached(revision)
+        return revision
+
+    def note(self, commit: Commit, *, deleted: bool = False) -> int:
+        """Learn of a transaction of one write in our scope from its own answer; its revision."""
         record = commit.records[0]
         assert record is not None
-        self._offer(Change(self._scope, record.revision, record, deleted=isinstance(write, Delete)))
-        await self._reached(record.revision)
+        self._offer(Change(self._scope, record.revision, record, deleted=deleted))
         return record.revision
 
     async def _reached(self, revision: int) -> None:

@@ -127,9 +127,10 @@ class KubeSim:
             found = await self._open(cluster, stored.spec)
         elif (found.record.version, found.record.is_running) != (version, running):
             record = replace(found.record, version=version, is_running=running)
-            await self._store.transact(
+            commit = await self._store.transact(
                 cluster.kube_scope, (Update(CONTROL_PLANE, CONTROL_PLANE_NAME, spec=record),)
             )
+            found.registry.note(commit)
             found.record = record
             self._end_work(found)  # started again with the new version
             if running:

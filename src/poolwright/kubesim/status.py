@@ -219,6 +219,13 @@ def unavailable(message: str) -> StatusError:
     return StatusError(503, "ServiceUnavailable", message, retry_after=1)
 
 
+def timed_out() -> StatusError:
+    """504: the write may have happened."""
+    return StatusError(
+        504, "Timeout", "Timeout: request did not complete within the allotted timeout"
+    )
+
+
 def too_many_requests(message: str, *, details: Mapping[str, Any]) -> StatusError:
     """429 of an eviction that a budget forbids (not a rate limit: no Retry-After)."""
     return StatusError(429, "TooManyRequests", message, details=details)

@@ -14,7 +14,7 @@ from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.cluster import Cluster, User
 from poolwright.kubesim.version import VIEWS
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import Transient
+from poolwright.model.errors import Transient, Unknown
 
 Find = Callable[[ClusterKey], Cluster | None]
 Verb = Callable[[Call, Target], Awaitable[None]]
@@ -80,6 +80,8 @@ class Application:
             await _refuse(call, error)
         except Transient as error:
             await _refuse(call, status.unavailable(error.message))
+        except Unknown:
+            await _refuse(call, status.timed_out())
         except Disconnected:
             return
 

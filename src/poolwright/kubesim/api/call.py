@@ -174,10 +174,7 @@ class Call:
             (b"content-length", str(len(data)).encode()),
             (b"cache-control", b"no-cache, private"),
         ]
-        headers.extend(
-            (b"warning", f'299 - "{text}"'.replace("\n", " ").encode("latin-1", "replace"))
-            for text in self.warnings
-        )
+        headers.extend((b"warning", _warning(text)) for text in self.warnings)
         await self.send({"type": "http.response.start", "status": code, "headers": headers})
         await self.send({"type": "http.response.body", "body": data})
 
@@ -209,3 +206,9 @@ _OPTIONS_KINDS = {
     "PATCH": "PatchOptions",
     "DELETE": "DeleteOptions",
 }
+
+
+def _warning(text: str) -> bytes:
+    """A Warning header's value (RFC 7234), as k8s.io/apiserver writes it."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'299 - "{quoted}"'.encode("latin-1", "replace")

@@ -99,17 +99,19 @@ def read_value(data: bytes, content_type: str) -> Any:
     Raises:
         StatusError: 400, it is neither.
     """
-    if content_type.endswith("yaml"):
-        try:
-            return yaml.load(data, Loader=_LOADER)
-        except (yaml.YAMLError, ValueError) as error:
-            raise status.bad_request(f"error converting YAML to JSON: {error}") from None
+    is_yaml = content_type.endswith("yaml")
     try:
-        return decode(data)
+        if not is_yaml or data.startswith(b"{"):
+            return decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise status.bad_request(
-            f"couldn't get version/kind; json parse error: {_go_error(str(error))}"
-        ) from None
+        if not is_yaml:
+            raise status.bad_request(
+                f"couldn't get version/kind; json parse error: {_go_error(str(error))}"
+            ) from None
+    try:
+        return yaml.load(data, Loader=_LOADER)
+    except (yaml.YAMLError, ValueError) as error:
+        raise status.bad_request(f"error converting YAML to JSON: {error}") from None
 
 
 def read_object(data: bytes, content_type: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from poolwright.kubesim.entry import Entry, ObjectChange, decode, encode
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.table import definitions, table_row
 from poolwright.kubesim.version import View
+from poolwright.ports.clock import Clock
 
 Encode = Callable[[ObjectChange, str], bytes]
 
@@ -18,11 +19,16 @@ Encode = Callable[[ObjectChange, str], bytes]
 class Output:
     """How one request's objects are written: a view of a kind (its API version), and a form."""
 
-    def __init__(self, view: View, form: Form, now: datetime, include: str = "") -> None:
+    def __init__(self, view: View, form: Form, clock: Clock, include: str = "") -> None:
         self.view = view
         self.form = form
-        self.now = now
+        self._clock = clock
         self.include = include or "Metadata"
+
+    @property
+    def now(self) -> datetime:
+        """The wall time that ages are counted to; a watch lives long."""
+        return self._clock.now().wall
 
     @property
     def kind(self) -> ObjectKind:
@@ -68,7 +74,8 @@ class Output:
                 "metadata": metadata,
             }
         else:
-            items = b",".join(self.view.item(entry, self.now) for entry in entries)
+            now = self.now
+            items = b",".join(self.view.item(entry, now) for entry in entries)
             resource = self.view.resource
             head = {
                 "kind": f"{resource.kind}List",

@@ -34,8 +34,8 @@ _UNKNOWN_MAX = 100  # as the strict decoder stops collecting
 
 def output(call: Call, target: Target) -> Output:
     """How this request's objects are written."""
-    now = call.registry.clock.now().wall
-    return Output(target.view, call.form(), now, call.query.get("includeObject", ""))
+    clock = call.registry.clock
+    return Output(target.view, call.form(), clock, call.query.get("includeObject", ""))
 
 
 def selection(call: Call, target: Target) -> Selection:
@@ -260,6 +260,7 @@ async def patch(call: Call, target: Target) -> None:
     kind = shape_of(view.resource)
 
     def mutate(stored: dict[str, Any]) -> dict[str, Any]:
+        call.warnings.clear()  # this may be another try
         revision = stored["metadata"]["resourceVersion"]
         shown = view.to_wire(stored)
         if media == _PATCHES[0]:
