@@ -591,6 +591,22 @@ def test_s9_a_dropped_scope_keeps_its_counter(place: Place) -> None:
     place.run(story)
 
 
+def test_s9_followers_hear_nothing_of_a_drop(place: Place) -> None:
+    async def story(store: ScopedStore) -> None:
+        changes, first = await subscribed(store, "arm/")
+        await first
+        await store.transact("arm/x", [create("a")])
+        before = [c async for c in _until(changes, lambda c: c.record.name == "a")]
+        await store.drop("arm/x")
+        await store.transact("arm/x", [create("b")])
+        after = [c async for c in _until(changes, lambda c: c.record.name == "b")]
+        await changes.aclose()
+        heard = [(c.record.name, c.revision) for c in (*before, *after) if c.scope == "arm/x"]
+        assert heard == [("a", 1), ("b", 3)]
+
+    place.run(story)
+
+
 def test_s11_a_closed_store_refuses(place: Place) -> None:
     async def story(store: ScopedStore) -> None:
         writing = asyncio.ensure_future(store.transact(SCOPE, [create("a")]))
@@ -787,7 +803,8 @@ def test_s12_writers_on_two_replicas_take_turns(replicas: Place) -> None:
             assert found.spec == Wish(80)
         for watcher in watching:
             assert [c.revision for c in watcher.result()] == list(range(1, 82))
-        assert watching[0].result() == watching[1].result()
+        one_heard, two_heard = ([c.record for c in w.result()] for w in watching)
+        assert one_heard == two_heard
         await two.close()
 
     replicas.run(story)

@@ -41,6 +41,8 @@ from poolwright.store.transaction import Effect, Record
 
 FoundT = TypeVar("FoundT")
 CHANNEL = "poolwright_changes"
+DROPPED = ""
+"""The kind of the one change that a dropped scope leaves in its log, for the other replicas."""
 POOL_SIZE = 8
 """Connections of one replica; one more listens."""
 CATCH_UP_LIMIT = 4_096
@@ -293,6 +295,8 @@ def _drop(connection: Connection, scope: str) -> None:
         return
     for table in (objects, changes):
         connection.execute(delete(table).where(table.c.scope == scope))
+    mark = (scope, revision + 1, DROPPED, "", True, "", 0, None, None, 0, None)
+    connection.execute(_INSERT_CHANGE, _named(statement.CHANGE_COLUMNS, [mark]))
     _move(connection, scope, revision + 1)
 
 

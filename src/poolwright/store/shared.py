@@ -23,7 +23,7 @@ from poolwright.model.record import Kind, Stored
 from poolwright.ports.store import Change, Commit, Write
 from poolwright.store.codec import Row, record_of
 from poolwright.store.draft import require_names, require_values
-from poolwright.store.postgresql import News, PostgresDatabase, Written
+from poolwright.store.postgresql import DROPPED, News, PostgresDatabase, Written
 from poolwright.store.rounds import Rounds
 from poolwright.store.scope_state import ScopeState
 from poolwright.store.scoped_store import RING_SIZE, Follower, ScopedStore
@@ -133,7 +133,7 @@ class SharedStore(ScopedStore):
     async def _history(self, state: ScopeState, after: int) -> Sequence[Change]:
         scope = state.scope
         found = await asyncio.to_thread(self._database.log, scope, after)
-        if not found or found[0][0].revision != after + 1:
+        if not found or found[0][0].revision != after + 1 or found[0][0].kind == DROPPED:
             raise Expired(f"changes of {scope} after revision {after} are no longer kept")
         return [
             Change(scope, row.revision, self._record(scope, row), deleted) for row, deleted in found
@@ -172,13 +172,12 @@ class SharedStore(ScopedStore):
         state = self._states.get(scope)
         if news.fresh is None:
             assert state is not None
+            changes = [(r, deleted) for r, deleted in news.changes if r.revision > state.revision]
+            if changes and changes[0][0].kind == DROPPED:
+                (mark, _), *changes = changes
+                state.replace(ScopeState(scope, mark.revision, ring_size=RING_SIZE))
             self._publish(
-                state,
-                [
-                    Effect(self._record(scope, row), deleted, row)
-                    for row, deleted in news.changes
-                    if row.revision > state.revision
-                ],
+                state, [Effect(self._record(scope, row), deleted, row) for row, deleted in changes]
             )
             return state
         fresh = ScopeState(scope, news.revision, ring_size=RING_SIZE)
