@@ -328,3 +328,30 @@ def test_writes_are_logged_without_secrets():
     assert lines[1]["command"] == "group create"
     for secret in ("hush", "in-query", TOKEN):
         assert secret not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("rg1", rb'{"location": "eastus", "tags": {"a": "\ud800"}}'),
+        ("rg1", rb'{"location": "eastus", "tags": {"a": "\u0000"}}'),
+        ("rg1", rb'{"location": "eastus", "tags": {"a": 1e999}}'),
+        ("rg1", b'{"location": "eastus", "tags": {"a": ' + b"9" * 400 + b"}}"),
+        ("%00", b'{"location": "eastus"}'),
+        ("%ff%fe", b'{"location": "eastus"}'),
+        ("%ud800", b'{"location": "eastus"}'),
+        ("a%2Fb", b'{"location": "eastus"}'),
+        ("%F0%9F%98%80", b'{"location": "eastus"}'),
+    ],
+)
+def test_hostile_text_is_never_a_failure_of_ours(name, raw):
+    async def scenario(world):
+        path = f"{ROOT}/resourceGroups/{name}"
+        put = await world.put(path, raw=raw, headers={"content-type": "application/json"})
+        read = await world.get(path)
+        query = await world.get(f"{ROOT}/resources?$filter=name%20eq%20'%00%ff'&%00=%ff")
+        return put.status, read.status, query.status
+
+    statuses = play(scenario)
+    assert max(statuses) < 500
+    assert statuses[0] in {201, 400}

@@ -7,6 +7,7 @@ import pytest
 
 from poolwright.arm.app import ArmApp
 from poolwright.arm.operations import create_operation, operation_headers, polling_headers
+from poolwright.arm.settings import ArmSettings
 from poolwright.model.agent_pool import OPERATION, OperationState
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import ErrorDetail
@@ -172,9 +173,12 @@ def test_how_soon_to_ask_again(settings, headers):
     assert play(scenario, **settings) == headers
 
 
-def test_retry_after_zero_is_refused():
-    with pytest.raises(ValueError, match="retry_after_seconds"):
-        play(lambda world: None, retry_after_seconds=0)
+@pytest.mark.parametrize(
+    "setting", [{"retry_after_seconds": 0}, {"retry_after_ms": 1}, {"body_bytes_max": 0}]
+)
+def test_settings_out_of_range_are_refused(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        ArmSettings(**setting)
 
 
 def test_the_server_can_ask_its_own_front_door():

@@ -333,3 +333,19 @@ class RealTime:
 
     async def sleep_until(self, at):
         await asyncio.Event().wait()
+
+
+def test_deletion_goes_through_the_real_front_door():
+    async def scenario(world):
+        await world.put(f"{GROUPS}/rg1", {"location": "eastus"})
+        key = await add_cluster(world, "c1")
+        await world.call("DELETE", f"{GROUPS}/rg1")
+        controller = ResourceGroupDeletion(world.context, world.app.perform)
+        waits = [await controller.reconcile(KEY), await controller.reconcile(KEY)]
+        cluster = await world.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+        return waits, cluster.deleted_at, cluster.status.provisioning_state
+
+    waits, deleted_at, state = play(scenario)
+    assert None not in waits
+    assert deleted_at is not None
+    assert state == "Deleting"

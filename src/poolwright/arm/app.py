@@ -24,6 +24,7 @@ from poolwright.arm.context import ArmContext
 from poolwright.arm.errors import (
     AUTHORIZATION_MISSING,
     BAD_HOST,
+    BAD_PATH,
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
     FRONT_DOOR_CODES,
@@ -199,6 +200,8 @@ class ArmApp:
             caller = _NOBODY
             if match is None or match.route is None or match.route.access is Access.TOKEN:
                 caller = self._authenticate(headers, base_url)
+            if "%00" in path:  # no database takes it, and no name has it
+                raise BAD_PATH()
             query = _query(scope["query_string"])
             route, names = self._find(method, path, match, query)
             self._check(route, names, query)

@@ -92,6 +92,7 @@ FRONT_DOOR_CODES = frozenset(
         "InvalidApiVersionParameter",
         "InvalidAuthenticationToken",
         "InvalidRequestContent",
+        "InvalidRequestUri",
         "InvalidResourceGroup",
         "InvalidResourceGroupLocation",
         "InvalidResourceLocation",
@@ -275,6 +276,9 @@ BODY_TOO_SLOW = KnownError(
 )
 BAD_HOST = KnownError(
     "BadHostHeader", errors.InvalidRequest, "The request's Host header is missing or malformed."
+)
+BAD_PATH = KnownError(
+    "InvalidRequestUri", errors.InvalidRequest, "The request URI has invalid characters."
 )
 MISSING_SUBSCRIPTION = KnownError(
     "MissingSubscription",

@@ -119,7 +119,9 @@ def _cluster_of(request: ArmRequest) -> ClusterKey | None:
     except (binascii.Error, ValueError):
         return None
     resource_group, slash, name = text.partition("/")
-    return ClusterKey.of(request.subscription, resource_group, name) if slash else None
+    if not slash or not text.isprintable():
+        return None
+    return ClusterKey.of(request.subscription, resource_group, name)
 
 
 async def find_operation(context: ArmContext, request: ArmRequest) -> Operation:

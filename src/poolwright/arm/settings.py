@@ -58,9 +58,9 @@ class ArmSettings:
     retry_after_ms: int | None = None
     """Fast mode: send only ``retry-after-ms`` of this value (10 to 10,000) instead."""
     body_bytes_max: int = 4 * 1024 * 1024
-    """Longest request body in bytes; ARM's template limit is 4 MB."""
+    """Longest request body in bytes (up to 64 MiB); ARM's template limit is 4 MB."""
     body_timeout: timedelta = timedelta(seconds=30)
-    """How long a client may take to send its body (real time); then 408."""
+    """How long a client may take to send its body (real time, up to 10 minutes); then 408."""
     is_throttling: bool = False
     """Whether the token buckets of AKS apply; off by default because tests hurry."""
     is_registration_required: bool = False
@@ -80,5 +80,14 @@ class ArmSettings:
                 "is_development accepts any credential and is refused on a non-loopback address; "
                 "register clients and switch it off"
             )
-        if self.retry_after_seconds < 1:
-            raise ValueError("retry_after_seconds: must be at least 1")
+        for name, value, least, most in (
+            ("retry_after_seconds", self.retry_after_seconds, 1, 60),
+            ("retry_after_ms", self.retry_after_ms, 10, 10_000),
+            ("body_bytes_max", self.body_bytes_max, 1, 64 * 1024 * 1024),
+            ("body_timeout", self.body_timeout.total_seconds(), 0.001, 600),
+            ("token_lifetime", self.token_lifetime.total_seconds(), 300, 86_400),
+            ("feature_registration", self.feature_registration.total_seconds(), 0, 86_400),
+            ("provider_registration", self.provider_registration.total_seconds(), 0, 86_400),
+        ):
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name}: {value} is not between {least} and {most}")
