@@ -1,5 +1,6 @@
 """Why a pod does not fit a node, in Kubernetes' words."""
 
+# pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,6 @@
 """A perfect executor: applies workload plans to objects in memory, and runs every pod at once."""
 
+# pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import copy

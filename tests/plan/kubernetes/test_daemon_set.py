@@ -1,5 +1,6 @@
 """DaemonSets: which nodes, what is added, and how a template rolls out."""
 
+# pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from dataclasses import replace

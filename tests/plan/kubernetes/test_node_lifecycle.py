@@ -1,5 +1,6 @@
 """Nodes that are unwell, silent, cordoned or gone, and what becomes of their pods."""
 
+# pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,6 @@
 """Where pods go: promises for all worlds, and the words for those that go nowhere."""
 
+# pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import pytest

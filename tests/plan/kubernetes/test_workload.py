@@ -1,5 +1,6 @@
 """Workload planners: they converge under a perfect executor, and then want nothing more."""
 
+# pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import pytest

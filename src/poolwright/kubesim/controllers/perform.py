@@ -123,7 +123,7 @@ class Performer:
             self.tell(replace(action.told, message=action.told.message.replace("{name}", name)))
 
     async def _create_named(self, action: CreateObject, namespace: str) -> Body:
-        """Create; a drawn name that is taken is drawn again (registry/generic, NameGenerateRetry)."""
+        """Create; a drawn name that is taken is drawn again, as the real server does."""
         body = action.body
         for _ in range(NAME_RETRIES if "generateName" in body["metadata"] else 0):
             try:
