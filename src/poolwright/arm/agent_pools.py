@@ -250,7 +250,8 @@ async def delete_agent_pool(context: ArmContext, request: ArmRequest) -> ArmResp
         cluster = await get_cluster(context, request)
         check_etag(request, etag_of(pool))
         pools = await pools_of(context, request.cluster_key)
-        check_delete(pool.name, {one.name: one.spec for one in pools if not one.deleted_at})
+        staying = {one.name: one.spec for one in pools if not one.deleted_at}
+        check_delete(pool.name, {**staying, pool.name: pool.spec})  # it may be going already
         try:
             operation = await accept_delete(context, request, cluster, pool)
         except Precondition as error:
