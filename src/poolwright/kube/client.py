@@ -153,7 +153,10 @@ class HttpKube:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._send("GET", url, None, _JSON)
+        except httpx.TransportError as error:
+            raise transport_error(error, is_write=False) from error
         except TimeoutError:
+            self._endpoint = None
             raise Transient("the API server did not begin to answer a watch") from None
         try:
             if response.status_code >= 400:
