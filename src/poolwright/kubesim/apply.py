@@ -40,7 +40,7 @@ def merge_applied(live: Any, applied: Any, kind: Shape) -> Any:
             else:
                 current[place] = merge_applied(current[place], item, kind.item or ANY)
         return current
-    return applied
+    return cast("object", applied)
 
 
 def remove_paths(body: Any, paths: Sequence[Path], kind: Shape) -> None:

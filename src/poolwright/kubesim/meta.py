@@ -19,6 +19,7 @@ from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.rules import check_metadata
 from poolwright.kubesim.schema import shape_of
 from poolwright.model.instant import wall_text
+from poolwright.model.json_value import child
 from poolwright.ports.clock import Identity
 
 SUFFIX_LENGTH = 5  # k8s.io/apiserver pkg/storage/names randomLength
@@ -61,7 +62,7 @@ def copy_of(body: Mapping[str, Any]) -> Body:
 
 def preconditions_of(body: Mapping[str, Any]) -> Preconditions:
     """The guards inside a body that is put."""
-    metadata = body.get("metadata") or {}
+    metadata = child(body, "metadata")
     return Preconditions(revision=str(metadata.get("resourceVersion") or ""))
 
 
@@ -72,9 +73,7 @@ def begin_create(
     body = copy_of(given)
     resource = kind.resource
     body["kind"], body["apiVersion"] = resource.kind, resource.api_version
-    metadata = body.get("metadata")
-    if not isinstance(metadata, dict):
-        metadata = body["metadata"] = {}
+    metadata = body["metadata"] = dict(child(body, "metadata"))
     if metadata.get("resourceVersion"):
         raise status.StatusError(
             400, "BadRequest", "resourceVersion should not be set on objects to be created"
@@ -103,8 +102,7 @@ def begin_create(
 
 def begin_update(kind: ObjectKind, sent: Body, old: Mapping[str, Any], subresource: str) -> Body:
     """The object to write: what was sent, with everything that this write may not touch kept."""
-    metadata = sent.get("metadata")
-    metadata = dict(metadata) if isinstance(metadata, dict) else {}
+    metadata = dict(child(sent, "metadata"))
     old_metadata = old["metadata"]
     if metadata.get("name") not in {None, "", old_metadata["name"]}:
         raise status.bad_request(
@@ -238,8 +236,7 @@ def check_guard(
 
 def check_sent_guard(kind: ObjectKind, entry: Entry, new: Mapping[str, Any]) -> None:
     """Raise Conflict if a changed body carries a resourceVersion that is not the current one."""
-    metadata = new.get("metadata")
-    sent = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    sent = child(new, "metadata").get("resourceVersion")
     if sent and str(sent) != str(entry.revision):
         raise status.conflict(kind.resource.group, kind.resource.plural, entry.name)
 
@@ -263,7 +260,7 @@ def begin_delete(
     if "deletionTimestamp" in metadata and current is not None:
         grace = min(grace, int(current))
     holds_namespace = kind.resource.kind == "Namespace" and bool(
-        (body.get("spec") or {}).get("finalizers")
+        child(body, "spec").get("finalizers")
     )
     if grace == 0 and not finalizers and not holds_namespace:
         return True
@@ -277,7 +274,7 @@ def begin_delete(
         if kind.has_generation and current is None:
             metadata["generation"] = metadata.get("generation", 1) + 1
     if holds_namespace:
-        body["status"] = {**(body.get("status") or {}), "phase": "Terminating"}
+        body["status"] = {**child(body, "status"), "phase": "Terminating"}
     return False
 
 
@@ -286,6 +283,6 @@ def is_released(body: Mapping[str, Any]) -> bool:
     metadata = body["metadata"]
     if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
         return False
-    if body["kind"] == "Namespace" and (body.get("spec") or {}).get("finalizers"):
+    if body["kind"] == "Namespace" and child(body, "spec").get("finalizers"):
         return False
     return not metadata.get("deletionGracePeriodSeconds")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from poolwright.kubesim import status
 from poolwright.kubesim.schema import ANY, Shape
+from poolwright.model.json_value import child
 
 Value = Any
 _ABSENT = object()
@@ -26,7 +27,7 @@ def merge(target: Value, patch: Value) -> Value:
     """Apply an RFC 7386 merge patch; nothing given is changed in place."""
     if not isinstance(patch, dict):
         return patch
-    result: dict[str, Any] = dict(target) if isinstance(target, dict) else {}
+    result = dict(cast("dict[str, Any]", target)) if isinstance(target, dict) else {}
     for name, value in cast("dict[str, Any]", patch).items():
         if value is None:
             result.pop(name, None)
@@ -62,17 +63,18 @@ def _index(parent: list[Any], token: str, *, adding: bool) -> int:
 
 
 def _find(document: Value, path: list[str]) -> Value:
-    here = document
+    here: Any = document
     for token in path:
         if isinstance(here, dict):
             here = cast("dict[str, Any]", here).get(token, _ABSENT)
         elif isinstance(here, list):
-            here = here[_index(cast("list[Any]", here), token, adding=False)]
+            items = cast("list[Any]", here)
+            here = items[_index(items, token, adding=False)]
         else:
             here = _ABSENT
         if here is _ABSENT:
             raise _unprocessable("the server rejected our request due to an error in our request")
-    return here
+    return cast("Value", here)
 
 
 def _put(document: Value, path: list[str], value: Value, *, adding: bool) -> Value:
@@ -180,7 +182,8 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], kind: Shape) 
     for name, order in patch.items():
         member = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and member in result and isinstance(order, list):
-            result[member] = _reorder(result[member], order, kind.child(member) or ANY)
+            wanted = cast("list[Any]", order)
+            result[member] = _reorder(result[member], wanted, kind.child(member) or ANY)
     return result
 
 
@@ -200,8 +203,9 @@ def _strategic_value(old: Value, value: Value, kind: Shape, _order: Value) -> Va
 
 
 def _merge_items(base: list[Any], patch: list[Any], kind: Shape) -> list[Any]:
-    if any(isinstance(i, dict) and i.get("$patch") == "replace" for i in patch):
-        return [i for i in patch if not (isinstance(i, dict) and i.get("$patch") == "replace")]
+    replaces = [child({"item": item}, "item").get("$patch") == "replace" for item in patch]
+    if any(replaces):
+        return [item for item, is_order in zip(patch, replaces, strict=True) if not is_order]
     result = list(base)
     key = kind.merge_key
     item_kind = kind.item or ANY
@@ -225,15 +229,16 @@ def _reorder(items: Value, order: list[Any], kind: Shape) -> Value:
     """
     if not isinstance(items, list):
         return items
+    present = cast("list[Any]", items)
     key = kind.merge_key
 
     def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
+        return child({"item": item}, "item").get(key) if key else item
 
     rank = {repr(identity(wanted)): place for place, wanted in enumerate(order)}
     named = sorted(
-        (item for item in items if repr(identity(item)) in rank),
+        (item for item in present if repr(identity(item)) in rank),
         key=lambda item: rank[repr(identity(item))],
     )
     queue = iter(named)
-    return [next(queue) if repr(identity(item)) in rank else item for item in items]
+    return [next(queue) if repr(identity(item)) in rank else item for item in present]

@@ -26,7 +26,7 @@ from poolwright.model.errors import Expired, NotFound, Precondition, Transient
 from poolwright.model.kubernetes import Resource
 from poolwright.model.record import Kind, Stored
 from poolwright.ports.clock import Clock, Identity
-from poolwright.ports.store import Change, Create, Delete, Store, Update
+from poolwright.ports.store import Change, Commit, Create, Delete, Store, Update
 
 RETRIES = 8
 """How often a write without a client's guard is tried again when the object moved on."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from poolwright.kubesim.status import Cause, forbidden, invalid, required
 
@@ -115,7 +115,7 @@ def check_labels(labels: Any, path: str) -> Iterator[Cause]:
     """Broken rules of a map of labels."""
     if not isinstance(labels, Mapping):
         return
-    for key, value in labels.items():
+    for key, value in cast("Mapping[str, Any]", labels).items():
         for problem in qualified_name(key):
             yield invalid(path, key, problem)
         for problem in label_value(str(value)):

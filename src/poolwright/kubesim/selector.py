@@ -14,6 +14,7 @@ from poolwright.kubesim import status
 from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.rules import label_value, qualified_name
+from poolwright.model.json_value import child, children
 
 _SET = re.compile(r"(\S+?)\s+(in|notin)\s*\(([^()]*)\)")
 _COMPARE = re.compile(r"([^=!<>\s]+)\s*(==|=|!=|>|<)\s*(\S*)")
@@ -118,8 +119,8 @@ def from_object(selector: Mapping[str, Any] | None) -> tuple[Requirement, ...] |
     """A ``LabelSelector`` object as requirements; None (selects nothing) for a missing one."""
     if selector is None:
         return None
-    found = [Requirement(k, "in", (v,)) for k, v in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
+    found = [Requirement(k, "in", (v,)) for k, v in child(selector, "matchLabels").items()]
+    for expression in children(selector, "matchExpressions"):
         operator = _OPERATORS.get(expression.get("operator", ""), "in")
         found.append(
             Requirement(expression["key"], operator, tuple(expression.get("values") or ()))

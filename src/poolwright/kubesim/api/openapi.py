@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from poolwright.kubesim import status
 from poolwright.kubesim.api.call import Call
@@ -26,13 +26,13 @@ def _path(group: str, version: str) -> str:
 
 def _mentioned(node: Any, found: set[str]) -> set[str]:
     if isinstance(node, dict):
-        for key, value in node.items():
+        for key, value in cast("dict[str, Any]", node).items():
             if key == "$ref" and isinstance(value, str):
                 found.add(value.removeprefix(_REFERENCE))
             else:
                 _mentioned(value, found)
     elif isinstance(node, list):
-        for value in node:
+        for value in cast("list[Any]", node):
             _mentioned(value, found)
     return found
 

@@ -393,7 +393,8 @@ async def eviction(call: Call, target: Target) -> None:
 
 
 async def _success(call: Call) -> None:
-    body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
+    body.update(status="Success", code=201)
     await call.answer(201, encode(body), negotiate.JSON)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from poolwright.kubesim.schema import Pruner, shape_of
 from poolwright.kubesim.selector import Selection, parse_fields, parse_labels
 from poolwright.kubesim.version import View
 from poolwright.kubesim.watch import select
+from poolwright.model.json_value import child
 
 _PATCHES = (
     "application/json-patch+json",
@@ -220,7 +221,7 @@ async def replace(call: Call, target: Target) -> None:
     """PUT of an object or its status."""
     options = call.write_options()
     body = read_body(call, target.view, await call.object())
-    sent = (body.get("metadata") or {}).get("name")
+    sent = child(body, "metadata").get("name")
     if not sent:
         raise status.bad_request(
             f"the name of the object () does not match the name on the URL ({target.name})"
@@ -247,7 +248,7 @@ async def patch(call: Call, target: Target) -> None:
     change = negotiate.read_value(data, media)
     if media == _PATCHES[3]:
         if isinstance(change, dict):
-            prune(call, target.view, change)
+            prune(call, target.view, cast("dict[str, Any]", change))
         made, is_new = await apply(call, target, change, options)
         out = output(call, target)
         await call.answer(201 if is_new else 200, out.body(made, None), out.media)
@@ -263,15 +264,16 @@ async def patch(call: Call, target: Target) -> None:
         call.warnings.clear()  # this may be another try
         revision = stored["metadata"]["resourceVersion"]
         shown = view.to_wire(stored)
+        new: Any
         if media == _PATCHES[0]:
             new = json_patch(shown, change)
         elif media == _PATCHES[1]:
             new = merge(shown, change)
         else:
             new = strategic(shown, change, kind)
-        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+        if not child({"new": new}, "new", "metadata"):
             raise status.bad_request("the patched object has no metadata")
-        copied = meta.copy_of(new)
+        copied = meta.copy_of(cast("dict[str, Any]", new))
         prune(call, view, copied)
         sent = copied["metadata"].get("resourceVersion")
         if not sent:
@@ -292,10 +294,9 @@ async def patch(call: Call, target: Target) -> None:
 
 
 def _patch_guard(change: Any) -> Preconditions:
-    metadata = change.get("metadata") if isinstance(change, dict) else None
-    if not isinstance(metadata, dict):
+    if not isinstance(change, dict):
         return meta.UNGUARDED
-    return Preconditions(revision=str(metadata.get("resourceVersion") or ""))
+    return meta.preconditions_of(cast("dict[str, Any]", change))
 
 
 _PROPAGATIONS = ("Background", "Foreground", "Orphan")
@@ -335,7 +336,7 @@ def delete_options(
         raise status.unprocessable("meta.k8s.io", "DeleteOptions", "", causes)
     if orphan is True:
         propagation = "Orphan"
-    asked = body.get("preconditions") or {}
+    asked = child(body, "preconditions")
     expect = Preconditions(str(asked.get("uid") or ""), str(asked.get("resourceVersion") or ""))
     return grace, propagation, expect, bool(dry_run)
 

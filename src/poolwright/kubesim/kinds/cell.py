@@ -74,8 +74,8 @@ def selector_text(selector: Mapping[str, Any] | None) -> str:
     """A label selector as text."""
     if selector is None:
         return NONE
-    parts = [(k, f"{k}={v}") for k, v in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
+    parts = [(k, f"{k}={v}") for k, v in child(selector, "matchLabels").items()]
+    for expression in children(selector, "matchExpressions"):
         key, values = expression.get("key", ""), ",".join(sorted(expression.get("values") or ()))
         text = {
             "In": f"{key} in ({values})",

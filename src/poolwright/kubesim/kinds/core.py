@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_text
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
@@ -99,7 +99,7 @@ def _secret_default(body: Body) -> None:
     plain = body.pop("stringData", None)
     if isinstance(plain, dict):
         data = body.setdefault("data", {})
-        for key, value in plain.items():
+        for key, value in cast("dict[str, Any]", plain).items():
             data[key] = base64.b64encode(str(value).encode()).decode()
 
 

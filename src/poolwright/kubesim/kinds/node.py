@@ -29,7 +29,7 @@ def _default(body: Body) -> None:
     body.setdefault("spec", {})
     state = body.get("status")
     if isinstance(state, dict) and "allocatable" not in state and "capacity" in state:
-        state["allocatable"] = dict(state["capacity"])
+        state["allocatable"] = dict(child(body, "status", "capacity"))
 
 
 def _prepare(body: Body, old: Mapping[str, Any] | None) -> None:
