@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolwright.model.node import Node
-from poolwright.model.pod import NodeRequirement, Pod
+from poolwright.model.pod import NodeRequirement, Owner, Pod
 from poolwright.model.taint import Taint, TaintEffect, Toleration, untolerated
 from poolwright.plan.fit import Misfit
 from poolwright.plan.kubernetes.action import BindPod, RecordEvent, SetCondition
@@ -235,6 +235,14 @@ def test_preferences_decide_between_equals(preferred):
     disliked = {"a": "b", "b": "a"}[preferred]
     nodes = [node(preferred), node(disliked, taints=(Taint.parse("x=y:PreferNoSchedule"),))]
     assert bindings(plan_schedule(nodes, [pod()])) == {"p": preferred}
+
+
+def test_replicas_spread_even_over_unequal_nodes():
+    owner = (Owner("ReplicaSet", "web", "rs", controller=True),)
+    busy = pod("busy", cpu=2000, node_name="a")
+    replicas = [pod(f"r{i}", owners=owner) for i in range(2)]
+    bound = bindings(plan_schedule([node("a"), node("b")], [busy, *replicas]))
+    assert sorted(bound.values()) == ["a", "b"]
 
 
 def test_messages_are_told_again_when_the_world_changed():

@@ -33,6 +33,7 @@ class NodeRoom:
     used: dict[str, int] = field(default_factory=dict[str, int])
     load: dict[str, int] = field(default_factory=dict[str, int])
     ports: Counter[HostPort] = field(default_factory=Counter[HostPort])
+    groups: Counter[str] = field(default_factory=Counter[str])
     version: int = 0
 
 
@@ -46,6 +47,15 @@ class _Shape:
     feasible: int = 0
 
 
+def spread_group(pod: Pod) -> str:
+    """Pods of one group rather share no node: those of a ReplicaSet (its uid); empty for others.
+
+    Source: pod topology spread's system defaults; Jobs and DaemonSets have none there either.
+    """
+    owner = pod.controller
+    return owner.uid if owner is not None and owner.kind == "ReplicaSet" else ""
+
+
 def shape_of(pod: Pod) -> Hashable:
     """Pods of one shape fit the same nodes."""
     return (
@@ -55,6 +65,7 @@ def shape_of(pod: Pod) -> Hashable:
         pod.preferred_terms,
         pod.tolerations,
         pod.host_ports,
+        spread_group(pod),
     )
 
 
@@ -74,11 +85,11 @@ def pinned_nodes(pod: Pod) -> tuple[str, ...] | None:
 def score(pod: Pod, room: NodeRoom) -> float:
     """How well a node suits a pod that fits it; higher is better.
 
-    Least allocated and balanced allocation of cpu and memory, preferred node affinity (weight 2)
-    and tolerated preferences of taints (weight 3), each 0 to 100.
+    Least allocated and balanced allocation of cpu and memory, preferred node affinity (weight 2),
+    spread over nodes (2) and tolerated preferences of taints (3), each 0 to 100.
 
     Source: k8s.io/kubernetes v1.35 pkg/scheduler/apis/config/v1/default_plugins.go (weights).
-    Ours: the last two are scaled by the pod, not by the other nodes, so that scores can be kept.
+    Ours: the last three are scaled by the pod, not by the other nodes, so that scores can be kept.
     """
     node = room.node
     assert node is not None
@@ -93,6 +104,9 @@ def score(pod: Pod, room: NodeRoom) -> float:
         weights = sum(weight for weight, _ in pod.preferred_terms)
         met = sum(w for w, term in pod.preferred_terms if matches_any((term,), node))
         total += 200.0 * met / weights if weights else 0.0
+    group = spread_group(pod)
+    if group:
+        total += 200.0 / (1 + room.groups[group])
     disliked = sum(
         taint.effect is TaintEffect.PREFER_NO_SCHEDULE
         and not any(t.tolerates(taint) for t in pod.tolerations)
@@ -287,6 +301,11 @@ def _count(room: NodeRoom, pod: Pod, sign: int) -> None:
             room.used.pop(name, None)
     for name, unasked in _UNASKED.items():
         room.load[name] = room.load.get(name, 0) + sign * (pod.requests.get(name) or unasked)
+    group = spread_group(pod)
+    if group:
+        room.groups[group] += sign
+        if not room.groups[group]:
+            del room.groups[group]
     for port in pod.host_ports:
         room.ports[port] += sign
         if not room.ports[port]:
