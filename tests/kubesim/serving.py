@@ -88,9 +88,15 @@ def kubeconfig(url, token):
     }
 
 
-async def serve(folder: Path, port: int = 0) -> None:
+async def serve(folder: Path, *, controllers: bool = False, port: int = 0) -> None:
     certificate(folder)
-    sim = KubeSim(FakeStore(), WallClock(), FakeIdentity(), FakeKubelet(), KubeSimSettings())
+    sim = KubeSim(
+        FakeStore(),
+        WallClock(),
+        FakeIdentity(),
+        FakeKubelet(),
+        KubeSimSettings(system_pods=False, controllers=controllers),
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             sim.asgi_app,
@@ -117,4 +123,4 @@ async def serve(folder: Path, port: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    asyncio.run(serve(Path(sys.argv[1]), controllers="controllers" in sys.argv))

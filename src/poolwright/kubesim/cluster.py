@@ -58,6 +58,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         self.hub = WatchHub(self.registry)
+        self.registry.on_reload(self.hub.close)  # clients list again
 
     @property
     def git_version(self) -> str:

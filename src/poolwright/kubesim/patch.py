@@ -74,7 +74,7 @@ def _find(document: Value, path: list[str]) -> Value:
             here = _ABSENT
         if here is _ABSENT:
             raise _unprocessable("the server rejected our request due to an error in our request")
-    return cast("Value", here)
+    return here
 
 
 def _put(document: Value, path: list[str], value: Value, *, adding: bool) -> Value:

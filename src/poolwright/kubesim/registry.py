@@ -66,6 +66,7 @@ class Registry:
         self._revision = 0
         self._caches = {kind.store_name: ObjectCache(kind, 0) for kind in KINDS}
         self._pending: dict[int, Change] = {}
+        self._on_reload: list[Callable[[], None]] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._listeners: dict[str, list[Listener]] = {kind.store_name: [] for kind in KINDS}
 
@@ -108,10 +109,15 @@ class Registry:
                     self._offer(change)
             except Transient:
                 await self.clock.sleep(_FOLLOW_AGAIN)
-            except Expired:
-                self._revision = 0
+            except Expired:  # the log was compacted past us: what was missed is not known
                 self._pending.clear()
                 await self._load()
+                for told in tuple(self._on_reload):
+                    told()
+
+    def on_reload(self, told: Callable[[], None]) -> None:
+        """Call ``told`` when changes were missed and everything was read anew."""
+        self._on_reload.append(told)
 
     # Reads
 

@@ -271,9 +271,9 @@ async def patch(call: Call, target: Target) -> None:
             new = merge(shown, change)
         else:
             new = strategic(shown, change, kind)
-        if not child({"new": new}, "new", "metadata"):
-            raise status.bad_request("the patched object has no metadata")
         copied = meta.copy_of(cast("dict[str, Any]", new))
+        if not child(copied, "metadata"):
+            raise status.bad_request("the patched object has no metadata")
         prune(call, view, copied)
         sent = copied["metadata"].get("resourceVersion")
         if not sent:
