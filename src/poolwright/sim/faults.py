@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from enum import Enum, auto
 from random import Random
 from typing import Any
@@ -58,6 +58,10 @@ CONTROL_PLANES: Mapping[str, Nature] = {
 _NEVER_TWICE = frozenset({"transact", "lease", "drop"})
 
 
+Later = Callable[[Coroutine[Any, Any, None]], object]
+"""Lets something happen beside everything else; the world's task group."""
+
+
 class FaultyPort:
     """Stands for ``target``, a port whose methods have the natures given."""
 
@@ -70,10 +74,12 @@ class FaultyPort:
         seed: object,
         weather: Weather,
         trace: Trace,
+        later: Later,
     ) -> None:
         self._name = name
         self._target = target
         self._natures = natures
+        self._later = later
         self._rng = Random(f"{seed}/faults/{name}")
         self._weather = weather
         self._trace = trace
@@ -119,11 +125,7 @@ class FaultyPort:
         if method == "create_machine" and draws[2] < rates.refused:
             raise NoCapacity("simulated: no capacity")
         if is_write and draws[3] < rates.duplicated and method not in _NEVER_TWICE:
-            try:
-                await apply()
-            except PoolwrightError:
-                pass  # the answer to the first copy went nowhere
-            await asyncio.sleep(rng.uniform(0, rates.delay))
+            self._later(self._second_copy(method, apply, self._weather.stall_seconds(rng)))
         if draws[4] >= rates.reply_lost:
             return await apply()
         try:
@@ -131,6 +133,14 @@ class FaultyPort:
         except PoolwrightError as error:
             raise _no_reply(method, is_write=is_write) from error
         raise _no_reply(method, is_write=is_write)
+
+    async def _second_copy(self, method: str, apply: Callable[[], Any], delay: float) -> None:
+        await asyncio.sleep(delay)
+        try:
+            result = repr(await apply())
+        except PoolwrightError as error:
+            result = f"{type(error).__name__}: {error}"
+        self._trace.add(self._name, f"second copy of {method}", result)
 
     def _stream(self, method: str, real: Callable[..., Any]) -> Callable[..., Any]:
         async def stream(*args: Any, **options: Any) -> AsyncIterator[Any]:

@@ -15,7 +15,7 @@ class FaultRates:
     reply_lost: float = 0.0
     """Applied, but the caller never hears of it: `Unknown`."""
     duplicated: float = 0.0
-    """Arrives twice."""
+    """Arrives twice, the second time minutes of world time later."""
     stalled: float = 0.0
     """Arrives minutes of world time later."""
     refused: float = 0.0

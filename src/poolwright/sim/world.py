@@ -1,13 +1,14 @@
 """The composition root of a simulated world: the whole product on one virtual loop.
 
-Phases: *setup* (a cluster is made, fair weather) → *disturb* (users and faults) → *calm* (no faults;
-everything must settle within a stated bound) → *standstill* (nothing may move any more).
+Phases: *setup* (a cluster is made, fair weather) → *disturb* (users and faults) → *calm* (no
+faults; everything must settle within a stated bound) → *standstill* (nothing may move any more).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -123,6 +124,8 @@ class World:
         self.settings = settings
         self._decorate = decorate or {}
         self.trace = Trace(keep=keep)
+        self._group: asyncio.TaskGroup | None = None
+        self._late: list[asyncio.Task[None]] = []
         self.weather = Weather(settings.speed)
         self.clock = SimClock(speed=settings.speed)
         self.store: Any = SqlStore.open(None, clock=self.clock)
@@ -188,11 +191,17 @@ class World:
             seed=self.settings.seed,
             weather=self.weather,
             trace=self.trace,
+            later=self._later,
         )
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None, "the world does not run yet"
+        self._late.append(self._group.create_task(work))
 
     async def run(self) -> Report:
         """Let the world happen."""
         async with self.transport, asyncio.TaskGroup() as group:
+            self._group = group
             endless = [
                 group.create_task(work)
                 for work in (
@@ -230,7 +239,7 @@ class World:
                 transport=front, base_url="https://localhost:8443", headers=headers, timeout=None
             ) as client:
                 await self._play(Arm(client, self.scene.broken))
-            for task in endless:
+            for task in (*endless, *self._late):
                 task.cancel()
         await self.store.close()
         return Report(
@@ -360,7 +369,7 @@ class World:
 
 
 class _KubeletRelay:
-    """Breaks the circle between the API server, which asks kubelets, and the machines they are on."""
+    """Breaks the circle between the API server, which asks kubelets, and their machines."""
 
     target: Any = None
 
@@ -374,6 +383,27 @@ def simulate(
     """Run a whole world on a fresh virtual loop."""
 
     async def main() -> Report:
-        return await World(settings, decorate=decorate, keep=keep).run()
+        world = World(settings, decorate=decorate, keep=keep)
+        try:
+            return await world.run()
+        except ExceptionGroup as bugs:
+            found = tuple(f"no bugs: {line}" for line in dict.fromkeys(_told(bugs)))
+            return Report(
+                settings,
+                (*world.scene.violations, *found),
+                world.trace.digest,
+                world.trace.calls,
+                asyncio.get_running_loop().time(),
+                tuple(world.trace.lines),
+            )
 
     return run(main())
+
+
+def _told(error: Exception) -> list[str]:
+    """Each bug of a group as one line: what it is and where it was raised."""
+    if isinstance(error, ExceptionGroup):
+        group = cast("ExceptionGroup[Exception]", error)
+        return [line for inner in group.exceptions for line in _told(inner)]
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return [f"{type(error).__name__}: {error} ({last.filename}:{last.lineno} {last.name})"]
