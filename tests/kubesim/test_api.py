@@ -280,6 +280,10 @@ def test_finalizer_holds_a_deleted_object_until_it_is_removed():
         ("POST", f"{PODS}?dryRun=Some", {"metadata": {"name": "x"}}, 422, "Invalid"),
         ("POST", "/api/v1/pods", {"metadata": {"name": "x"}}, 405, "MethodNotAllowed"),
         ("PATCH", f"{PODS}/a", {"metadata": {}}, 415, "UnsupportedMediaType"),
+        ("POST", PODS, {"metadata": {"name": "x"}, "spec": {"containers": [None]}}, 422, "Invalid"),
+        ("POST", PODS, {"metadata": {"name": "x"}, "spec": {"priority": 2**40}}, 400, "BadRequest"),
+        ("GET", f"{PODS}?limit=--5", None, 400, "BadRequest"),
+        ("GET", f"{PODS}?limit=%C2%B2", None, 400, "BadRequest"),
         ("DELETE", f"{PODS}/zzz", None, 404, "NotFound"),
         ("DELETE", "/api/v1/namespaces/default", None, 403, "Forbidden"),
         ("GET", f"{PODS}?labelSelector=a%20b", None, 400, "BadRequest"),
@@ -299,6 +303,46 @@ def test_bad_requests_are_refused_as_status_and_change_nothing(method, path, bod
         assert (answer.status, answer.body["reason"]) == (status, reason), answer.body
         assert answer.body["kind"] == "Status"
         assert call.registry.revision == before
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        [{"op": "remove", "path": ""}],
+        [{"op": "move", "path": "/metadata/x"}],
+        [{"op": "replace", "path": "/spec/nope", "value": 1}],
+        [{"op": "add", "path": "/spec/containers/9", "value": {}}],
+        [{"op": "add", "path": "/metadata/name/x", "value": 1}],
+        [{"op": "test", "path": "/metadata/name", "value": "other"}],
+        [{"op": "dance", "path": "/metadata"}],
+        [5],
+        {},
+    ],
+)
+def test_json_patches_that_do_not_apply_are_refused(patch):
+    async def test(call):
+        await call("POST", PODS, pod("a"))
+        before = call.registry.revision
+        answer = await call("PATCH", f"{PODS}/a", patch, content_type=JSON_PATCH)
+        assert answer.status in {400, 422}, answer.body
+        assert call.registry.revision == before
+
+    run(test)
+
+
+def test_yaml_bodies_are_read_and_aliases_refused():
+    async def test(call):
+        text = b"metadata:\n  name: c\ndata:\n  day: 2026-01-01\n"
+        kind = "application/yaml"
+        refused = await call("POST", MAPS, text, content_type=kind)
+        assert refused.status == 201
+        assert refused.body["data"] == {"day": "2026-01-01"}
+        bomb = b"a: &a [x, x]\nb: [*a, *a]\n"
+        assert (await call("POST", MAPS, bomb, content_type=kind)).status == 400
+        shown = await call("GET", f"{MAPS}/c", accept=kind)
+        assert b"day: '2026-01-01'" in shown.data
 
     run(test)
 

@@ -97,6 +97,8 @@ def _put(document: Value, path: list[str], value: Value, *, adding: bool) -> Val
 
 
 def _take(document: Value, path: list[str]) -> Value:
+    if not path:
+        raise _unprocessable("the server rejected our request due to an error in our request")
     value = _find(document, path)
     parent = _find(document, path[:-1])
     if isinstance(parent, dict):
@@ -132,9 +134,13 @@ def json_patch(document: dict[str, Any], operations: Value) -> dict[str, Any]:
             case "remove":
                 _take(result, path)
             case "move":
-                result = _put(result, path, _take(result, _pointer(step["from"])), adding=True)
+                result = _put(
+                    result, path, _take(result, _pointer(str(step.get("from", "")))), adding=True
+                )
             case "copy":
-                result = _put(result, path, _find(result, _pointer(step["from"])), adding=True)
+                result = _put(
+                    result, path, _find(result, _pointer(str(step.get("from", "")))), adding=True
+                )
             case "test":
                 if _find(result, path) != step.get("value"):
                     raise _unprocessable(

@@ -206,26 +206,35 @@ class Pruner:
             if not isinstance(value, dict):
                 self._mismatch(value, kind, path, owner)
             assert kind.item is not None
-            for inner in cast("dict[str, Any]", value).values():
-                if inner is not None:
+            members = cast("dict[str, Any]", value)
+            for name, inner in members.items():
+                if inner is None:
+                    members[name] = _zero(kind.item)
+                else:
                     self._value(inner, kind.item, path, owner)
         elif expected == "array":
             if not isinstance(value, list):
                 self._mismatch(value, kind, path, owner)
             assert kind.item is not None
-            for position, inner in enumerate(cast("list[Any]", value)):
-                if inner is not None:
+            items = cast("list[Any]", value)
+            for position, inner in enumerate(items):
+                if inner is None:
+                    items[position] = _zero(kind.item)
+                else:
                     self._value(inner, kind.item, f"{path}[{position}]", owner)
         elif expected != "any":
             fits = isinstance(value, _PYTHON_TYPES[expected])
             if fits and isinstance(value, bool) and expected != "boolean":
                 fits = False
+            if fits and expected == "integer":
+                bound = 1 << (31 if kind.format == "int32" else 63)
+                fits = -bound <= value < bound
             if not fits:
                 self._mismatch(value, kind, path, owner)
 
     def _mismatch(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
         """Source of the wording: encoding/json's UnmarshalTypeError, as the API server wraps it."""
-        found = next(name for python, name in _JSON_NAMES if isinstance(value, python))
+        found = next((name for python, name in _JSON_NAMES if isinstance(value, python)), "value")
         resource = self._resource
         plain = "".join(part.split("]")[-1] for part in path.split("["))
         raise status.bad_request(
@@ -233,6 +242,14 @@ class Pruner:
             f" {resource.kind}: json: cannot unmarshal {found} into Go struct field"
             f" {owner.name or resource.kind}.{plain} of type {_go_type(kind)}"
         )
+
+
+def _zero(kind: Shape) -> Any:
+    """What Go makes of a null inside a list or map."""
+    if kind.kind in {"object", "map", "any"}:
+        return {}
+    zeros: dict[str, Any] = {"array": [], "integer": 0, "number": 0, "boolean": False}
+    return zeros.get(kind.kind, "")
 
 
 def _go_type(kind: Shape) -> str:

@@ -110,7 +110,7 @@ def read_value(data: bytes, content_type: str) -> Any:
             ) from None
     try:
         return yaml.load(data, Loader=_LOADER)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise status.bad_request(f"error converting YAML to JSON: {error}") from None
 
 
@@ -155,7 +155,13 @@ def _go_error(text: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON has it: timestamps stay text."""
+    """YAML as JSON has it: timestamps stay text, and nothing refers to anything."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """One node; an alias could make a small body huge."""
+        if self.check_event(yaml.AliasEvent):  # pyright: ignore[reportUnknownMemberType]
+            raise yaml.YAMLError("yaml: aliases are not supported")
+        return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {

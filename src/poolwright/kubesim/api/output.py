@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ from poolwright.kubesim.table import definitions, table_row
 from poolwright.kubesim.version import View
 from poolwright.ports.clock import Clock
 
-Encode = Callable[[ObjectChange, str], bytes]
+_CHUNK = 500
+"""Entries of a list that are written before others get a turn."""
 
 
 class Output:
@@ -61,28 +63,38 @@ class Output:
             return self._media(encode(self._partial(body)))
         return self._media(encode(self.view.shown(body, self.now)))
 
-    def list(self, entries: Sequence[Entry], metadata: dict[str, Any]) -> bytes:
-        """A list with its metadata."""
+    async def list(self, entries: Sequence[Entry], metadata: dict[str, Any]) -> bytes:
+        """A list with its metadata; a long one lets others run in between."""
+        now = self.now
+        parts: list[bytes] = []
+        for start in range(0, len(entries), _CHUNK):
+            if start:
+                await asyncio.sleep(0)
+            chunk = entries[start : start + _CHUNK]
+            parts.append(b",".join(self._item(entry, now) for entry in chunk))
+        resource = self.view.resource
+        group = f"meta.k8s.io/{self.form.version}"
+        member = b"items"
         if self.form.view == "Table":
-            rows = [self._row_of(entry.object()) for entry in entries]
-            return self._media(encode(self._table(rows, metadata)))
-        if self.form.view:
-            items = b",".join(encode(self._partial(entry.object())) for entry in entries)
-            head = {
-                "kind": "PartialObjectMetadataList",
-                "apiVersion": f"meta.k8s.io/{self.form.version}",
-                "metadata": metadata,
-            }
+            head = self._table([], metadata)
+            del head["rows"]
+            member = b"rows"
+        elif self.form.view:
+            head = {"kind": "PartialObjectMetadataList", "apiVersion": group, "metadata": metadata}
         else:
-            now = self.now
-            items = b",".join(self.view.item(entry, now) for entry in entries)
-            resource = self.view.resource
             head = {
                 "kind": f"{resource.kind}List",
                 "apiVersion": resource.api_version,
                 "metadata": metadata,
             }
-        return self._media(b'%b,"items":[%b]}' % (encode(head)[:-1], items))
+        return self._media(b'%b,"%b":[%b]}' % (encode(head)[:-1], member, b",".join(parts)))
+
+    def _item(self, entry: Entry, now: datetime) -> bytes:
+        if self.form.view == "Table":
+            return encode(self._row_of(entry.object()))
+        if self.form.view:
+            return encode(self._partial(entry.object()))
+        return self.view.item(entry, now)
 
     def change(self, change: ObjectChange, type_: str) -> bytes:
         """One line of a watch, shared by all that watch in this form."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -63,7 +63,7 @@ def _integer(call: Call, name: str) -> int | None:
     text = call.query.get(name)
     if not text:
         return None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise status.bad_request(f'{name}: Invalid value: "{text}"')
     return int(text)
 
@@ -75,7 +75,13 @@ def _since(call: Call) -> datetime | None:
     seconds, text = _integer(call, "sinceSeconds"), call.query.get("sinceTime")
     if seconds:
         return call.registry.clock.now().wall - timedelta(seconds=seconds)
-    return datetime.fromisoformat(text) if text else None
+    if not text:
+        return None
+    try:
+        since = datetime.fromisoformat(text)
+    except ValueError:
+        raise status.bad_request(f'invalid sinceTime: "{text}"') from None
+    return since if since.tzinfo else since.replace(tzinfo=UTC)
 
 
 async def _after(
@@ -330,7 +336,7 @@ async def pod_proxy(call: Call, target: Target) -> None:
 def _host(text: str) -> tuple[str, int]:
     parts = text.split(":")
     name, port = (parts[1], parts[2]) if len(parts) == 3 else (parts[0], (*parts, "")[1])
-    if port and not port.isdigit():
+    if port and not port.isdecimal():
         raise status.bad_request(f'address {text}: invalid port "{port}"')
     return name, int(port or 0)
 

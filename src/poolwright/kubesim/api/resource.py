@@ -85,7 +85,7 @@ async def list_(call: Call, target: Target) -> None:
         metadata["continue"] = _continue(int(metadata["resourceVersion"]), entries[-1].key)
         if chosen.is_plain:
             metadata["remainingItemCount"] = remaining
-    await call.answer(200, out.list(entries, metadata), out.media)
+    await call.answer(200, await out.list(entries, metadata), out.media)
 
 
 def _since(call: Call) -> int | None:
@@ -97,7 +97,7 @@ def _since(call: Call) -> int | None:
 def _revision(text: str) -> int:
     if not text:
         return 0
-    if not text.isdigit():
+    if not text.isdecimal():
         raise status.bad_request(
             f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         )
@@ -147,7 +147,7 @@ def _number(call: Call, name: str) -> int:
     text = call.query.get(name, "")
     if not text:
         return 0
-    if not text.lstrip("-").isdigit():
+    if not text.removeprefix("-").isdecimal():
         raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return max(0, int(text))
 
@@ -270,7 +270,7 @@ async def patch(call: Call, target: Target) -> None:
         elif media == _PATCHES[1]:
             new = merge(shown, change)
         else:
-            new = strategic(shown, change, kind)
+            new = strategic(shown, cast("dict[str, Any]", change), kind)
         copied = meta.copy_of(cast("dict[str, Any]", new))
         if not child(copied, "metadata"):
             raise status.bad_request("the patched object has no metadata")
@@ -401,4 +401,4 @@ async def delete_collection(call: Call, target: Target) -> None:
                 raise
     out = output(call, target)
     metadata = {"resourceVersion": str(call.registry.revision)}
-    await call.answer(200, out.list(entries, metadata), out.media)
+    await call.answer(200, await out.list(entries, metadata), out.media)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from poolwright.kubesim import meta, status
 from poolwright.kubesim.api import negotiate
@@ -96,7 +96,14 @@ async def token_request(call: Call, target: Target) -> None:
         raise target.missing
     body = await call.object()
     spec = child(body, "spec")
-    seconds = int(spec.get("expirationSeconds") or TOKEN_SECONDS)
+    given = spec.get("expirationSeconds") or TOKEN_SECONDS
+    if not isinstance(given, int):
+        raise status.bad_request(
+            'TokenRequest in version "v1" cannot be handled as a TokenRequest: json: cannot'
+            " unmarshal string into Go struct field TokenRequestSpec.spec.expirationSeconds of"
+            " type int64"
+        )
+    seconds = given
     if seconds < TOKEN_SECONDS_MIN:
         raise status.unprocessable(
             AUTHENTICATION,
@@ -110,7 +117,8 @@ async def token_request(call: Call, target: Target) -> None:
                 )
             ],
         )
-    audiences = [str(a) for a in spec.get("audiences") or ()]
+    listed = spec.get("audiences")
+    audiences = [str(a) for a in cast("list[Any]", listed)] if isinstance(listed, list) else []
     now = call.registry.clock.now().wall
     token = call.cluster.issue(
         target.namespace, target.name, account.uid, seconds, audiences[0] if audiences else ""

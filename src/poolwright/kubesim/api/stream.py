@@ -21,7 +21,7 @@ async def stream_watch(call: Call, out: Output, chosen: Selection, since: int | 
     """Answer a watch request."""
     query = call.query
     timeout_text = query.get("timeoutSeconds", "")
-    timeout = float(timeout_text) if timeout_text.isdigit() and int(timeout_text) else None
+    timeout = float(timeout_text) if timeout_text.isdecimal() and int(timeout_text) else None
     bookmarks = call.flag("allowWatchBookmarks")
     initial = query.get("sendInitialEvents", "")
     if initial:
