@@ -93,6 +93,7 @@ def begin_create(
         metadata["name"] = f"{base[:GENERATED_MAX]}{identity.suffix(SUFFIX_LENGTH)}"
     for name in (*_SERVER_OWNED, "selfLink", "resourceVersion", "generation"):
         metadata.pop(name, None)
+    metadata.setdefault("name", "")  # refused by the rules, with every other fault
     metadata["uid"] = identity.uid()
     metadata["creationTimestamp"] = wall_text(now)
     if kind.has_generation:
