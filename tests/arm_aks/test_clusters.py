@@ -103,6 +103,27 @@ def test_bad_clusters_are_refused_and_change_nothing(change, code, target):
     run(story)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"identity": {"type": []}},
+        {"identity": {"userAssignedIdentities": 5}},
+        {"sku": {"tier": []}},
+        {"properties": 5},
+        {"properties": {"agentPoolProfiles": [5]}},
+        {"properties": {"agentPoolProfiles": [{"name": "a", "count": []}]}},
+        {"properties": {"networkProfile": {"loadBalancerProfile": {"managedOutboundIPs": 5}}}},
+    ],
+)
+def test_any_json_is_answered(body):
+    async def story(world):
+        await world.group()
+        answer = await world.put(CLUSTER, {**cluster_body(), **body})
+        assert answer.status == 400, answer
+
+    run(story)
+
+
 def test_missing_location_and_group():
     async def story(world):
         missing = await world.put(CLUSTER, cluster_body())

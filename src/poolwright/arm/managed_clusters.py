@@ -209,7 +209,7 @@ def _read_sku(body: Mapping[str, Any], given: dict[str, Any]) -> None:
 def _read_identity(body: Mapping[str, Any]) -> None:
     identity = cast("Mapping[str, Any]", body.get("identity") or {})
     kind = identity.get("type")
-    if kind is not None and kind not in {"SystemAssigned", "UserAssigned", "None"}:
+    if kind not in (None, "SystemAssigned", "UserAssigned", "None"):  # any JSON: not a set
         raise InvalidRequest(
             f"The value of parameter identity.type is invalid. Error details: value {kind} is not "
             "allowed. Only SystemAssigned, UserAssigned and None are allowed.",

@@ -183,7 +183,7 @@ def autoscaler_profile(
                 raise invalid(f"autoScalerProfile.{name}", f"value '{value}' is not allowed")
         elif not _same_form(str(value), defaults[name]):
             raise invalid(f"autoScalerProfile.{name}", f"value '{value}' is not allowed")
-    return {**defaults, **{k: str(v) for k, v in given.items() if v not in {None, ""}}}
+    return {**defaults, **{k: str(v) for k, v in given.items() if v not in (None, "")}}
 
 
 _DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
