@@ -133,7 +133,14 @@ class PoolUser:
         await self._change(count=self._rng.randint(0, 5))
 
     async def _upgrade(self) -> None:
-        await self._change(orchestratorVersion=self._rng.choice(self._versions))
+        answer = await self._arm.call("GET", self.path)
+        if not answer.is_success:
+            return
+        properties = answer.json()["properties"]
+        here = self._versions.index(properties["currentOrchestratorVersion"])
+        wanted = self._versions[min(here + 1, len(self._versions) - 1)]
+        changed = {**properties, "orchestratorVersion": wanted}
+        await self._arm.call("PUT", self.path, {"properties": changed})
 
     async def _relabel(self) -> None:
         await self._change(nodeLabels={"mood": self._rng.choice(("calm", "wild"))})

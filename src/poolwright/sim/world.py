@@ -29,6 +29,7 @@ from poolwright.kube.clusters import HttpClusters
 from poolwright.kubesim.server import KubeSim, KubeSimSettings
 from poolwright.model.catalog import kubernetes_minors
 from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.version import KubernetesVersion
 from poolwright.ports.kube import ControlPlanes, Kubelet
 from poolwright.ports.machine_provider import MachineProvider
 from poolwright.ports.store import Store
@@ -62,6 +63,8 @@ _SETTLED = timedelta(hours=2)
 """World time within which a pool must end what it does once the faults are over: a drain of every
 node, the deadline of an operation, and then once more when the user insists."""
 _STANDSTILL = timedelta(minutes=30)
+_BACKED_OFF = timedelta(seconds=90)
+"""Real time that is added to both: a few of the longest back-offs, leases of the dead."""
 
 Decorate = Callable[[Any], Any]
 
@@ -255,9 +258,7 @@ class World:
         await self._set_up(arm)
         if self.scene.violations:
             return
-        # A pool may be as old as two minors below its control plane.
-        minors = [str(m.patches[-1]) for m in kubernetes_minors() if not m.is_preview]
-        newest = minors.index(await self._control_plane_version(arm))
+        versions = _versions(await self._control_plane_version(arm))
         users = [
             PoolUser(
                 arm,
@@ -265,7 +266,7 @@ class World:
                 self._rng(f"users/{pool}"),
                 pool,
                 vm_size,
-                minors[newest - 1 : newest + 1],
+                versions,
             )
             for pool, vm_size in _POOLS.items()
         ]
@@ -276,16 +277,18 @@ class World:
             for task in tasks:
                 task.cancel()
         self.weather.rates = CALM
+        settled = _SETTLED + _BACKED_OFF * self.settings.speed
+        standstill = _STANDSTILL + _BACKED_OFF * self.settings.speed
         for user in users:
-            await wait_until_settled(arm, user.path, self.clock, _SETTLED)
+            await wait_until_settled(arm, user.path, self.clock, settled)
         for user in users:
             await user.insist()
         for user in users:
-            await wait_until_settled(arm, user.path, self.clock, _SETTLED)
-        await self._sleep(_STANDSTILL)  # orphans that slipped through are found by then
+            await wait_until_settled(arm, user.path, self.clock, settled)
+        await self._sleep(standstill)  # orphans that slipped through are found by then
         for checker in self.checkers:
             await checker.at_calm()
-        await self._sleep(_STANDSTILL)
+        await self._sleep(standstill)
         for checker in self.checkers:
             await checker.at_end()
 
@@ -366,6 +369,13 @@ class World:
         async for change in self.scene.view.changes():
             for checker in self.checkers:
                 checker.on_nodes(change.pool)
+
+
+def _versions(newest: str) -> list[str]:
+    """What a pool may have under a control plane: its minor and the two before, oldest first."""
+    goal = KubernetesVersion.parse(newest)
+    patches = [patch for minor in kubernetes_minors() for patch in minor.patches]
+    return [str(p) for p in sorted(patches) if p <= goal and p.minor >= goal.minor - 2]
 
 
 class _KubeletRelay:

@@ -10,6 +10,7 @@ from poolwright.sim.checkers.machine_owner import MachineOwner
 from poolwright.sim.checkers.operation_end import OperationEnd
 from poolwright.sim.checkers.quiescence import Quiescence
 from poolwright.sim.checkers.ready_floor import ReadyFloor
+from poolwright.sim.checkers.reimage_once import ReimageOnce
 from poolwright.sim.checkers.state_diagram import StateDiagram
 
 
@@ -21,6 +22,7 @@ def all_checkers(scene: Scene) -> tuple[Checker, ...]:
         MachineCount(scene),
         MachineOwner(scene),
         ReadyFloor(scene),
+        ReimageOnce(scene),
         Quiescence(scene),
     )
 
