@@ -167,7 +167,7 @@ class Fleet:
             made = await self._kube.get(NODES, name)
             if _system_uuid(made) != state.machine.uid:
                 await self._kube.delete(NODES, name, uid=child(made, "metadata").get("uid"))
-                made = await self._kube.create(NODES, body)
+                made = await self._kube.create(NODES, body)  # a Conflict begins anew
         await self._renew_lease(name, child(made, "metadata").get("uid", ""), alive=True)
         state.is_registered = state.is_alive = True
         state.written = (True, False, False)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from poolwright.model.errors import Transient, Unknown
+from poolwright.model.errors import PoolwrightError
 from poolwright.ports.clock import Clock
 
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -67,7 +67,8 @@ class Outbox(Generic[KeyT]):
         while True:
             try:
                 await self._perform(key, attempt)
-            except (Transient, Unknown):
+            except PoolwrightError:
+                # Refused as well: another's write came first, and what a key needs is seen anew.
                 await self._clock.sleep(delay)
                 attempt, delay = attempt + 1, min(delay * 2, _DELAY_MAX)
             else:
