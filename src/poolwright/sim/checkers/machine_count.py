@@ -20,14 +20,17 @@ _SLACK = timedelta(minutes=5)
 
 class MachineCount(Checker):
     """Counts in the cloud's ledger whenever a machine is made. A machine that is being deleted does
-    not count. A foreign provider cannot check a generation, so a creation that was under way when
-    the count was lowered is forgiven for as long as a call can be under way (architecture, rule 4).
+    not count. A foreign provider cannot check a generation (architecture, rule 4), so two things
+    are forgiven: a creation that was under way when the count was lowered, for as long as a call
+    can be under way; and a name that existed before, for names are used once, so that is the late
+    copy of a creation whose machine has gone. What they leave behind must be gone in the end.
     """
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._bounds: dict[str, deque[tuple[Instant, int]]] = {}
         self._machines: dict[str, dict[str, Stored[Any, Any]]] = {}
+        self._ended: set[str] = set()
 
     def on_change(self, change: Change) -> None:
         """Remember bounds; count at each creation."""
@@ -43,7 +46,8 @@ class MachineCount(Checker):
             is_new = record.name not in machines
             if change.deleted:
                 machines.pop(record.name, None)
-            else:
+                self._ended.add(record.name)
+            elif record.name not in self._ended:
                 machines[record.name] = record
                 if is_new:
                     self._count(request.pool, machines)
