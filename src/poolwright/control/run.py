@@ -196,8 +196,7 @@ class _Control:
             self._on_cluster(record)
             if _concerns_pools(change):
                 self._components.wake(key)
-                for name in self._names.get(key, {}):
-                    self._pools.wake(PoolKey(key, name))
+                self._wake_pools(key)
 
     def _on_pool(self, record: Stored[Any, Any]) -> None:
         key = cluster_key(record.scope)
@@ -232,10 +231,24 @@ class _Control:
                 self._orphans.wake(change.cluster)
 
     async def _follow_view(self, key: ClusterKey) -> None:
-        async for change in self._clusters.view(key).changes():
+        view = self._clusters.view(key)
+        changes = view.changes()
+        was_synced = False
+        if view.is_synced:
+            was_synced = True
+            self._wake_pools(key)
+        async for change in changes:
             if change.pool:
                 self._pools.wake(PoolKey(key, change.pool))
+            elif view.is_synced and not was_synced:
+                # A pool without nodes was perhaps planned before the view could be believed.
+                was_synced = True
+                self._wake_pools(key)
             self._autoscaler.wake(key)
+
+    def _wake_pools(self, key: ClusterKey) -> None:
+        for name in self._names.get(key, {}):
+            self._pools.wake(PoolKey(key, name))
 
     async def _guard_components(self, key: ClusterKey) -> None:
         await self._components_of.changes(key)
