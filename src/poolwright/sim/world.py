@@ -55,6 +55,7 @@ from poolwright.sim.user import (
     wait_until_settled,
 )
 from poolwright.sim.weather import CALM, FaultRates, Weather
+from poolwright.sim.workload import deploy
 from poolwright.store.sql_store import SqlStore
 
 _LOCATION = "eastus"
@@ -304,6 +305,9 @@ class World:
         state = await wait_until_settled(arm, CLUSTER_PATH, self.clock, _SETTLED)
         if state != "Succeeded":
             self.scene.broken("set-up", f"cluster is {state}: {answer.text[:500]}")
+            return
+        replicas = self._rng("workload").randint(2, 4)  # one alone may never be evicted
+        await deploy(self.observer.kube(self.key), next(iter(_POOLS)), replicas=replicas)
 
     async def _control_plane_version(self, arm: Arm) -> str:
         answer = await arm.call("GET", CLUSTER_PATH)
