@@ -81,11 +81,11 @@ class NoGenerationCheck(Wrapped):
         return await self._real.transact(scope, [free(write) for write in writes])
 
 
-def sweep(decorate, seeds=8, **changed):
+def sweep(decorate, seeds=8, rates=ROUGH):
     """How often each promise broke, over some seeds."""
     broken = Counter()
     for seed in range(seeds):
-        settings = WorldSettings(seed=seed, rates=ROUGH, disturbed=timedelta(hours=2), **changed)
+        settings = WorldSettings(seed=seed, rates=rates, disturbed=timedelta(hours=2))
         report = simulate(settings, decorate=decorate)
         broken.update({v.partition("] ")[2].partition(":")[0] for v in report.violations})
     return broken
@@ -98,8 +98,9 @@ def test_without_bugs_nothing_breaks():
 
 @pytest.mark.slow
 def test_random_names_are_caught():
-    broken = sweep({"provider": RandomNames})
-    assert broken["machines ≤ count + surge"] or broken["no double machines"]
+    often = replace(ROUGH, duplicated=0.7)  # one too many could still be the surge machine
+    assert sweep({}, rates=often) == {}
+    assert sweep({"provider": RandomNames}, rates=often)["machines ≤ count + surge"]
 
 
 @pytest.mark.slow
@@ -110,8 +111,7 @@ def test_missing_uid_guard_is_caught():
 @pytest.mark.slow
 def test_missing_generation_check_is_caught():
     broken = sweep({"store": NoGenerationCheck})
-    print(broken)
-    assert broken
+    assert broken["operation ends once"] or broken["state diagram"]
 
 
 @pytest.mark.slow
