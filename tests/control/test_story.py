@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from control.rooms import KEY, STATE, SYSTEM, Rooms
+from control.rooms import KEY, SCOPE, STATE, SYSTEM, Rooms
 from plan.pool_world import IMAGE, OLD_IMAGE, gpu_spec, pool_spec
 from poolwright.model.agent_pool import OperationState
 from poolwright.model.kubernetes import DAEMON_SETS, DEPLOYMENTS, EVENTS, PODS
@@ -285,5 +285,20 @@ def test_two_replicas_do_not_double_anything():
             await rooms.create_cluster(SYSTEM, pool_spec(count=3))
             assert (await rooms.ended("create")).state is OperationState.SUCCEEDED
             assert len(await rooms.machines()) == 4
+
+    play(story)
+
+
+def test_a_settled_world_is_quiet():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(gpu_spec(name="gpunp", count=2), "add")
+        await rooms.ended("add")
+        await rooms.later(minutes=30)
+        passes, revision = len(rooms.passes), await rooms.store.revision(SCOPE)
+        await rooms.later(hours=12)
+        assert await rooms.store.revision(SCOPE) == revision
+        assert len(rooms.passes) - passes < 30
 
     play(story)

@@ -45,13 +45,13 @@ class ControlSettings:
     pools: LoopSettings = field(
         default_factory=lambda: LoopSettings(debounce=timedelta(milliseconds=50))
     )
-    """The loop of agent pools; nodes and pods wake it, so it waits for bursts."""
+    """The loops of agent pools and clusters; nodes and pods wake them, so they wait for bursts."""
     autoscaler: LoopSettings = field(
         default_factory=lambda: LoopSettings(debounce=timedelta(milliseconds=500))
     )
     """The loop of the autoscaler: it scans when something changed, at most this often."""
     others: LoopSettings = field(default_factory=LoopSettings)
-    """The loops of clusters, components and orphans."""
+    """The loops of components and orphans."""
 
 
 def cluster_key(scope: str) -> ClusterKey | None:
@@ -112,7 +112,7 @@ class _Control:
         )
         self._managed: Loop[ClusterKey] = loop(
             ManagedClusterController(store, provider, clusters, outside.control_planes, clock),
-            settings.others,
+            settings.pools,
         )
         self._components_of = ComponentsController(
             store, clusters, namespace=settings.components_namespace
@@ -125,6 +125,7 @@ class _Control:
             AutoscalerController(store, clusters, clock, outside.identity), settings.autoscaler
         )
         self._names: dict[ClusterKey, dict[str, None]] = {}
+        self._stopping: dict[ClusterKey, None] = {}
         self._followed: dict[ClusterKey, tuple[Task[None], ...]] = {}
 
     async def run(self) -> None:
@@ -211,6 +212,10 @@ class _Control:
         if key is None:
             return
         self._managed.wake(key)
+        if record.spec.is_stopped and not record.status.provisioning_state.is_terminal:
+            self._stopping[key] = None
+        else:
+            self._stopping.pop(key, None)
         if record.status.running_kubernetes_version and key not in self._followed:
             self._components.wake(key)
             self._followed[key] = (
@@ -220,13 +225,15 @@ class _Control:
 
     def _unfollow(self, key: ClusterKey) -> None:
         self._names.pop(key, None)
+        self._stopping.pop(key, None)
         for task in self._followed.pop(key, ()):
             task.cancel()
 
     async def _follow_machines(self) -> None:
         async for change in self._provider.changes():
             self._pools.wake(PoolKey(change.cluster, change.pool))
-            self._managed.wake(change.cluster)
+            if change.cluster in self._stopping:
+                self._managed.wake(change.cluster)
             if change.pool not in self._names.get(change.cluster, {}):
                 self._orphans.wake(change.cluster)
 
