@@ -414,3 +414,18 @@ def test_a_node_that_registers_twice_is_one_node():
 def test_operation_message_counts_nodes():
     sandbox = Sandbox(pool_spec(count=2), operation(STATE.CREATING))
     assert sandbox.step().operation_message == "CreatingAgentPool: 0/2 nodes completed"
+
+
+def test_a_node_is_cordoned_until_it_is_reimaged_or_gone():
+    sandbox = Sandbox(pool_spec(count=2, node_image_version=OLD_IMAGE)).settled(2)
+    sandbox.change(STATE.UPGRADING, node_image_version=IMAGE)
+    ended = []
+    while not sandbox.status.provisioning_state.is_terminal:
+        for action in sandbox.plan().actions:
+            if isinstance(action, ReimageMachine | DeleteMachine):
+                assert sandbox.nodes[action.name].unschedulable
+                ended.append(action.name)
+            if isinstance(action, PatchNode) and action.unschedulable is False:
+                assert action.name not in ended
+        sandbox.step()
+    assert len(ended) == 3

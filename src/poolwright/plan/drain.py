@@ -16,16 +16,17 @@ from poolwright.plan.actions import EvictPod
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """How far a drain is: done when nobody remains."""
+    """How far a drain is: done when the node is cordoned and nobody remains."""
 
+    is_cordoned: bool
     evictions: tuple[EvictPod, ...] = ()
     remaining: tuple[str, ...] = ()
     blocked_by: str = ""
 
     @property
     def is_done(self) -> bool:
-        """Whether no pod is left that had to go."""
-        return not self.remaining
+        """Whether no pod is left that had to go, and none can come."""
+        return self.is_cordoned and not self.remaining
 
 
 class Allowance:
@@ -83,4 +84,9 @@ def plan_drain(node: Node, pods: Sequence[Pod], allowance: Allowance, *, because
                 blocked_by = blocked_by or blocker
             else:
                 evictions.append(EvictPod(pod.namespace, pod.name, pod.uid, because))
-    return Drain(tuple(evictions), tuple(f"{p.namespace}/{p.name}" for p in remaining), blocked_by)
+    return Drain(
+        node.unschedulable,
+        tuple(evictions),
+        tuple(f"{p.namespace}/{p.name}" for p in remaining),
+        blocked_by,
+    )

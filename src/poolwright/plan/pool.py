@@ -249,7 +249,7 @@ def _end(
 def _undrainable(rollout: Rollout) -> OperationEnd:
     details: list[ErrorDetail] = []
     for name, drain in rollout.undrainable:
-        pod = drain.remaining[0]
+        pod = next(iter(drain.remaining), "(none left; the node could not be cordoned)")
         by = f" Too Many Requests: budget {drain.blocked_by}." if drain.blocked_by else ""
         details.append(
             ErrorDetail("PodDrainFailure", f"Drain node {name} failed when evicting pod {pod}.{by}")

@@ -177,10 +177,14 @@ class Rollout:
 
     def _drain(self, member: Member, because: str) -> Drain | None:
         """How far the drain is; None when there is nothing to drain."""
-        if member.node is None or member.machine.phase is not MachinePhase.RUNNING:
+        node = member.node
+        if node is None or node.deleting or member.machine.phase is not MachinePhase.RUNNING:
             return None
+        self._cordon(member)
+        return plan_drain(node, member.pods, self._allowance, because=because)
+
+    def _cordon(self, member: Member) -> None:
         self.cordons[member.name] = NodeEvent("Drain", f"Draining node: {member.name}")
-        return plan_drain(member.node, member.pods, self._allowance, because=because)
 
     def _memory(self, member: Member) -> DrainMemory:
         return member.memory or DrainMemory(uid=member.machine.uid, started_at=self.now)
@@ -233,8 +237,8 @@ class Rollout:
             if drain is not None and self.rule.soak:
                 memory = replace(memory, soak_until=self.now.after(self.rule.soak))
         self.drains[member.name] = memory
+        self._cordon(member)
         if memory.soak_until is not None and memory.soak_until > self.now:
-            self.cordons[member.name] = NodeEvent("Drain", f"Draining node: {member.name}")
             self.wakes.append(memory.soak_until)
             return
         zone = member.machine.zone
