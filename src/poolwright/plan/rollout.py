@@ -187,6 +187,7 @@ class Rollout:
         self.cordons[member.name] = NodeEvent("Drain", f"Draining node: {member.name}")
 
     def _memory(self, member: Member) -> DrainMemory:
+        """Kept until the drain is over. Without an operation nothing can fail by its deadline."""
         return member.memory or DrainMemory(uid=member.machine.uid, started_at=self.now)
 
     def _deadline(self, member: Member) -> Instant:
@@ -200,7 +201,9 @@ class Rollout:
         self.drains[member.name] = self._memory(member)
         for eviction in drain.evictions:
             self._add(eviction)
-        self.wakes += [self._deadline(member), self.now.after(DRAIN_POLL)]
+        self.wakes.append(self.now.after(DRAIN_POLL))
+        if not self._is_expired(member):
+            self.wakes.append(self._deadline(member))
 
     # -- new software --------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class Rollout:
         if memory.soak_until is None:
             drain = self._drain(member, because)
             if drain is not None and not drain.is_done:
-                if not self._is_expired(member):
+                if not self._is_expired(member) or not self._is_running:
                     self._continue_drain(member, drain)
                 elif self.rule.quarantines:
                     self.quarantine.append(member.name)
