@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from asyncio import TaskGroup
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
+from poolwright.app.kubelet_relay import KubeletRelay
 from poolwright.app.settings import Settings
 from poolwright.arm.app import ArmApp, create_app
 from poolwright.arm.background import run_background
@@ -20,6 +21,7 @@ from poolwright.kube.asgi_transport import AsgiTransport
 from poolwright.kube.clusters import HttpClusters
 from poolwright.kubesim.server import KubeSim
 from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.kube import ControlPlane
 from poolwright.ports.store import Store
 from poolwright.providers.simulated.cloud import SimulatedCloud
 from poolwright.telemetry.metrics import Metrics
@@ -53,13 +55,13 @@ class Product:
         self._settings = settings
         self.metrics = Metrics()
         store, clock, identity = outside.store, outside.clock, outside.identity
+        kubelet = KubeletRelay()
         self.kubesim = KubeSim(
             store,
             clock,
             identity,
-            settings.kubernetes,
-            server_url=f"{outside.endpoint}{_CLUSTERS_PREFIX.rstrip('/')}",
-            ca_pem=outside.ca_pem,
+            kubelet,
+            replace(settings.kubernetes, server_url=outside.endpoint, ca_pem=outside.ca_pem),
         )
         self.transport = AsgiTransport(self.kubesim.asgi_app)
         self.clusters = HttpClusters(
@@ -73,7 +75,7 @@ class Product:
             random.Random(outside.rng.getrandbits(64)),
             settings.cloud,
         )
-        self.kubesim.attach_kubelet(self.cloud.kubelet)
+        kubelet.target = getattr(self.cloud, "kubelet", None)  # XX
         self.context = ArmContext(
             store=store,
             machine_provider=self.cloud,
@@ -85,9 +87,9 @@ class Product:
         )
         self.arm: ArmApp = create_app(self.context, outside.keys)
 
-    def _transport_for(self, server_url: str) -> httpx.AsyncBaseTransport:
+    def _transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """Every cluster of ours is served by this process."""
-        del server_url
+        del control_plane
         return self.transport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from poolwright.arm.settings import ArmSettings
 from poolwright.control.run import ControlSettings
-from poolwright.kubesim.settings import KubeSimSettings
+from poolwright.kubesim.server import KubeSimSettings
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.telemetry.logs import LogSettings
 
