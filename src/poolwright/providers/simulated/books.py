@@ -100,14 +100,14 @@ class Books:
         self._reserved: dict[tuple[ClusterKey, str], MachineSpec] = {}
         self._scarcity: dict[str, Scarcity] = {}
 
-    async def load(self) -> None:
-        """Read the ledger, unless it is known."""
+    async def load(self) -> bool:
+        """Read the ledger, unless it is known; whether it was read."""
         if self._is_loaded:
-            return
+            return False
         machines = await self._store.find(SCOPE_PREFIX, MACHINE)
         scarcities = await self._store.find(SCOPE_PREFIX, SCARCITY)
         if self._is_loaded:
-            return  # somebody else was quicker, and may have written since
+            return False  # somebody else was quicker, and may have written since
         self._is_loaded = True
         self._clusters.clear()
         self._used.clear()
@@ -117,6 +117,7 @@ class Books:
             self._count(spec, 1)
             self.machines(spec.request.cluster).addresses.add(spec.address_index)
         self._scarcity = {record.scope: record.spec for record in scarcities}
+        return True
 
     def machines(self, cluster: ClusterKey) -> ClusterMachines:
         """The machines of one cluster."""

@@ -106,7 +106,7 @@ class SimulatedCloud:
 
     async def create_machine(self, request: MachineRequest) -> Machine:
         """See `MachineProvider` (M1)."""
-        await self._books.load()
+        await self._load()
         key = (request.cluster, request.name)
         while (other := self._under_way.get(key)) is not None:
             await other.wait()
@@ -124,7 +124,7 @@ class SimulatedCloud:
         self, cluster: ClusterKey, pool: str | None = None
     ) -> Sequence[Machine]:
         """See `MachineProvider` (M2)."""
-        await self._books.load()
+        await self._load()
         world = self._clock.now().world
         by_name = self._books.machines(cluster).by_name
         found = (by_name[name].at(world) for name in sorted(by_name))
@@ -203,18 +203,18 @@ class SimulatedCloud:
 
     async def usage(self, region: str) -> Sequence[Usage]:
         """See `MachineProvider` (M7)."""
-        await self._books.load()
+        await self._load()
         return scarce.usages(self._books.scarcity(region), self._books.used(region), region)
 
     async def scarcity(self, region: str) -> Scarcity:
         """See `MachineProvider` (M7)."""
-        await self._books.load()
+        await self._load()
         return self._books.scarcity(region)
 
     async def set_scarcity(self, region: str, scarcity: Scarcity) -> None:
         """See `MachineProvider` (M8)."""
         scarce.check_known(scarcity)
-        await self._books.load()
+        await self._load()
         write = self._books.scarcity_write(region, scarcity, self._clock.now())
         await self._books.commit(region, [write])
 
@@ -265,7 +265,7 @@ class SimulatedCloud:
         try:
             commit = await self._books.commit(request.region, writes)
         except Precondition:
-            await self._books.load()
+            await self._load()
             entry = self._books.entry(request.cluster, request.name)
             if entry is None:
                 raise
@@ -319,7 +319,7 @@ class SimulatedCloud:
         )
 
     async def _guarded(self, cluster: ClusterKey, name: str, uid: str) -> Entry:
-        await self._books.load()
+        await self._load()
         entry = self._books.entry(cluster, name)
         if entry is None:
             raise NotFound(f"The machine '{name}' was not found.", code="ResourceNotFound")
@@ -366,7 +366,7 @@ class SimulatedCloud:
         """Move the world, for ever: phases, Nodes and pods. Goes on from the ledger."""
         while True:
             try:
-                await self._books.load()
+                await self._load()
                 break
             except Transient:
                 await self._clock.sleep(_RETRY)
@@ -378,6 +378,12 @@ class SimulatedCloud:
                 await self._agenda.run()
             finally:
                 self._group = None
+
+    async def _load(self) -> None:
+        """Know the ledger; what an unclear commit brought in is followed like the rest."""
+        if await self._books.load():
+            for entry in list(self._books.entries()):
+                self._follow(entry)
 
     def _follow(self, entry: Entry) -> None:
         """A machine has a new course: announce it, and be there when it turns."""
@@ -410,8 +416,12 @@ class SimulatedCloud:
 
     async def _retire(self, cluster: ClusterKey, name: str) -> None:
         """The Node of a machine that ceased is gone: take the machine out of the books."""
+        known = self._books.entry(cluster, name)
+        await self._load()
         entry = self._books.entry(cluster, name)
         if entry is None:
+            if known is not None:
+                self._announce(known)  # an unclear commit had removed it
             return
         now, record = self._clock.now(), entry.record
         bill = self._bill(record.spec, entry.course.uid, "deleted", now.world)
@@ -425,7 +435,7 @@ class SimulatedCloud:
                 ],
             )
         except (Precondition, NotFound):
-            await self._books.load()  # it moved on, or an unclear commit had removed it
+            await self._load()  # it moved on, or an unclear commit had removed it
             return
         self._books.forget(entry)
         self._announce(entry)
