@@ -75,7 +75,7 @@ class Product:
             random.Random(outside.rng.getrandbits(64)),
             settings.cloud,
         )
-        kubelet.target = getattr(self.cloud, "kubelet", None)  # XX
+        kubelet.target = self.cloud.kubelet
         self.context = ArmContext(
             store=store,
             machine_provider=self.cloud,

@@ -28,7 +28,7 @@ from poolwright.store import SqlStore
 from poolwright.telemetry.logs import configure_logs
 
 _NAMES = ("localhost", "127.0.0.1", "::1")
-_CLOSE_SECONDS = 3
+_CLOSE_SECONDS = 1
 """How long open requests may take to end after a signal; watches are cut then."""
 _DEVELOPMENT_SECRET = "development"
 

@@ -143,8 +143,8 @@ class AgentPoolStatus:
 
     ``operation_id`` is the operation that runs (None in terminal states) and
     ``operation_deadline`` when it fails. ``observed_generation`` is the spec that
-    ``provisioning_state`` is about. ``next_machine_index`` is raised in the same guarded write that plans a creation, so that a
-    name is never used twice. ``is_halted``: the latest operation was aborted, nothing is done
+    ``provisioning_state`` is about. ``next_machine_index`` is raised in the same guarded write
+    that plans a creation, so that a name is never used twice. ``is_halted``: the latest operation was aborted, nothing is done
     until the next PUT. ``vmss_number`` are the eight digits of machine names.
     """
 

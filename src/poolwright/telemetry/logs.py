@@ -54,3 +54,7 @@ def configure_logs(settings: LogSettings) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
+    # Connections that clients keep open are cut when the server ends: that is no error.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda line: "timeout graceful shutdown" not in line.getMessage()
+    )

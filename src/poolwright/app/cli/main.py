@@ -56,7 +56,7 @@ def up(
 @app.command("demo")
 def demo() -> None:
     """Show the main job on a server of its own: GPU pool, job, scale, upgrade, delete."""
-    from poolwright.app.demo import run_demo  # noqa: PLC0415 - as above
+    from poolwright.app.cli.demo import run_demo  # noqa: PLC0415 - as above
 
     run_demo()
 

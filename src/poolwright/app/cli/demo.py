@@ -30,7 +30,8 @@ from poolwright.model.json_value import child, children
 
 _SPEED = 120.0  # the whole demo in well under a minute, and its progress still visible
 _GROUP, _CLUSTER, _POOL = "demo", "aks1", "gpunp"
-_SIZE = "Standard_NC6s_v3"
+_SIZE = "Standard_NC24ads_A100_v4"
+_OLD, _NEW = "1.34.4", "1.35.4"
 _JOB: dict[str, Any] = {
     "apiVersion": "batch/v1",
     "kind": "Job",
@@ -204,7 +205,11 @@ def _prepare(demo: _Demo) -> _Kubernetes:
         body = {
             "location": "eastus",
             "identity": {"type": "SystemAssigned"},
-            "properties": {"dnsPrefix": "demo", "agentPoolProfiles": [pool]},
+            "properties": {
+                "kubernetesVersion": _NEW,
+                "dnsPrefix": "demo",
+                "agentPoolProfiles": [pool],
+            },
         }
         demo.operate("PUT", cluster, body)
         answer = arm.send(
@@ -221,6 +226,7 @@ def _create_pool(demo: _Demo, kubernetes: _Kubernetes) -> None:
         properties = {
             "count": 2,
             "vmSize": _SIZE,
+            "orchestratorVersion": _OLD,
             "mode": "User",
             "nodeTaints": ["sku=gpu:NoSchedule"],
             "gpuProfile": {"nvidia": {"managementMode": "Managed"}},
@@ -285,22 +291,17 @@ def _change_pool(demo: _Demo, kubernetes: _Kubernetes) -> None:
         properties = dict(demo.arm.get(demo.pool)["properties"]) | {"count": 3}
         demo.operate("PUT", demo.pool, {"properties": properties})
         _check(len(kubernetes.nodes(_POOL)) == 3, "the pool has three nodes")
-    with demo.step("Upgrade the node image, node by node with a surge node"):
-        before = {n["metadata"]["name"]: n["metadata"]["uid"] for n in kubernetes.nodes(_POOL)}
-        profile = demo.arm.get(f"{demo.pool}/upgradeProfiles/default")["properties"]
-        upgrades = [u["kubernetesVersion"] for u in children(profile, "upgrades")]
-        version = upgrades[-1] if upgrades else None
-        if version is None:
-            demo.operate("POST", f"{demo.pool}/upgradeNodeImageVersion")
-        else:
-            properties = dict(demo.arm.get(demo.pool)["properties"])
-            demo.operate(
-                "PUT", demo.pool, {"properties": properties | {"orchestratorVersion": version}}
-            )
-        after = {n["metadata"]["name"]: n["metadata"]["uid"] for n in kubernetes.nodes(_POOL)}
-        _check(len(after) == 3, "the pool still has three nodes")
-        if version is not None:
-            _check(not set(before.values()) & set(after.values()), "every node was replaced")
+    with demo.step(f"Upgrade from {_OLD} to {_NEW}, node by node with a surge node"):
+        before = {n["metadata"]["uid"] for n in kubernetes.nodes(_POOL)}
+        properties = dict(demo.arm.get(demo.pool)["properties"]) | {"orchestratorVersion": _NEW}
+        demo.operate("PUT", demo.pool, {"properties": properties})
+        nodes = kubernetes.nodes(_POOL)
+        versions = {child(n, "status", "nodeInfo").get("kubeletVersion") for n in nodes}
+        _check(versions == {f"v{_NEW}"}, f"every node runs {_NEW}, not {versions}")
+        _check(len(nodes) == 3, "the pool still has three nodes")
+        _check(not before & {n["metadata"]["uid"] for n in nodes}, "every node was replaced")
+        gpus = {child(n, "status", "allocatable").get("nvidia.com/gpu") for n in nodes}
+        _check(gpus == {"1"}, "every node has its GPU again")
     with demo.step("Delete the pool, then the resource group"):
         demo.operate("DELETE", demo.pool)
         _check(not kubernetes.nodes(_POOL), "the nodes are gone")
@@ -308,15 +309,16 @@ def _change_pool(demo: _Demo, kubernetes: _Kubernetes) -> None:
 
 
 def _summary(demo: _Demo) -> None:
-    table = Table("STEP", "HERE", "IN REAL TIME", box=None, pad_edge=False)
+    width = max(len(title) for title, _ in demo.steps)
+    demo.console.print(f"{'STEP':{width}}  {'HERE':>7}  IN REAL TIME", soft_wrap=True)
     for title, took in demo.steps:
         minutes, seconds = divmod(round(took * _SPEED), 60)
-        table.add_row(title, f"{took:.1f} s", f"about {minutes} min {seconds:02} s")
-    demo.console.print()
-    demo.console.print(table)
+        line = f"{title:{width}}  {took:5.1f} s  about {minutes:2} min {seconds:02} s"
+        demo.console.print(line, soft_wrap=True)
     demo.console.print(
         f"\n{sum(took for _, took in demo.steps):.0f} s at {_SPEED:.0f} world seconds per second; "
-        "no GPU was harmed, or needed. Next: poolwright up"
+        "no GPU was harmed, or needed. Next: poolwright up",
+        soft_wrap=True,
     )
 
 
