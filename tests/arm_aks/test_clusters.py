@@ -70,7 +70,7 @@ REFUSED = [
     ({"dnsPrefix": "-x"}, "InvalidParameter", "dnsPrefix"),
     ({"nonsense": 1}, "UnmarshalError", "nonsense"),
     ({"networkProfile": {"nonsense": 1}}, "UnmarshalError", "nonsense"),
-    ({"networkProfile": 7}, "UnmarshalError", "networkProfile"),
+    ({"networkProfile": 7}, "UnmarshalError", "properties.networkProfile"),
     (
         {"networkProfile": {"networkPlugin": "magic"}},
         "InvalidParameter",

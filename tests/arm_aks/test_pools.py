@@ -150,7 +150,7 @@ REFUSED = [
     ("np", {"count": True}, "UnmarshalError", "properties.count"),
     ("np", {"nodeTaints": "a=b:NoSchedule"}, "UnmarshalError", "properties.nodeTaints"),
     ("np", {"nodeLabels": {"a": 1}}, "UnmarshalError", "properties.nodeLabels"),
-    ("np", {"upgradeSettings": []}, "UnmarshalError", "upgradeSettings"),
+    ("np", {"upgradeSettings": []}, "UnmarshalError", "properties.upgradeSettings"),
     ("np", {"nonsense": 1}, "UnmarshalError", "nonsense"),
     ("np", {"upgradeSettings": {"nonsense": 1}}, "UnmarshalError", "nonsense"),
     ("np", {"kubeletConfig": {"nonsense": 1}}, "UnmarshalError", "nonsense"),

@@ -273,7 +273,7 @@ class _Reader:
         row = place.row
         if row is None or row.type is Wire.PARENT:
             if not isinstance(value, dict):
-                raise wrong_type(value, self._table.struct, path, "object")
+                raise wrong_type(value, self._table.struct, f"properties.{path}", "object")
             if row is not None and row.change is Change.READ_ONLY:
                 return
             if row is not None and row.field:
