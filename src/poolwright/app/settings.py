@@ -21,8 +21,9 @@ from poolwright.telemetry.logs import LogSettings
 
 _PREFIX = "POOLWRIGHT_"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-# Names in the environment that configure our command line, not the server.
-_NOT_SETTINGS = {"POOLWRIGHT_ENDPOINT", "POOLWRIGHT_DATA_DIR"}
+# Names in the environment that configure clients (``env.sh`` exports them) and tests, not the
+# server.
+_NOT_SETTINGS = ("POOLWRIGHT_ENDPOINT", "POOLWRIGHT_IDENTITY_ENDPOINT", "POOLWRIGHT_TEST_")
 
 
 class SettingsError(Exception):
@@ -127,7 +128,7 @@ def load_settings(
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{config}: {error}") from error
     for name, text in sorted(environment.items()):
-        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
+        if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS):
             _assign(tree, name.removeprefix(_PREFIX).lower().split("__"), _literal(text))
     for path, value in options.items():
         if value is not None:
