@@ -54,7 +54,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _logger: Any = structlog.get_logger("poolwright.arm")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_HOST = re.compile(r"[A-Za-z0-9._-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _DRAIN_FACTOR = 16
 _SHORT_QUERY = 64
 _ENCODER = msgspec.json.Encoder()
