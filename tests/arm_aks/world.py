@@ -58,6 +58,12 @@ class Machines:
     async def scarcity(self, region):
         return self.now
 
+    async def set_scarcity(self, region, scarcity):
+        self.now = scarcity
+
+    async def usage(self, region):
+        return []
+
 
 class ControlPlanes:
     """Control planes that are always there."""
@@ -113,7 +119,7 @@ class World:
         content = raw if raw is not None else (b"" if body is None else json.dumps(body).encode())
         sent = {"host": "localhost:8443", "authorization": "Bearer t", **(headers or {})}
         if content:
-            sent["content-type"] = "application/json"
+            sent.setdefault("content-type", "application/json")
         scope = {
             "type": "http",
             "method": method,
