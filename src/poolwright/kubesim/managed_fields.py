@@ -18,6 +18,7 @@ Path = tuple[str, ...]
 _ITEM = object()
 """Stands for the value of a path that only says that a list item or map key is there."""
 
+_OPEN = frozenset({"object", "map", "any"})
 _UNOWNED_ROOT = ("apiVersion", "kind")
 _UNOWNED_METADATA = (
     "name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
@@ -25,8 +26,8 @@ _UNOWNED_METADATA = (
 )  # fmt: skip
 
 
-def leaves(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
-    """Every owned path of an object with its value."""
+def _owned_part(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without what nobody owns."""
     stripped = {name: value for name, value in body.items() if name not in _UNOWNED_ROOT}
     metadata = stripped.get("metadata")
     if isinstance(metadata, Mapping):
@@ -37,10 +38,27 @@ def leaves(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
         }
         if not stripped["metadata"]:
             del stripped["metadata"]
+    return stripped
+
+
+def leaves(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
+    """Every owned path of an object with its value."""
     found: dict[Path, Any] = {}
-    _walk(stripped, kind, (), found)
+    _walk(_owned_part(body), kind, (), found)
     found.pop((), None)
     return found
+
+
+def differing_leaves(
+    old: Mapping[str, Any], new: Mapping[str, Any], kind: Shape
+) -> tuple[dict[Path, Any], dict[Path, Any]]:
+    """`leaves` of two states, without the parts of the object that are equal in both."""
+    before: dict[Path, Any] = {}
+    after: dict[Path, Any] = {}
+    _walk_both(_owned_part(old), _owned_part(new), kind, (), before, after)
+    before.pop((), None)
+    after.pop((), None)
+    return before, after
 
 
 def item_key(item: Any, kind: Shape) -> str:
@@ -57,7 +75,7 @@ def item_key(item: Any, kind: Shape) -> str:
 
 
 def _walk(value: Any, kind: Shape, path: Path, found: dict[Path, Any]) -> None:
-    if isinstance(value, dict) and not kind.atomic and kind.kind in {"object", "map", "any"}:
+    if _is_open(value, kind):
         members = cast("dict[str, Any]", value)
         if not members:
             found[path] = _ITEM
@@ -74,6 +92,37 @@ def _walk(value: Any, kind: Shape, path: Path, found: dict[Path, Any]) -> None:
                 _walk(item, kind.item or ANY, here, found)
     else:
         found[path] = value
+
+
+def _walk_both(
+    old: Any,
+    new: Any,
+    kind: Shape,
+    path: Path,
+    before: dict[Path, Any],
+    after: dict[Path, Any],
+) -> None:
+    """Walk two different values, passing over the members that they share."""
+    if not (_is_open(old, kind) and _is_open(new, kind) and old and new):
+        _walk(old, kind, path, before)
+        _walk(new, kind, path, after)
+        return
+    for value, other, found in ((old, new, before), (new, old, after)):
+        for name, inner in value.items():
+            if name not in other:
+                here = (*path, f"f:{name}")
+                if kind.kind != "object":
+                    found[here] = _ITEM
+                _walk(inner, kind.child(name) or ANY, here, found)
+    for name, inner in new.items():
+        if name in old and old[name] != inner:
+            here = (*path, f"f:{name}")
+            _walk_both(old[name], inner, kind.child(name) or ANY, here, before, after)
+
+
+def _is_open(value: Any, kind: Shape) -> bool:
+    """Whether the members of a value are owned one by one."""
+    return isinstance(value, dict) and not kind.atomic and kind.kind in _OPEN
 
 
 def to_fields(paths: Iterable[Path]) -> dict[str, Any]:
@@ -133,6 +182,7 @@ class Managers:
         self.sets: list[set[Path]] = [
             from_fields(entry.get("fieldsV1") or {}) for entry in self._entries
         ]
+        self._read = list(self.sets)
 
     def find(self, manager: str, operation: str, subresource: str = "") -> int:
         """The position of a manager's entry, or -1."""
@@ -184,9 +234,10 @@ class Managers:
 
     def write(self, body: dict[str, Any]) -> None:
         """Put the entries that own anything back into an object."""
+        as_read = (*self._read, *[None] * (len(self.sets) - len(self._read)))
         kept = [
-            {**entry, "fieldsV1": to_fields(owned)}
-            for entry, owned in zip(self._entries, self.sets, strict=True)
+            entry if owned is read else {**entry, "fieldsV1": to_fields(owned)}
+            for entry, owned, read in zip(self._entries, self.sets, as_read, strict=True)
             if owned
         ]
         if kept:
@@ -204,8 +255,7 @@ def track_update(
     subresource: str,
 ) -> None:
     """Move ownership of the fields that a write changed to its manager."""
-    after = leaves(new, kind)
-    before = leaves(old, kind) if old is not None else {}
+    before, after = differing_leaves(old, new, kind) if old is not None else ({}, leaves(new, kind))
     absent = object()
     changed = {path for path, value in after.items() if before.get(path, absent) != value}
     removed = set(before) - set(after)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _DECIMAL = {
@@ -23,6 +24,7 @@ _DECIMAL = {
 }
 
 
+@lru_cache(maxsize=4096)  # a cluster says the same few over and over
 def parse_quantity(text: str | int | float) -> Fraction:
     """The exact value of a quantity such as ``100m``, ``2G``, ``128Mi`` or ``1e3``.
 
