@@ -11,9 +11,10 @@ from pathlib import Path
 
 from poolwright.model.instant import Instant, Now
 
-_BEAT = timedelta(seconds=2)
-"""How often the world's position is written down; after a kill the world resumes that far ahead
-of the last note, so that it never goes back."""
+_RESERVED = 0.1
+"""Real seconds of world time that are reserved on disk before any of it is shown. After a kill the
+world resumes at the end of what was reserved: it never goes back, and skips so little that
+nothing under way misses its deadline for it."""
 
 
 class RealClock:
@@ -27,11 +28,14 @@ class RealClock:
         self._path = path
         self._anchor = time.monotonic()
         self._world_anchor = _resume(path)
-        self.note()
+        self._reserved_until = -1
 
     def now(self) -> Now:
         """Both times at this moment."""
-        return Now(self._world(), datetime.now(UTC))
+        world = self._world()
+        if self._path is not None and world.micros > self._reserved_until:
+            self._reserve(world)
+        return Now(world, datetime.now(UTC))
 
     def _world(self) -> Instant:
         passed = (time.monotonic() - self._anchor) * self.speed
@@ -50,25 +54,24 @@ class RealClock:
         while (left := at.since(self._world())) > timedelta(0):  # noqa: ASYNC110 - a timer
             await asyncio.sleep(max(left.total_seconds() / self.speed, 0.000_5))
 
-    def note(self, *, clean: bool = False) -> None:
-        """Write the world's position down; ``clean`` says that it stops here."""
+    def _reserve(self, world: Instant) -> None:
+        self._reserved_until = world.micros + int(_RESERVED * self.speed * 1_000_000)
+        self._write(self._reserved_until)
+
+    def close(self) -> None:
+        """Write down where the world stops: the next process goes on from there."""
+        self._reserved_until = self._world().micros
+        self._write(self._reserved_until)
+
+    def _write(self, micros: int) -> None:
         if self._path is None:
             return
-        note = {"world_micros": self._world().micros, "speed": self.speed, "clean": clean}
         partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(note))
+        partial.write_text(json.dumps({"world_micros": micros}))
         os.replace(partial, self._path)
-
-    async def run(self) -> None:
-        """Keep the note fresh until cancelled."""
-        while True:
-            await self.sleep(_BEAT)
-            self.note()
 
 
 def _resume(path: Path | None) -> int:
     if path is None or not path.exists():
         return 0
-    note = json.loads(path.read_text())
-    lead = 0 if note["clean"] else int(_BEAT.total_seconds() * 2 * 1_000_000 * note["speed"])
-    return int(note["world_micros"]) + lead
+    return int(json.loads(path.read_text())["world_micros"])

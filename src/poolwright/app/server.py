@@ -177,7 +177,7 @@ async def _serve(settings: Settings, directory: DataDirectory) -> None:
         await _run(product, clock, settings, directory, certificates, sockets, endpoint)
     finally:
         await store.close()
-        clock.note(clean=True)
+        clock.close()
 
 
 async def _run(
@@ -200,7 +200,6 @@ async def _run(
     )
     async with asyncio.TaskGroup() as group:
         behind = group.create_task(product.run())
-        noting = group.create_task(clock.run())
         serving = [group.create_task(server.serve(sockets))]
         if settings.server.is_loopback:
             msi_sockets = _listen("127.0.0.1", settings.server.identity_port)
@@ -218,7 +217,6 @@ async def _run(
             each.should_exit = True
         await asyncio.wait(serving)
         behind.cancel()
-        noting.cancel()
 
 
 def _identity_app(product: Product, directory: DataDirectory, endpoint: str) -> ManagedIdentityApp:
