@@ -19,6 +19,7 @@ from poolwright.arm.tokens import TokenKeys
 from poolwright.control.run import run_control
 from poolwright.kube.asgi_transport import AsgiTransport
 from poolwright.kube.clusters import HttpClusters
+from poolwright.kubesim.api.application import BARE_PATHS, PREFIX
 from poolwright.kubesim.server import KubeSim
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import ControlPlane
@@ -30,7 +31,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 
-_CLUSTERS_PREFIX = "/k8s/"
+_CLUSTER_PATHS = (PREFIX, *BARE_PATHS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,9 @@ class Product:
         return self.transport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route one ASGI connection: clusters by their prefix, metrics, ARM for the rest."""
+        """Route one ASGI connection: clusters by their paths, metrics, ARM for the rest."""
         path: str = scope.get("path", "")
-        if path.startswith(_CLUSTERS_PREFIX):
+        if path.lstrip("/").partition("/")[0] in _CLUSTER_PATHS:
             await self.kubesim.asgi_app(scope, receive, send)
         elif path == "/metrics" and scope["type"] == "http":
             await self._send_metrics(send)

@@ -70,7 +70,7 @@ class KubeSim:
         self._clusters: dict[ClusterKey, Cluster] = {}
         self._tasks: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self.asgi_app: ASGIApp = Application(self._clusters.get)
+        self.asgi_app: ASGIApp = Application(self._clusters)
 
     async def load(self) -> None:
         """Find the clusters of an earlier run again."""

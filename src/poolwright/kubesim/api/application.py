@@ -1,8 +1,12 @@
-"""The ASGI application: every cluster under ``/k8s/<subscription>/<group>/<name>``."""
+"""The ASGI application: every cluster under ``/k8s/<subscription>/<group>/<name>``.
+
+``kubectl get --raw`` drops the path of the kubeconfig's server. A Kubernetes path without a cluster
+is therefore served by the cluster whose credential the request carries.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
@@ -16,10 +20,11 @@ from poolwright.kubesim.version import VIEWS
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Transient, Unknown
 
-Find = Callable[[ClusterKey], Cluster | None]
 Verb = Callable[[Call, Target], Awaitable[None]]
 
 PREFIX = "k8s"
+BARE_PATHS = ("api", "apis", "healthz", "livez", "openapi", "readyz", "version")
+"""First segments of Kubernetes' own paths, which may come without a cluster."""
 _ANONYMOUS_PATHS = ("version", "healthz", "livez", "readyz")
 
 _COLLECTION: dict[str, Verb] = {
@@ -52,8 +57,8 @@ _SUBRESOURCES: dict[tuple[str, str], dict[str, Verb]] = {
 class Application:
     """Finds the cluster, knows the caller, dispatches; every refusal becomes a ``Status``."""
 
-    def __init__(self, find: Find) -> None:
-        self._find = find
+    def __init__(self, clusters: Mapping[ClusterKey, Cluster]) -> None:
+        self._clusters = clusters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
@@ -63,17 +68,12 @@ class Application:
         segments = [part for part in path.split("/") if part]
         nobody = User("system:anonymous", ("system:unauthenticated",))
         try:
-            if len(segments) < 4 or segments[0] != PREFIX:
-                raise status.page_not_found()
-            key = ClusterKey.of(*(unquote(part) for part in segments[1:4]))
-            cluster = self._find(key)
-            if cluster is None:
-                raise status.page_not_found()
+            cluster, inner = self._route(scope, segments)
         except status.StatusError as error:
             call = Call(scope, receive, send, _NO_CLUSTER, nobody, segments)
             await _refuse(call, error)
             return
-        call = Call(scope, receive, send, cluster, nobody, segments[4:])
+        call = Call(scope, receive, send, cluster, nobody, inner)
         try:
             await self._serve(call)
         except status.StatusError as error:
@@ -84,6 +84,21 @@ class Application:
             await _refuse(call, status.timed_out())
         except Disconnected:
             return
+
+    def _route(self, scope: Scope, segments: list[str]) -> tuple[Cluster, list[str]]:
+        """The cluster that is meant, and the segments behind its address."""
+        if segments and segments[0] in BARE_PATHS:
+            token = _bearer(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1"))
+            for cluster in self._clusters.values() if token else ():
+                if cluster.authenticate(token) is not None:
+                    return cluster, segments
+            raise status.unauthorized()
+        if len(segments) < 4 or segments[0] != PREFIX:
+            raise status.page_not_found()
+        found = self._clusters.get(ClusterKey.of(*(unquote(part) for part in segments[1:4])))
+        if found is None:
+            raise status.page_not_found()
+        return found, segments[4:]
 
     async def _serve(self, call: Call) -> None:
         segments = call.segments
@@ -112,11 +127,14 @@ class Application:
 
 
 def _caller(call: Call) -> User | None:
-    header = call.header(b"authorization")
+    token = _bearer(call.header(b"authorization"))
+    return call.cluster.authenticate(token) if token else None
+
+
+def _bearer(header: str) -> str:
+    """The token of an Authorization header; empty if there is none."""
     kind, _, token = header.partition(" ")
-    if kind.lower() != "bearer" or not token:
-        return None
-    return call.cluster.authenticate(token.strip())
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> None:
