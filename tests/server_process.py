@@ -12,21 +12,35 @@ import time
 from pathlib import Path
 
 
+class ServerDied(AssertionError):
+    """The server ended before it was ready."""
+
+
 class ServerProcess:
     """Starts a server on a free port over a data directory; restartable; ended by its pid."""
 
-    def __init__(self, data_dir: Path, *, speed: float = 600, config: str = "", environment=None):
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        speed: float = 600,
+        config: str = "",
+        environment=None,
+        command: tuple[str, ...] = ("-m", "poolwright"),
+    ):
         self.data_dir = data_dir
         self.speed = speed
         self._config = data_dir.parent / f"{data_dir.name}.toml"
         self._config.write_text(config)
         self._environment = environment or {}
+        self._command = command
         self.port = 0
         self.process: subprocess.Popen | None = None
         self.ready_seconds = 0.0
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "poolwright", "up", "--data-dir", str(self.data_dir)]
+    def start(self, **environment: str) -> None:
+        """Start it, with further variables for this life; returns once it is ready."""
+        command = [sys.executable, *self._command, "up", "--data-dir", str(self.data_dir)]
         command += ["--port", str(self.port), "--speed", str(self.speed)]
         command += ["--config", str(self._config)]
         began = time.monotonic()
@@ -36,7 +50,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **self._environment},
+            env={**os.environ, **self._environment, **environment},
         )
         log.close()
         assert self.process.stdout is not None
@@ -46,10 +60,17 @@ class ServerProcess:
                 self.port = int(match[1])
                 self.ready_seconds = time.monotonic() - began
                 return
-        raise AssertionError(f"the server did not start: {self.log()[-4000:]}")
+        self._reap()
+        raise ServerDied(f"the server did not start: {self.log()[-4000:]}")
 
     def log(self) -> str:
         return (self.data_dir.parent / f"{self.data_dir.name}.log").read_text(errors="replace")
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended by itself; its remains are cleared away then."""
+        if self.process is not None and self.process.poll() is not None:
+            self._reap()
+        return self.process is None
 
     def kill(self) -> None:
         """kill -9."""
