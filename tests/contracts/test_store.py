@@ -1,20 +1,15 @@
-"""The contract of the store (docs/contracts/store.md), on SQLite and on PostgreSQL."""
+"""The store's contract: reading, writing, changes, leases (docs/contracts/store.md)."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
-import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from poolwright.model.errors import (
     Expired,
@@ -24,129 +19,25 @@ from poolwright.model.errors import (
     Precondition,
     Transient,
 )
-from poolwright.model.record import Kind
 from poolwright.ports.store import Change, Check, Commit, Create, Delete, Update, Write
-from poolwright.store import ScopedStore, SqlStore
+from poolwright.store import ScopedStore
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from postgresql_server import postgresql_server, require_binaries
-
-NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
-SCOPE = "arm/sub/group/cluster"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    count: int = 0
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    word: str = ""
-
-
-POOL = Kind("Pool", Wish, State)
-OTHER = Kind("Other", Wish, State)
-BLOB = Kind("Blob", bytes, NoneType)
-
-
-class HandClock:
-    """Moves when told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
-class Place:
-    """Somewhere to keep a store; opening it again is a restart (or, shared, a replica)."""
-
-    def __init__(self, target: Any, *, shared: bool) -> None:
-        self.target = target
-        self.is_shared = shared
-        self.clock = HandClock()
-
-    def open(self, kinds: tuple[Kind[Any, Any], ...] = (POOL, OTHER, BLOB)) -> ScopedStore:
-        return SqlStore.open(self.target, clock=self.clock, kinds=kinds)
-
-    def run(self, story: Callable[[ScopedStore], Coroutine[Any, Any, Any]]) -> Any:
-        """Open, run, close."""
-
-        async def whole() -> Any:
-            store = self.open()
-            try:
-                async with asyncio.timeout(30):
-                    return await story(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(whole())
-
-
-@pytest.fixture(scope="module")
-def postgresql_url() -> Iterator[str]:
-    require_binaries()
-    with postgresql_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def place(request: pytest.FixtureRequest, tmp_path: Any) -> Place:
-    match request.param:
-        case "memory":
-            return Place(None, shared=False)
-        case "sqlite":
-            return Place(tmp_path / "store.db", shared=False)
-        case _:
-            url = request.getfixturevalue("postgresql_url")
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("DROP SCHEMA public CASCADE")
-                connection.execute("CREATE SCHEMA public")
-            return Place(url, shared=True)
-
-
-@pytest.fixture
-def lasting(place: Place) -> Place:
-    """A place that survives its process."""
-    if place.target is None:
-        pytest.skip("a store in memory ends with its process")
-    return place
-
-
-def create(name: str, count: int = 0, kind: Kind[Any, Any] = POOL) -> Create:
-    return Create(kind, name, f"uid-{name}", Wish(count), State(), NOW)
-
-
-def blob(name: str, body: bytes) -> Create:
-    return Create(BLOB, name, f"uid-{name}", body, None, NOW)
-
-
-async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:
-    """The next changes; ends the iterator."""
-    found: list[Change] = []
-    try:
-        while len(found) < count:
-            found.append(await anext(changes))
-    finally:
-        await changes.aclose()
-    return found
-
-
-async def subscribed(store: ScopedStore, prefix: str) -> tuple[AsyncIterator[Change], Any]:
-    """A follower whose subscription is in effect, and its first change to come."""
-    changes = store.follow(prefix)
-    first = asyncio.ensure_future(anext(changes))
-    # The subscription is in effect as soon as a change that comes later is heard.
-    probe = 0
-    while not first.done():
-        probe += 1
-        await store.transact(f"{prefix}probe", [blob(str(probe), b"")])
-        await asyncio.wait([first], timeout=0.02)
-    return changes, first
-
+from contracts.store_places import (
+    BLOB,
+    NOW,
+    OTHER,
+    POOL,
+    SCOPE,
+    Place,
+    State,
+    Wish,
+    blob,
+    create,
+    subscribed,
+    take,
+    until,
+)
 
 # --- reading ---
 
@@ -596,10 +487,10 @@ def test_s9_followers_hear_nothing_of_a_drop(place: Place) -> None:
         changes, first = await subscribed(store, "arm/")
         await first
         await store.transact("arm/x", [create("a")])
-        before = [c async for c in _until(changes, lambda c: c.record.name == "a")]
+        before = [c async for c in until(changes, lambda c: c.record.name == "a")]
         await store.drop("arm/x")
         await store.transact("arm/x", [create("b")])
-        after = [c async for c in _until(changes, lambda c: c.record.name == "b")]
+        after = [c async for c in until(changes, lambda c: c.record.name == "b")]
         await changes.aclose()
         heard = [(c.record.name, c.revision) for c in (*before, *after) if c.scope == "arm/x"]
         assert heard == [("a", 1), ("b", 3)]
@@ -633,231 +524,3 @@ def test_s11_a_closed_store_refuses(place: Place) -> None:
 def test_s13_a_database_that_is_away_is_transient(tmp_path: Path) -> None:
     with pytest.raises(Transient):
         Place(f"postgresql://nobody@/nothing?host={tmp_path}", shared=True).open()
-
-
-# --- against a model ---
-
-NAMES = st.sampled_from(["a", "b", "c"])
-GUARDS = st.fixed_dictionaries(
-    {},
-    optional={
-        "expect_uid": st.sampled_from(["uid-a", "uid-b"]),
-        "expect_revision": st.integers(1, 6),
-        "expect_generation": st.integers(1, 3),
-    },
-)
-
-
-def _update(name: str, count: int | None, word: str | None, guards: dict[str, Any]) -> Update:
-    spec = None if count is None else Wish(count)
-    return Update(POOL, name, spec, None if word is None else State(word), **guards)
-
-
-WRITES = st.one_of(
-    st.builds(create, NAMES, st.integers(0, 2)),
-    st.builds(
-        _update, NAMES, st.none() | st.integers(0, 2), st.none() | st.sampled_from("xy"), GUARDS
-    ),
-    st.builds(lambda name, guards: Delete(POOL, name, **guards), NAMES, GUARDS),
-    st.builds(lambda name, guards: Check(POOL, name, **guards), NAMES, GUARDS),
-    st.builds(lambda name: Check(POOL, name, expect_absent=True), NAMES),
-)
-
-
-class Model:
-    """What the contract says, with a dict."""
-
-    def __init__(self) -> None:
-        self.revision = 0
-        self.records: dict[str, tuple[Any, ...]] = {}
-
-    def transact(self, writes: list[Write]) -> bool:
-        revision, records = self.revision, dict(self.records)
-        for write in writes:
-            old = records.get(write.name)
-            if isinstance(write, Create) or (isinstance(write, Check) and write.expect_absent):
-                if old is not None:
-                    return False
-            else:
-                if old is None:
-                    return False
-                for wanted, found in zip(
-                    (write.expect_uid, write.expect_revision, write.expect_generation),
-                    old[:3],
-                    strict=True,
-                ):
-                    if wanted is not None and wanted != found:
-                        return False
-            if isinstance(write, Check):
-                continue
-            revision += 1
-            match write:
-                case Create():
-                    records[write.name] = (write.uid, revision, 1, write.spec, write.status)
-                case Update():
-                    assert old is not None
-                    uid, _, generation, spec, status = old
-                    if write.spec is not None and write.spec != spec:
-                        generation, spec = generation + 1, write.spec
-                    status = status if write.status is None else write.status
-                    records[write.name] = (uid, revision, generation, spec, status)
-                case Delete():
-                    del records[write.name]
-        self.revision, self.records = revision, records
-        return True
-
-
-def _flat(record: Any) -> tuple[Any, ...]:
-    return (record.uid, record.revision, record.generation, record.spec, record.status)
-
-
-async def _same_as_model(store: ScopedStore, scope: str, ticks: list[list[list[Write]]]) -> None:
-    model = Model()
-    for tick in ticks:
-        answers = await asyncio.gather(
-            *(store.transact(scope, writes) for writes in tick), return_exceptions=True
-        )
-        for writes, answer in zip(tick, answers, strict=True):
-            assert isinstance(answer, Commit) is model.transact(writes), (writes, answer)
-        records, revision = await store.list(scope, POOL)
-        assert {r.name: _flat(r) for r in records} == model.records
-        assert revision == model.revision
-    if model.revision:
-        changes = await take(store.watch(scope, 0), model.revision)
-        replayed: dict[str, tuple[Any, ...]] = {}
-        for number, change in enumerate(changes, 1):
-            assert change.revision == number
-            if change.deleted:
-                del replayed[change.record.name]
-            else:
-                replayed[change.record.name] = _flat(change.record)
-        assert replayed == model.records
-
-
-def test_s4_s5_s6_any_history_is_that_of_a_dict(place: Place) -> None:
-    """Whole ticks of concurrent transactions: the group commit shows nowhere."""
-
-    loop = asyncio.new_event_loop()
-    store = place.open()
-    count = 0
-
-    @settings(
-        max_examples=25 if place.is_shared else 150,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.lists(st.lists(st.lists(WRITES, max_size=3), max_size=4), max_size=6))
-    def check(ticks: list[list[list[Write]]]) -> None:
-        nonlocal count
-        count += 1
-        loop.run_until_complete(_same_as_model(store, f"arm/{count}", ticks))
-
-    try:
-        check()
-    finally:
-        loop.run_until_complete(store.close())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-    assert count > 20
-
-
-# --- replicas ---
-
-
-@pytest.fixture
-def replicas(postgresql_url: str) -> Place:
-    with psycopg.connect(postgresql_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    return Place(postgresql_url, shared=True)
-
-
-@pytest.mark.postgres
-def test_s12_writers_on_two_replicas_take_turns(replicas: Place) -> None:
-    async def story(one: ScopedStore) -> None:
-        two = replicas.open()
-        await one.transact(SCOPE, [create("n", 0)])
-
-        async def add(store: ScopedStore) -> None:
-            for _ in range(20):
-                while True:
-                    old = await store.get(SCOPE, POOL, "n")
-                    assert old is not None
-                    update = Update(
-                        POOL, "n", spec=Wish(old.spec.count + 1), expect_revision=old.revision
-                    )
-                    try:
-                        await store.transact(SCOPE, [update])
-                    except Precondition:
-                        continue
-                    break
-
-        async with asyncio.TaskGroup() as group:
-            watching = [group.create_task(take(s.watch(SCOPE, 0), 81)) for s in (one, two)]
-            for store in (one, two, one, two):
-                group.create_task(add(store))
-        for store in (one, two):
-            found = await store.get(SCOPE, POOL, "n")
-            assert found is not None
-            assert found.spec == Wish(80)
-        for watcher in watching:
-            assert [c.revision for c in watcher.result()] == list(range(1, 82))
-        one_heard, two_heard = ([c.record for c in w.result()] for w in watching)
-        assert one_heard == two_heard
-        await two.close()
-
-    replicas.run(story)
-
-
-@pytest.mark.postgres
-def test_s12_a_replica_reads_and_follows_what_another_wrote(replicas: Place) -> None:
-    async def story(one: ScopedStore) -> None:
-        two = replicas.open()
-        changes, first = await subscribed(two, "arm/")
-        await first
-        await one.transact("arm/x", [create("a", 1)])
-        found = await two.get("arm/x", POOL, "a")
-        assert found is not None
-        await one.transact("arm/x", [Update(POOL, "a", spec=Wish(2))])
-        heard = [c async for c in _until(changes, lambda c: c.record.spec == Wish(2))]
-        assert [c.record.spec for c in heard if c.scope == "arm/x"] == [Wish(1), Wish(2)]
-        assert heard[-1].previous == found
-        assert await one.lease("k", "one", timedelta(minutes=1)) == 1
-        assert await two.lease("k", "two", timedelta(minutes=1)) is None
-        await one.drop("arm/x")
-        assert await two.list("arm/x", POOL) == ([], 3)
-        await two.close()
-
-    replicas.run(story)
-
-
-async def _until(
-    changes: AsyncIterator[Change], last: Callable[[Change], bool]
-) -> AsyncIterator[Change]:
-    async for change in changes:
-        yield change
-        if last(change):
-            return
-
-
-@pytest.mark.postgres
-def test_s12_listening_survives_a_lost_connection(replicas: Place) -> None:
-    async def story(one: ScopedStore) -> None:
-        two = replicas.open()
-        watch = two.watch(SCOPE, 0)
-        first = asyncio.ensure_future(anext(watch))
-        await one.transact(SCOPE, [create("a")])
-        assert (await first).revision == 1
-        with psycopg.connect(replicas.target, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
-            )
-        await one.transact(SCOPE, [create("b")])
-        assert (await anext(watch)).revision == 2
-        await one.transact(SCOPE, [create("c")])
-        assert (await anext(watch)).revision == 3
-        await watch.aclose()
-        await two.close()
-
-    replicas.run(story)

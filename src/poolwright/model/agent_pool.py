@@ -141,10 +141,10 @@ class RecentVersion:
 class AgentPoolStatus:
     """What cannot be observed and must survive a crash, and what reads show.
 
-    ``operation_id`` is the operation that runs (None in terminal states) and
-    ``operation_deadline`` when it fails. ``observed_generation`` is the spec that
-    ``provisioning_state`` is about. ``next_machine_index`` is raised in the same guarded write
-    that plans a creation, so that a name is never used twice. ``is_halted``: the latest operation was aborted, nothing is done
+    ``operation_id`` is the operation that runs (None in terminal states) and ``operation_deadline``
+    when it fails. ``observed_generation`` is the spec that ``provisioning_state`` is about.
+    ``next_machine_index`` is raised in the same guarded write that plans a creation, so that a
+    name is never used twice. ``is_halted``: the latest operation was aborted, nothing is done
     until the next PUT. ``vmss_number`` are the eight digits of machine names.
     """
 
