@@ -87,7 +87,9 @@ def revisions(data_dir: Path) -> dict[str, int]:
     return found
 
 
-def case(profile: str, pools: int, size: int, folder: Path, cprofile: Path | None) -> dict[str, Any]:
+def case(
+    profile: str, pools: int, size: int, folder: Path, cprofile: Path | None
+) -> dict[str, Any]:
     server = Server(folder / f"{profile}-{pools}", speed=SPEED, config=CONFIG)
     server.speed = SET_UP_SPEED
     server.start()
@@ -117,7 +119,8 @@ def case(profile: str, pools: int, size: int, folder: Path, cprofile: Path | Non
             )
         accepted = time.monotonic() - began
         states = lambda: [  # noqa: E731
-            each["properties"]["provisioningState"] for each in client.pages(f"{cluster}/agentPools")
+            each["properties"]["provisioningState"]
+            for each in client.pages(f"{cluster}/agentPools")
         ]
         until(lambda: set(states()) == {"Succeeded"}, seconds=900, every=0.5)
         took, cpu = time.monotonic() - began, cpu_seconds(server.pid) - before

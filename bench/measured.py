@@ -186,7 +186,11 @@ def cluster_body(pool_count: int = 1) -> dict[str, Any]:
     return {
         "location": "eastus",
         "identity": {"type": "SystemAssigned"},
-        "properties": {"dnsPrefix": "bench", "kubernetesVersion": "1.36.1", "agentPoolProfiles": [pool]},
+        "properties": {
+            "dnsPrefix": "bench",
+            "kubernetesVersion": "1.36.1",
+            "agentPoolProfiles": [pool],
+        },
     }
 
 
