@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sqlite3
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -58,10 +56,6 @@ KWOK = {
     ("with_components", 1_000): 20,
     ("with_components", 5_000): 10,
 }
-
-
-def count_states(server: Server, client: Any, cluster: str) -> int:
-    return client.get(cluster)["properties"]["provisioningState"] == "Succeeded"
 
 
 def pods_running(kubeconfig: Path) -> int:
