@@ -30,7 +30,7 @@ def main():
     answers = sys.stdout
     out, err = Switch(), Switch()
     sys.stdout, sys.stderr = out, err
-    from azure.cli.core import get_default_cli  # noqa: PLC0415 - after the streams are ours
+    from azure.cli.core import get_default_cli
 
     for line in sys.stdin:
         out.target, err.target = io.StringIO(), io.StringIO()
@@ -42,7 +42,9 @@ def main():
             code = 99
             err.write(f"{type(error).__name__}: {error}")
         answers.write(
-            json.dumps({"code": code or 0, "out": out.target.getvalue(), "err": err.target.getvalue()})
+            json.dumps(
+                {"code": code or 0, "out": out.target.getvalue(), "err": err.target.getvalue()}
+            )
             + "\n"
         )
         answers.flush()

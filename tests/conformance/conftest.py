@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from server_process import ServerProcess  # noqa: E402
+from server_process import ServerProcess
 
 HERE = Path(__file__).parent
 AZ_PYTHON = os.environ.get(
@@ -117,7 +117,9 @@ class Kubectl:
             input=stdin,
         )
         if check:
-            assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stderr}{done.stdout}"
+            assert done.returncode == 0, (
+                f"kubectl {' '.join(arguments)}\n{done.stderr}{done.stdout}"
+            )
         return Result(done.returncode, done.stdout, done.stderr)
 
 
