@@ -216,8 +216,10 @@ async def write_event(
 ) -> None:
     """Create an Event; those about cluster-scoped objects go to ``default``, as in Kubernetes."""
     namespace = about.get("namespace") or "default"
-    wall = wall_text(clock.now().wall)
-    name = f"{about['name']}.{identity.suffix(16)}"
+    now = clock.now().wall
+    wall = wall_text(now)
+    # Names grow with time: clients that sort by whole seconds keep their order within one.
+    name = f"{about['name']}.{int(now.timestamp() * 1e6) * 1000:x}{identity.suffix(4)}"
     body = {
         "apiVersion": "v1",
         "kind": "Event",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from poolwright.kubesim.binding import bind_pod
@@ -61,7 +60,9 @@ class Performer:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
-        self._events: asyncio.Queue[RecordEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[str, RecordEvent, datetime]] = asyncio.Queue()
+        self._names: dict[tuple[str, ...], str] = {}
+        self._told = 0
         self._spent: dict[tuple[str, str], tuple[float, float]] = {}
 
     async def perform(self, plan: Plan) -> list[Lost]:
@@ -179,7 +180,22 @@ class Performer:
     def tell(self, event: RecordEvent) -> None:
         """Have an event written soon, unless there were too many of its kind."""
         if self._events.qsize() < EVENTS_WAITING_MAX and self._may_tell(event):
-            self._events.put_nowait(event)
+            self._events.put_nowait((self._named(event), event, self._clock.now().wall))
+
+    def _named(self, event: RecordEvent) -> str:
+        """The name of an event: the same for a repetition. It grows with the moment of the first
+        telling, because clients that sort by whole seconds keep the order of names within one.
+        """
+        target = event.target
+        key = (target.uid, event.reason, event.message, event.component, event.type)
+        name = self._names.get(key)
+        if name is None:
+            if len(self._names) >= EVENTS_WAITING_MAX:
+                self._names.clear()  # as a restart would: repetitions start a new event
+            self._told += 1
+            micros = int(self._clock.now().wall.timestamp() * 1e6)
+            name = self._names[key] = f"{target.name}.{micros * 1000 + self._told % 1000:x}"
+        return name
 
     def _may_tell(self, event: RecordEvent) -> bool:
         """Whether the component's allowance for this object is not used up."""
@@ -204,15 +220,15 @@ class Performer:
             waiting = [await self._events.get()]
             while not self._events.empty() and len(waiting) < CONCURRENCY:
                 waiting.append(self._events.get_nowait())
-            together: dict[str, tuple[RecordEvent, int]] = {}
-            for event in waiting:
-                name = _event_name(event)
-                together[name] = (event, together.get(name, (event, 0))[1] + 1)
-            await _side_by_side([self._write(n, e, c) for n, (e, c) in together.items()])
+            together: dict[str, tuple[RecordEvent, int, datetime]] = {}
+            for name, event, at in waiting:
+                times = together[name][1] if name in together else 0
+                together[name] = (event, times + 1, at)
+            await _side_by_side([self._write(n, *told) for n, told in together.items()])
 
-    async def _write(self, name: str, event: RecordEvent, times: int) -> None:
+    async def _write(self, name: str, event: RecordEvent, times: int, at: datetime) -> None:
         namespace = event.target.namespace or "default"
-        now = wall_text(self._clock.now().wall)
+        now = wall_text(at)
         try:
             if self._registry.entry(EVENTS, name, namespace) is not None:
                 await self._registry.update(
@@ -230,12 +246,6 @@ class Performer:
                 await self._registry.create(EVENTS, body, namespace=namespace)
         except (StatusError, Unknown):
             pass  # an event tells; nothing depends on it, and its namespace may be gone
-
-
-def _event_name(event: RecordEvent) -> str:
-    target = event.target
-    text = "\0".join((target.uid, event.reason, event.message, event.component, event.type))
-    return f"{target.name}.{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
 def _event_body(
