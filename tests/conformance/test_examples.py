@@ -13,6 +13,7 @@ from conformance.conftest import AZ_PYTHON, missing
 from server_process import ServerProcess
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+STATES = ("Succeeded", "Upgrading", "Updating", "Scaling", "Deleting")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,50 @@ def pools(table: str) -> dict[str, dict[str, str]]:
 
 def printed_by(transcript: list[tuple[str, str]], beginning: str) -> list[str]:
     return [out for command, out in transcript if command.startswith(beginning)]
+
+
+def test_several_node_pools(example):
+    transcript = example("01_multiple_node_pools.sh")
+    assert "Poolwright" in printed_by(transcript, "az account show")[0]
+    assert re.search(r"MultiAgentpoolPreview +Regist", printed_by(transcript, "az feature list")[0])
+    tables = [pools(out) for out in printed_by(transcript, "az aks nodepool list")]
+    added, upgrading, scaling, scaled, deleting, with_template = tables
+    assert added["mynodepool"]["Count"] == "3"
+    assert added["mynodepool"]["KubernetesVersion"] == "1.12.6"
+    assert added["mynodepool"]["ProvisioningState"] == "Succeeded"
+    assert added["mynodepool"]["VmSize"] == "Standard_DS2_v2"
+    assert added["nodepool1"]["Count"] == "1"
+    assert added["nodepool1"]["Mode"] == "System"
+    # The operation may be over by the time it is asked about: real time runs 600 times faster.
+    assert upgrading["mynodepool"]["ProvisioningState"] in STATES
+    assert upgrading["nodepool1"]["KubernetesVersion"] == "1.12.6"
+    assert scaling["mynodepool"]["Count"] == "5"
+    assert scaled["mynodepool"]["KubernetesVersion"] == "1.12.7"
+    assert scaled["mynodepool"]["Count"] == "5"
+    assert scaled["mynodepool"]["ProvisioningState"] == "Succeeded"
+    assert deleting.get("mynodepool", {"ProvisioningState": "Deleting"})["ProvisioningState"] == (
+        "Deleting"
+    )
+    assert deleting["nodepool1"]["ProvisioningState"] == "Succeeded"
+    assert with_template["gpunodepool"]["VmSize"] == "Standard_NC6"
+    assert with_template["myagentpool"]["Count"] == "3"
+    assert with_template["myagentpool"]["KubernetesVersion"] == "1.12.8"
+
+    nodes = [line.split() for line in printed_by(transcript, "kubectl get nodes")[0].splitlines()]
+    assert nodes[0] == ["NAME", "STATUS", "ROLES", "AGE", "VERSION"]
+    assert [(row[0].split("-")[1], row[1], row[4]) for row in nodes[1:]] == [
+        ("gpunodepool", "Ready", "v1.12.6"),
+        ("nodepool1", "Ready", "v1.12.6"),
+    ]
+    gpu_node = nodes[1][0]
+    assert printed_by(transcript, "kubectl taint") == [f"node/{gpu_node} tainted\n"]
+    assert printed_by(transcript, "kubectl apply") == ["pod/mypod created\n"]
+    described = printed_by(transcript, "kubectl describe pod")[0]
+    assert "sku=gpu:NoSchedule" in described
+    assert f"Successfully assigned default/mypod to {gpu_node}" in described
+    events = re.findall(r"^  Normal +(\w+)", described, flags=re.MULTILINE)
+    assert events == ["Scheduled", "Pulling", "Pulled", "Created", "Started"]
+    assert "Succeeded" in printed_by(transcript, "az deployment group create")[0]
 
 
 def test_managed_gpu_pool(example):
