@@ -325,9 +325,9 @@ def _edit(location: str) -> Generator[dict[str, Any]]:
     """Read what a region refuses, let the caller change it, and write it back."""
     client = ArmClient()
     path = _scarcity_path(client, location)
-    body: dict[str, Any] = client.get(path)
-    yield body
-    client.send("PUT", path, api_version="2026-08-01", body=body)
+    properties: dict[str, Any] = client.get(path)["properties"]
+    yield properties
+    client.send("PUT", path, api_version="2026-08-01", body={"properties": properties})
 
 
 @scarcity.command("quota")
@@ -381,4 +381,4 @@ def fail(
 def clear(location: LocationOption) -> None:
     """Back to plenty: no restrictions, no failures, the default quota."""
     client = ArmClient()
-    client.send("PUT", _scarcity_path(client, location), api_version="2026-08-01", body={})
+    client.send("DELETE", _scarcity_path(client, location), api_version="2026-08-01")
