@@ -65,7 +65,9 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         ):
             if family not in {socket.AF_INET, socket.AF_INET6}:
                 continue
-            one = socket.socket(family, kind)
+            # By its protocol asyncio knows TCP, and only then switches Nagle's algorithm off: with
+            # it, an answer's body would wait 40 ms for the acknowledgement of its headers.
+            one = socket.socket(family, kind, socket.IPPROTO_TCP)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
