@@ -1,4 +1,4 @@
-"""Actions on agent pools: abort, delete machines, upgrade the node image.
+"""Actions on agent pools: abort, delete machines, upgrade the node image, and those of previews.
 
 Source: facts aks-api §2.1, §2.7; records.md R9, R10.
 """
@@ -37,6 +37,17 @@ NOTHING_TO_ABORT = KnownError(
     Conflict,
     "Operation is not allowed: there is no operation in progress that could be aborted on "
     "{resource}.",
+)
+NO_BLUE_GREEN = KnownError(
+    "OperationNotAllowed",
+    Conflict,
+    "Operation is not allowed: there is no blue-green upgrade in progress on agent pool {pool}.",
+)
+NO_BOOTSTRAP_DATA = KnownError(
+    "BadRequest",
+    InvalidRequest,
+    "Bootstrap data is only available for agent pools of type FlexNodes; agent pool {pool} has "
+    "the type {type}.",
 )
 NO_SUCH_MACHINES = (
     "Cannot find any valid machines to delete. Please check your input machine names. The valid "
@@ -167,7 +178,29 @@ async def _delete_machines_once(context: ArmContext, request: ArmRequest) -> Arm
     return ArmResponse(202, None, headers)
 
 
+async def complete_upgrade(context: ArmContext, request: ArmRequest) -> ArmResponse:
+    """POST ``completeUpgrade``: commit a blue-green upgrade early; there is none to commit.
+
+    Raises:
+        Conflict: always.
+    """
+    pool = await get_pool(context, request)
+    raise NO_BLUE_GREEN(pool=pool.spec.name)
+
+
+async def list_bootstrap_data(context: ArmContext, request: ArmRequest) -> ArmResponse:
+    """POST ``listBootstrapData``: only pools of type FlexNodes have any, and there are none.
+
+    Raises:
+        InvalidRequest: always, with the pool's type.
+    """
+    pool = await get_pool(context, request)
+    raise NO_BOOTSTRAP_DATA(pool=pool.spec.name, type=pool.spec.pool_type)
+
+
 ROUTES: tuple[Route, ...] = (
+    Route("POST", f"{POOL}/completeUpgrade", complete_upgrade, since("2025-08-02-preview")),
+    Route("POST", f"{POOL}/listBootstrapData", list_bootstrap_data, since("2026-05-02-preview")),
     Route("POST", f"{POOL}/abort", abort_agent_pool, since("2022-09-02-preview", "2023-07-01")),
     Route(
         "POST",

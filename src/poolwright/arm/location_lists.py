@@ -10,6 +10,7 @@ from typing import Any
 from poolwright.arm.api_versions import CONTAINER_SERVICE, is_preview, since
 from poolwright.arm.compute import skus_of
 from poolwright.arm.context import ArmContext
+from poolwright.arm.errors import ENTITY_NOT_FOUND
 from poolwright.arm.region import normal_region
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
@@ -98,8 +99,7 @@ async def list_vm_skus(context: ArmContext, request: ArmRequest) -> ArmResponse:
     return listing(await skus_of(context, normal_region(request.names["location"])))
 
 
-async def list_mesh_revisions(context: ArmContext, request: ArmRequest) -> ArmResponse:
-    """GET ``meshRevisionProfiles``."""
+def _mesh_revisions(request: ArmRequest) -> dict[str, Any]:
     minors = [minor.minor for minor in catalog.kubernetes_minors()]
     revisions = [
         {
@@ -109,18 +109,27 @@ async def list_mesh_revisions(context: ArmContext, request: ArmRequest) -> ArmRe
         }
         for index, revision in enumerate(_MESH_REVISIONS)
     ]
-    location = request.names["location"]
-    return listing(
-        [
-            {
-                "id": f"/subscriptions/{request.subscription}/providers"
-                f"/Microsoft.ContainerService/locations/{location}/meshRevisionProfiles/istio",
-                "name": "istio",
-                "type": "Microsoft.ContainerService/locations/meshRevisionProfiles",
-                "properties": {"meshRevisions": revisions},
-            }
-        ]
-    )
+    return {
+        "id": f"/subscriptions/{request.subscription}/providers/Microsoft.ContainerService"
+        f"/locations/{request.names['location']}/meshRevisionProfiles/istio",
+        "name": "istio",
+        "type": "Microsoft.ContainerService/locations/meshRevisionProfiles",
+        "properties": {"meshRevisions": revisions},
+    }
+
+
+async def list_mesh_revisions(context: ArmContext, request: ArmRequest) -> ArmResponse:
+    """GET ``meshRevisionProfiles``."""
+    del context
+    return listing([_mesh_revisions(request)])
+
+
+async def get_mesh_revisions(context: ArmContext, request: ArmRequest) -> ArmResponse:
+    """GET ``meshRevisionProfiles/istio``, the only mode there is."""
+    del context
+    if request.names["mode"].lower() != "istio":
+        raise ENTITY_NOT_FOUND()
+    return ArmResponse(200, _mesh_revisions(request))
 
 
 async def list_nothing(context: ArmContext, request: ArmRequest) -> ArmResponse:
@@ -202,6 +211,7 @@ _LISTS: tuple[tuple[str, Handler, tuple[str, ...]], ...] = (
     ("nodeImageVersions", list_node_image_versions, _PREVIEW),
     ("vmSkus", list_vm_skus, since("2026-01-02-preview")),
     ("meshRevisionProfiles", list_mesh_revisions, CONTAINER_SERVICE),
+    ("meshRevisionProfiles/{mode}", get_mesh_revisions, CONTAINER_SERVICE),
     ("trustedAccessRoles", list_nothing, CONTAINER_SERVICE),
     ("guardrailsVersions", list_nothing, _PREVIEW),
     ("safeguardsVersions", list_nothing, _PREVIEW),

@@ -11,14 +11,22 @@ from poolwright.arm.agent_pools import POOL
 from poolwright.arm.agent_pools_read import Cluster, get_cluster, get_pool, pool_id
 from poolwright.arm.api_versions import since
 from poolwright.arm.context import ArmContext
-from poolwright.arm.errors import ENTITY_NOT_FOUND
+from poolwright.arm.errors import ENTITY_NOT_FOUND, KnownError
 from poolwright.arm.properties.agent_pool import Pool
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Route
+from poolwright.model.errors import InvalidRequest
 from poolwright.model.machine import Machine, MachinePhase
 
 MACHINE_TYPE = "Microsoft.ContainerService/managedClusters/agentPools/machines"
+
+NO_MACHINES_MODE = KnownError(
+    "BadRequest",
+    InvalidRequest,
+    "Machines can only be created or updated in agent pools of mode 'Machines'; agent pool {pool} "
+    "has the mode '{mode}'. Change its count instead.",
+)
 
 _VM_STATE = {MachinePhase.DELETING: "Deleting"}
 
@@ -127,9 +135,20 @@ async def get_machine(context: ArmContext, request: ArmRequest) -> ArmResponse:
     raise ENTITY_NOT_FOUND()
 
 
+async def put_machine(context: ArmContext, request: ArmRequest) -> ArmResponse:
+    """PUT one machine (previews): only pools of mode Machines take it, and there are none.
+
+    Raises:
+        InvalidRequest: always, with the pool's mode.
+    """
+    pool = await get_pool(context, request)
+    raise NO_MACHINES_MODE(pool=pool.spec.name, mode=pool.spec.mode.value)
+
+
 _VERSIONS = since("2023-07-02-preview", "2024-07-01")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", f"{POOL}/machines", list_machines, _VERSIONS),
     Route("GET", f"{POOL}/machines/{{machine}}", get_machine, _VERSIONS, parents_first=False),
+    Route("PUT", f"{POOL}/machines/{{machine}}", put_machine, since("2026-01-02-preview")),
 )

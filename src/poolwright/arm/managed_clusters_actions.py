@@ -1,4 +1,4 @@
-"""Actions on clusters: stop, start, abort, rotate and reset, and the lists below a cluster.
+"""Actions on clusters: stop, start, abort, rotate and reset, and the endpoints they need.
 
 Source: facts aks-api §2.3, §2.7; records.md R8, R9.
 """
@@ -25,7 +25,7 @@ from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Handler, Route
 from poolwright.model.agent_pool import ProvisioningState
-from poolwright.model.errors import Precondition, Unsupported
+from poolwright.model.errors import Precondition
 from poolwright.model.managed_cluster import ManagedClusterSpec
 
 Change = Callable[[ManagedClusterSpec, ArmRequest], ManagedClusterSpec]
@@ -86,21 +86,6 @@ async def abort_managed_cluster(context: ArmContext, request: ArmRequest) -> Arm
     return ArmResponse(202, body, headers)
 
 
-async def run_command(context: ArmContext, request: ArmRequest) -> ArmResponse:
-    """POST ``runCommand``: there is nowhere to run it.
-
-    Raises:
-        Unsupported: always.
-    """
-    await get_cluster(context, request)
-    raise Unsupported(
-        "Running commands through the API is not supported here; use the kubeconfig of "
-        "listClusterUserCredential with kubectl.",
-        code="NotSupported",
-        target="command",
-    )
-
-
 _ENDPOINTS = (
     # Source: AKS outbound-rules-control-egress, required FQDN rules.
     ("azure-resource-management", ("management.azure.com", "login.microsoftonline.com"), 443),
@@ -130,12 +115,6 @@ async def list_outbound_endpoints(context: ArmContext, request: ArmRequest) -> A
     )
 
 
-async def list_nothing(context: ArmContext, request: ArmRequest) -> ArmResponse:
-    """GET a collection that a cluster has none of here."""
-    await get_cluster(context, request)
-    return listing([])
-
-
 _ACTIONS: tuple[tuple[str, ProvisioningState, Change, tuple[str, ...]], ...] = (
     (
         "stop",
@@ -160,27 +139,16 @@ _ACTIONS: tuple[tuple[str, ProvisioningState, Change, tuple[str, ...]], ...] = (
     ),
 )
 
-_EMPTY_LISTS = (
-    "meshUpgradeProfiles",
-    "trustedAccessRoleBindings",
-    "privateEndpointConnections",
-    "privateLinkResources",
-    "managedNamespaces",
-    "loadBalancers",
-)
-
 ROUTES: tuple[Route, ...] = (
     *(
         Route("POST", f"{CLUSTER}/{name}", _action(state, change, name), versions)
         for name, state, change, versions in _ACTIONS
     ),
     Route("POST", f"{CLUSTER}/abort", abort_managed_cluster, CONTAINER_SERVICE),
-    Route("POST", f"{CLUSTER}/runCommand", run_command, CONTAINER_SERVICE),
     Route(
         "GET",
         f"{CLUSTER}/outboundNetworkDependenciesEndpoints",
         list_outbound_endpoints,
         CONTAINER_SERVICE,
     ),
-    *(Route("GET", f"{CLUSTER}/{name}", list_nothing, CONTAINER_SERVICE) for name in _EMPTY_LISTS),
 )

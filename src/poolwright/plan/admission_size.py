@@ -109,6 +109,12 @@ def check_shape(spec: AgentPoolSpec, profile: str) -> None:
             code="InvalidAgentPoolType",
             target="agentPoolProfile.type",
         )
+    if spec.pool_type == "FlexNodes":
+        raise InvalidRequest(
+            "Agent pools of type FlexNodes are not supported by this server.",
+            code="InvalidAgentPoolType",
+            target="agentPoolProfile.type",
+        )
     most = limits(profile).nodes_per_pool
     least = 1 if spec.mode is PoolMode.SYSTEM else 0
     if not least <= spec.count <= most:

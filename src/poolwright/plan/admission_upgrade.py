@@ -10,6 +10,7 @@ from poolwright.model.agent_pool import (
     ProvisioningState,
     UndrainableNodeBehavior,
 )
+from poolwright.model.errors import Unsupported
 from poolwright.model.limits import TODAY
 from poolwright.plan.admission_message import bad_request, invalid
 
@@ -39,6 +40,11 @@ def check_upgrade_settings(spec: AgentPoolSpec, state: ProvisioningState) -> Non
     """
     settings = spec.upgrade_settings
     where = "agentPoolProfile.upgradeSettings"
+    if spec.accepted.get("upgradeStrategy") == "BlueGreen":
+        raise Unsupported(
+            "The upgrade strategy BlueGreen is not supported by this server; use Rolling.",
+            target="agentPoolProfile.upgradeStrategy",
+        )
     for name, text in (
         ("maxSurge", settings.max_surge),
         ("maxUnavailable", settings.max_unavailable),
