@@ -29,4 +29,7 @@ def test_an_answer_does_not_wait_for_acknowledgements():
                 writer.close()
         return found
 
-    assert all(asyncio.run(accepted()))
+    found = asyncio.run(accepted())
+
+    assert found
+    assert all(found)

@@ -19,6 +19,7 @@ from poolwright.app.certificates import Certificates, ensure_certificates, ensur
 from poolwright.app.composition import Outside, Product
 from poolwright.app.data_directory import DataDirectory, client_environment
 from poolwright.app.real_clock import RealClock
+from poolwright.app.joined_writes import JoinedHttpProtocol
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.settings import Settings, SettingsError, load_settings
 from poolwright.arm.managed_identity import ManagedIdentityApp
@@ -91,7 +92,7 @@ def _uvicorn(app: Any, certificates: Certificates | None) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=JoinedHttpProtocol,
             ws="websockets-sansio",
             lifespan="off",
             log_config=None,
