@@ -1,4 +1,15 @@
-"""The real clock: wall time from the system, world time at a chosen speed, kept over restarts."""
+"""The real clock: wall time from the system, world time at a chosen speed, kept over restarts.
+
+The world runs at its speed only while this process keeps up with it. A world second may be
+worth a hundredth of a millisecond: a world that ran on while a thousand nodes are written down
+would let every one of its own deadlines pass. So world time is
+
+* 1 x real time, always; and on top of it, while the process has nothing to do,
+* up to the speed; while a short internal wait is pending (a debounce, a first retry: somebody is
+  about to act), no more than at `_ATTENTIVE`, the speed that such waits are made for.
+
+At speed 1 this is exactly real time.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +17,48 @@ import asyncio
 import json
 import os
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
+from poolwright.app.idle_loop import idle_seconds
 from poolwright.model.instant import Instant, Now
 
 _RESERVED = 0.1
 """Real seconds of world time that are reserved on disk before any of it is shown. After a kill the
 world resumes at the end of what was reserved: it never goes back, and skips so little that
 nothing under way misses its deadline for it."""
+_RESERVED_MOST = 60.0
+"""The most that is reserved, in world seconds: deadlines of the world are minutes."""
+_ATTENTIVE = 60.0
+"""The most world seconds per second while a short internal wait is pending: the default speed."""
+_SHORT = 0.25
+"""Internal waits below so many seconds are part of work; longer ones are sweeps and long
+back-offs."""
+
+
+class Readings(Protocol):
+    """What the clock reads; both only grow."""
+
+    def monotonic(self) -> float:
+        """Real seconds from an arbitrary start."""
+        ...
+
+    def idle(self) -> float:
+        """Those of them in which the process had nothing to do."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """The readings of this process."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def idle(self) -> float:
+        return idle_seconds()
 
 
 class RealClock:
@@ -23,11 +67,17 @@ class RealClock:
     ``path`` keeps the world's position; None keeps nothing (a world of one process).
     """
 
-    def __init__(self, speed: float = 1.0, path: Path | None = None) -> None:
+    def __init__(
+        self, speed: float = 1.0, path: Path | None = None, readings: Readings | None = None
+    ) -> None:
         self.speed = speed
         self._path = path
-        self._anchor = time.monotonic()
+        self._readings = readings or _Process()
+        self._anchor = self._readings.monotonic()
         self._world_anchor = _resume(path)
+        self._idle_seen = self._readings.idle()
+        self._gained = 0.0  # world seconds beyond real time
+        self._short_waits = 0
         self._reserved_until = -1
 
     def now(self) -> Now:
@@ -38,24 +88,53 @@ class RealClock:
         return Now(world, datetime.now(UTC))
 
     def _world(self) -> Instant:
-        passed = (time.monotonic() - self._anchor) * self.speed
+        self._gain()
+        passed = self._readings.monotonic() - self._anchor + self._gained
         return Instant(self._world_anchor + int(passed * 1_000_000))
+
+    def _gain(self) -> None:
+        """Take the idle time since the last look into account, at the rate that held for it."""
+        idle = self._readings.idle()
+        self._gained += (idle - self._idle_seen) * (self._rate() - 1)
+        self._idle_seen = idle
+
+    def _rate(self) -> float:
+        """World seconds per idle second, now."""
+        return min(self.speed, _ATTENTIVE) if self._short_waits else self.speed
 
     def monotonic(self) -> float:
         """Real seconds from an arbitrary start."""
-        return time.monotonic()
+        return self._readings.monotonic()
 
     async def sleep(self, duration: timedelta) -> None:
         """Wait for real time."""
-        await asyncio.sleep(duration.total_seconds())
+        seconds = duration.total_seconds()
+        if seconds >= _SHORT:
+            await asyncio.sleep(seconds)
+            return
+        self._gain()
+        self._short_waits += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._gain()
+            self._short_waits -= 1
 
     async def sleep_until(self, at: Instant) -> None:
         """Wait until world time reaches ``at``."""
-        while (left := at.since(self._world())) > timedelta(0):  # noqa: ASYNC110 - a timer
-            await asyncio.sleep(max(left.total_seconds() / self.speed, 0.000_5))
+        while (left := at.micros - self._world().micros) > 0:  # noqa: ASYNC110 - a timer
+            await asyncio.sleep(max(left / 1e6 / self.speed, self._nap()))
+
+    def _nap(self) -> float:
+        """The least to sleep, in real seconds. At least a microsecond: less could vanish in the
+        loop's floating-point time. While the world is slowed down there is no point in looking
+        much more often, and it may get its speed back at any time.
+        """
+        return 1e-6 if self._rate() == self.speed else 1e-3
 
     def _reserve(self, world: Instant) -> None:
-        self._reserved_until = world.micros + int(_RESERVED * self.speed * 1_000_000)
+        reserved = min(_RESERVED * self.speed, _RESERVED_MOST)
+        self._reserved_until = world.micros + int(reserved * 1_000_000)
         self._write(self._reserved_until)
 
     def close(self) -> None:

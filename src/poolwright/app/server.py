@@ -15,10 +15,10 @@ from typing import Any
 
 import uvicorn
 
+from poolwright.app import idle_loop
 from poolwright.app.certificates import Certificates, ensure_certificates, ensure_signing_key
 from poolwright.app.composition import Outside, Product
 from poolwright.app.data_directory import DataDirectory, client_environment
-from poolwright.app.real_clock import RealClock
 from poolwright.app.joined_writes import JoinedHttpProtocol
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.settings import Settings, SettingsError, load_settings
@@ -249,7 +249,7 @@ def serve(
         )
         configure_logs(settings.log)
         directory = DataDirectory.open(Path(settings.server.data_dir))
-        asyncio.run(_serve(settings, directory))
+        idle_loop.run(_serve(settings, directory))
     except (SettingsError, PoolwrightError, OSError) as error:
         sys.stderr.write(f"poolwright: {error}\n")
         sys.exit(1)

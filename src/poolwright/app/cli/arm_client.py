@@ -69,6 +69,10 @@ class ArmClient:
         self._http = httpx.Client(base_url=endpoint, verify=context, timeout=60)
         self._token = ""
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def _headers(self) -> dict[str, str]:
         if not self._token:
             answer = self._http.post(
