@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from poolwright.kubesim.registry import Registry
 from poolwright.model.kubernetes import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -16,7 +17,7 @@ from poolwright.model.kubernetes import (
     REPLICA_SETS,
 )
 
-from .world import EXIT, RUN_SECONDS, play, template, workload
+from .world import EXIT, KEY, RUN_SECONDS, play, template, workload
 
 
 def ready_pods(w, **labels):
@@ -263,6 +264,25 @@ def test_orphaned_and_foreground_deletion():
         left = w.pods()
         assert [p["metadata"]["labels"]["app"] for p in left] == ["kept", "kept"]
         assert all("ownerReferences" not in p["metadata"] for p in left)
+
+    play(story)
+
+
+def test_controllers_start_over_when_changes_were_missed():
+    async def story(w):
+        await w.add_node("a")
+        await w.create(DEPLOYMENTS, workload("web", replicas=2))
+        await w.settle()
+        other = await Registry.load(KEY, w.store, w.clock, w.identity)
+        w.store.is_deaf = True
+        await other.update(
+            DEPLOYMENTS, "web", lambda d: d["spec"].update(replicas=3), namespace="default"
+        )
+        w.store.is_deaf = False
+        await other.create(CONFIG_MAPS, {"metadata": {"name": "noise"}}, namespace="default")
+        await w.settle()
+        assert len(ready_pods(w)) == 3
+        assert w.get(DEPLOYMENTS, "web")["status"]["availableReplicas"] == 3
 
     play(story)
 

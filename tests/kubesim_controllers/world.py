@@ -12,6 +12,7 @@ from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.registry import Registry, store_kind
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import Expired
 from poolwright.model.kubernetes import (
     EVENTS,
     LEASES,
@@ -43,7 +44,7 @@ def play(story, **settings):
 @asynccontextmanager
 async def world(*, speed=60.0, system_pods=False):
     clock, identity = SimClock(speed=speed), SeededIdentity(Random(7))
-    store = SqlStore.open(None, clock=clock, kinds=[store_kind(k) for k in KINDS])
+    store = Hearing(SqlStore.open(None, clock=clock, kinds=[store_kind(k) for k in KINDS]))
     async with asyncio.TaskGroup() as group:
         tasks = []
         if hasattr(store, "run"):
@@ -52,6 +53,7 @@ async def world(*, speed=60.0, system_pods=False):
         for name in ("default", "kube-system", "kube-node-lease"):
             await registry.create(NAMESPACES, {"metadata": {"name": name}})
         made = World(registry, clock, identity)
+        made.store = store
         settings = ControllerSettings(system_pods=system_pods, raise_bugs=True)
         tasks.append(group.create_task(registry.follow()))
         tasks.append(group.create_task(run_controllers(registry, clock, identity, settings)))
@@ -62,6 +64,26 @@ async def world(*, speed=60.0, system_pods=False):
         finally:
             for task in tasks:
                 task.cancel()
+
+
+class Hearing:
+    """A store whose change stream can be closed to one, as a log compacted past a follower is."""
+
+    def __init__(self, store):
+        self.store, self.is_deaf, self.missed = store, False, False
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    async def watch(self, scope, after):
+        async for change in self.store.watch(scope, after):
+            if self.is_deaf:
+                self.missed = True
+            elif self.missed:
+                self.missed = False
+                raise Expired("the log was compacted")
+            else:
+                yield change
 
 
 class World:

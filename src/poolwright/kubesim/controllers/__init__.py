@@ -54,7 +54,23 @@ _TOGETHER = timedelta(milliseconds=50)  # numbers of many pods that move at once
 async def run_controllers(
     registry: Registry, clock: Clock, identity: Identity, settings: ControllerSettings
 ) -> None:
-    """Run the scheduler and all controllers of one cluster until cancelled."""
+    """Run the scheduler and all controllers of one cluster until cancelled.
+
+    What they keep is made from changes; when some were missed, they start over.
+    """
+    reloaded = asyncio.Event()
+    registry.on_reload(reloaded.set)
+    while True:
+        reloaded.clear()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(_run(registry, clock, identity, settings))
+            await reloaded.wait()
+            running.cancel()
+
+
+async def _run(
+    registry: Registry, clock: Clock, identity: Identity, settings: ControllerSettings
+) -> None:
     rng = Random(f"{registry.cluster}/controllers")  # jitter of back-off only
     following = Following(registry)
     state = ClusterState(following, clock)
