@@ -40,7 +40,7 @@ of a deployment; ``detail["resources"]`` maps ids to ``state``, ``status_code`` 
 Deployment = Stored[DocumentSpec, DocumentStatus]
 
 TERMINAL = frozenset({"Succeeded", "Failed", "Canceled"})
-_ROOT = (
+DEPLOYMENT_ROOT = (
     "/subscriptions/{subscription}/resourceGroups/{resource_group}"
     "/providers/Microsoft.Resources/deployments"
 )
@@ -76,7 +76,7 @@ def record_name(resource_group: str, deployment: str) -> str:
     return f"{resource_group}/{deployment}".lower()
 
 
-def _body(request: ArmRequest) -> Json:
+def read_deployment(request: ArmRequest) -> Json:
     """``properties`` of the body, read leniently.
 
     Raises:
@@ -134,7 +134,12 @@ async def surroundings_of(
     )
 
 
-async def _expanded(context: ArmContext, request: ArmRequest, properties: Json) -> Template:
+async def expand(context: ArmContext, request: ArmRequest, properties: Json) -> Template:
+    """The template of a request, with its parameters, in its surroundings.
+
+    Raises:
+        InvalidRequest: the deployment's name. TemplateError: the template.
+    """
     if _NAME.fullmatch(request.names["deployment"]) is None:
         raise INVALID_NAME(deployment=request.names["deployment"])
     around = await surroundings_of(
@@ -229,8 +234,8 @@ async def _find(context: ArmContext, request: ArmRequest) -> Deployment:
 
 async def put_deployment(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """PUT: accept a deployment. 201 for a new name, 200 for one that ended before."""
-    properties = _body(request)
-    template = await _expanded(context, request, properties)
+    properties = read_deployment(request)
+    template = await expand(context, request, properties)
     scope = subscription_scope(request.subscription)
     name = record_name(request.resource_group, request.names["deployment"])
     old = await context.store.get(scope, DEPLOYMENT, name)
@@ -274,8 +279,8 @@ async def put_deployment(context: ArmContext, request: ArmRequest) -> ArmRespons
 
 async def validate_deployment(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """POST ``validate``: 200 with what would be deployed, 400 with the reason."""
-    properties = _body(request)
-    template = await _expanded(context, request, properties)
+    properties = read_deployment(request)
+    template = await expand(context, request, properties)
     for resource in template.resources:
         try:
             template.body(resource)
@@ -413,9 +418,9 @@ async def get_operation(context: ArmContext, request: ArmRequest) -> ArmResponse
     raise DEPLOYMENT_NOT_FOUND(deployment=request.names["operation"])
 
 
-_ONE = f"{_ROOT}/{{deployment}}"
+_ONE = f"{DEPLOYMENT_ROOT}/{{deployment}}"
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _ROOT, list_deployments),
+    Route("GET", DEPLOYMENT_ROOT, list_deployments),
     Route("GET", _ONE, get_deployment),
     Route("HEAD", _ONE, head_deployment),
     Route("PUT", _ONE, put_deployment),

@@ -8,6 +8,7 @@ from poolwright.arm import (
     compute,
     credentials,
     deployments,
+    deployments_what_if,
     features,
     location_lists,
     machines,
@@ -47,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *machines.ROUTES,
     *upgrade_profiles.ROUTES,
     *deployments.ROUTES,
+    *deployments_what_if.ROUTES,
     *maintenance.ROUTES,
     *snapshots.ROUTES,
 )
