@@ -13,7 +13,7 @@ CRASHES ?= 20
 
 .PHONY: help
 help:  ## print this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -53,7 +53,7 @@ lint: setup  ## format, lint, types and layers
 
 .PHONY: check
 check: lint  ## what to run before a commit: lint and the fast tests
-	$(BIN)/pytest -m 'not slow and not conformance and not postgres'
+	$(BIN)/pytest -m 'not slow and not conformance and not postgres and not live'
 
 .PHONY: test
 test: setup az  ## every test, with the real clients
@@ -62,6 +62,18 @@ test: setup az  ## every test, with the real clients
 .PHONY: conformance
 conformance: setup az  ## az, the Azure SDKs and kubectl against a running server
 	$(BIN)/pytest -m conformance
+
+.PHONY: live-tools
+live-tools: setup  ## build etcd, Kubernetes, its conformance binary and KWOK from Go modules
+	$(BIN)/python tools/live_tools.py
+
+.PHONY: live
+live: setup  ## the suites that need a real Kubernetes
+	$(BIN)/pytest -m live tests/live tests/behaviour
+
+.PHONY: conformance-k8s
+conformance-k8s: setup  ## Kubernetes' own conformance specs against the embedded one
+	PYTHONPATH=tests:tools $(BIN)/python -m conformance_k8s.run
 
 .PHONY: sim
 sim: setup  ## simulate whole worlds under faults: SEEDS=50, or SEED=7 to replay one

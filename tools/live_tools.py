@@ -1,0 +1,201 @@
+"""Get etcd, Kubernetes, its conformance binary and KWOK from published Go modules.
+
+``python tools/live_tools.py`` builds what is missing, in the order in which it is useful; the
+versions are those of the module files beside this file. Nothing goes into the tree: the binaries
+are kept in ``~/.cache/poolwright/live/<version>`` (``POOLWRIGHT_LIVE_TOOLS`` names another folder).
+Binaries in ``KUBEBUILDER_ASSETS`` are taken first and never built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent / "live"
+KWOK_VERSION = "v0.8.0"
+
+_SERVER = "go.etcd.io/etcd/server/v3"
+_KUBERNETES = "k8s.io/kubernetes"
+
+
+class ToolsMissing(Exception):
+    """Tools that are not there, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A binary and where it comes from: a folder of ours with its module file, and a package."""
+
+    name: str
+    module: str
+    package: str
+    is_test: bool = False
+
+
+STACK = (
+    Tool("etcd", "etcd", "."),
+    Tool("kubectl", "kubernetes", f"{_KUBERNETES}/cmd/kubectl"),
+    Tool("kube-apiserver", "kubernetes", f"{_KUBERNETES}/cmd/kube-apiserver"),
+    Tool("kube-scheduler", "kubernetes", f"{_KUBERNETES}/cmd/kube-scheduler"),
+    Tool("kube-controller-manager", "kubernetes", f"{_KUBERNETES}/cmd/kube-controller-manager"),
+    Tool("kwok", "", "sigs.k8s.io/kwok/cmd/kwok"),
+)
+"""A real cluster without machines."""
+SUITE = (Tool("e2e.test", "kubernetes", f"{_KUBERNETES}/test/e2e", is_test=True),)
+"""Kubernetes' own conformance tests."""
+TOOLS = {tool.name: tool for tool in (*STACK, *SUITE)}
+
+
+def pinned(module: str, dependency: str) -> str:
+    """The version of a dependency in one of our module files."""
+    found = re.search(
+        rf"^require {re.escape(dependency)} (v\S+)", (HERE / module / "go.mod").read_text(), re.M
+    )
+    assert found is not None, f"{module}/go.mod does not require {dependency}"
+    return found[1]
+
+
+def kubernetes_version() -> str:
+    """The pinned version of Kubernetes, without v."""
+    return pinned("kubernetes", _KUBERNETES).removeprefix("v")
+
+
+def folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where built tools are kept."""
+    named = environment.get("POOLWRIGHT_LIVE_TOOLS")
+    if named:
+        return Path(named)
+    return Path.home() / ".cache/poolwright/live" / kubernetes_version()
+
+
+def find(name: str, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """A tool: in ``KUBEBUILDER_ASSETS`` first, else built before; None if it is nowhere."""
+    assets = environment.get("KUBEBUILDER_ASSETS")
+    places = [Path(assets)] if assets else []
+    for place in (*places, folder(environment)):
+        if os.access(place / name, os.X_OK):
+            return place / name
+    return None
+
+
+def require(*names: str, environment: Mapping[str, str] = os.environ) -> dict[str, Path]:
+    """The paths of these tools.
+
+    Raises:
+        ToolsMissing: some are not there; says which, and what to do.
+    """
+    found = {name: find(name, environment) for name in names}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise ToolsMissing(f"{', '.join(missing)} not found ({how_to_get(environment)})")
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def how_to_get(environment: Mapping[str, str] = os.environ) -> str:
+    """What a person must do to have the tools."""
+    if shutil.which("go", path=environment.get("PATH")) is None:
+        return "make live-tools builds them, and needs Go 1.26, which is not on PATH"
+    return "make live-tools builds them in about ten minutes"
+
+
+def _command(tool: Tool, target: Path, parallel: int) -> tuple[list[str], Path]:
+    """What builds the tool, and where to run it."""
+    flags = ["-p", str(parallel), "-trimpath"]
+    if not tool.module:
+        flags += ["-ldflags", "-s -w"]
+        return ["go", "install", *flags, f"{tool.package}@{KWOK_VERSION}"], HERE
+    major, minor, _ = kubernetes_version().split(".")
+    version = "k8s.io/component-base/version"
+    stamps = {
+        f"{version}.gitVersion": f"v{kubernetes_version()}",
+        f"{version}.gitMajor": major,
+        f"{version}.gitMinor": minor,
+        f"{version}.gitTreeState": "clean",
+    }
+    stamped = " ".join(f"-X {name}={value}" for name, value in stamps.items())
+    flags += ["-ldflags", f"-s -w {stamped}", "-o", str(target)]
+    verb = ["test", "-c"] if tool.is_test else ["build"]
+    return ["go", *verb, *flags, tool.package], HERE / tool.module
+
+
+def build(tool: Tool, parallel: int) -> None:
+    """Build one tool; it appears under its name only when it is whole.
+
+    Raises:
+        subprocess.CalledProcessError: Go could not build it; it has said why.
+    """
+    place = folder()
+    scratch = place / "unfinished"
+    scratch.mkdir(parents=True, exist_ok=True)
+    command, where = _command(tool, scratch / tool.name, parallel)
+    environment = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOBIN": str(scratch),
+        "GOFLAGS": "-buildvcs=false",
+        "GOWORK": "off",
+    }
+    subprocess.run(["nice", *command], cwd=where, env=environment, check=True)
+    if tool.name == "kwok":
+        _keep_stages()
+    (scratch / tool.name).replace(place / tool.name)
+
+
+def stages(kwok: Path) -> Path:
+    """The life of nodes and pods that KWOK plays: published beside it, kept beside the binary."""
+    return kwok.with_name("kwok-stages.yaml")
+
+
+def _keep_stages() -> None:
+    """Gather KWOK's stages from its module; without stages it does nothing."""
+    query = ["go", "mod", "download", "-json", f"sigs.k8s.io/kwok@{KWOK_VERSION}"]
+    said = subprocess.run(query, cwd=HERE, capture_output=True, check=True)
+    module = Path(json.loads(said.stdout)["Dir"])
+    parts = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
+    files = [
+        file
+        for part in parts
+        for file in sorted((module / "kustomize/stage" / part).glob("*.yaml"))
+    ]
+    texts = [file.read_text() for file in files if "kustomization" not in file.name]
+    stages(folder() / "kwok").write_text("\n---\n".join(texts))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="tool", help=f"of {', '.join(TOOLS)}")
+    parser.add_argument("--check", action="store_true", help="only say what is there")
+    parser.add_argument("-p", "--parallel", type=int, default=2, help="packages built at once")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in TOOLS]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}")
+    wanted = [tool for tool in TOOLS.values() if not options.names or tool.name in options.names]
+    for tool in wanted:
+        if find(tool.name) is None and not options.check:
+            if shutil.which("go") is None:
+                print(f"{tool.name}: {how_to_get()}", file=sys.stderr)
+                return 1
+            began = time.monotonic()
+            print(f"{tool.name}: building", flush=True)
+            try:
+                build(tool, options.parallel)
+            except subprocess.CalledProcessError as error:
+                print(f"{tool.name}: go ended with {error.returncode}", file=sys.stderr)
+                return 1
+            print(f"{tool.name}: built in {time.monotonic() - began:.0f} s")
+        print(f"{tool.name}: {find(tool.name) or 'missing'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
