@@ -113,8 +113,7 @@ def _is_one(current: Any, wanted: Any) -> bool:
 def merged(before: Any, after: Any) -> Any:
     """How the resource would read: what is declared laid over what there is."""
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-        kept: Any = before if after is None else cast("Any", after)
-        return kept
+        return cast("object", before if after is None else after)
     result = dict(cast("Json", before))
     for name, wanted in cast("Json", after).items():
         result[name] = wanted if name in _REPLACED else merged(result.get(name), wanted)
