@@ -2,7 +2,8 @@
 
     python tools/make_kubernetes_messages.py <module cache>/k8s.io
 
-expects the unpacked Go modules ``api@…`` and ``apimachinery@…`` there. Field numbers are read from
+expects the unpacked Go modules ``api@…``, ``apimachinery@…`` and ``apiextensions-apiserver@…``
+there. Field numbers are read from
 the struct tags of their ``types.go`` files (Apache-2.0, (c) The Kubernetes Authors; see NOTICE).
 
 A message is a map from field number to ``[name, type]``. An empty name: the message's fields are
@@ -25,9 +26,12 @@ PACKAGES = {
         name: f"api@*/{name}"
         for name in (
             "core/v1", "apps/v1", "batch/v1", "policy/v1", "coordination/v1", "events/v1",
-            "autoscaling/v1", "authentication/v1", "authorization/v1",
+            "autoscaling/v1", "authentication/v1", "authorization/v1", "admissionregistration/v1",
+            "autoscaling/v2", "discovery/v1", "networking/v1", "node/v1", "rbac/v1",
+            "resource/v1", "scheduling/v1",
         )
     },
+    "apiextensions/v1": "apiextensions-apiserver@*/pkg/apis/apiextensions/v1",
 }  # fmt: skip
 ROOTS = (
     "core/v1.ConfigMap", "core/v1.Event", "core/v1.Namespace", "core/v1.Node", "core/v1.Pod",
@@ -38,7 +42,15 @@ ROOTS = (
     "authentication/v1.TokenReview", "authentication/v1.SelfSubjectReview",
     "authorization/v1.SelfSubjectAccessReview", "authorization/v1.SelfSubjectRulesReview",
     "authorization/v1.SubjectAccessReview", "authorization/v1.LocalSubjectAccessReview",
-    "meta/v1.DeleteOptions",
+    "meta/v1.DeleteOptions", "core/v1.ReplicationController", "core/v1.PodTemplate",
+    "core/v1.ResourceQuota", "core/v1.LimitRange", "core/v1.Endpoints", "apps/v1.StatefulSet",
+    "batch/v1.CronJob", "autoscaling/v2.HorizontalPodAutoscaler", "discovery/v1.EndpointSlice",
+    "networking/v1.NetworkPolicy", "node/v1.RuntimeClass", "scheduling/v1.PriorityClass",
+    "rbac/v1.ClusterRole", "rbac/v1.ClusterRoleBinding", "rbac/v1.Role", "rbac/v1.RoleBinding",
+    "resource/v1.DeviceClass", "resource/v1.ResourceClaim", "resource/v1.ResourceClaimTemplate",
+    "resource/v1.ResourceSlice", "admissionregistration/v1.ValidatingAdmissionPolicy",
+    "admissionregistration/v1.ValidatingAdmissionPolicyBinding",
+    "apiextensions/v1.CustomResourceDefinition",
 )  # fmt: skip
 SCALARS = {
     "string": "s", "bool": "b", "int": "i", "int32": "i", "int64": "i", "uint32": "i",
@@ -46,11 +58,18 @@ SCALARS = {
     "resource.Quantity": "Quantity", "intstr.IntOrString": "IntOrString",
     "runtime.RawExtension": "RawExtension", "types.UID": "s", "types.NodeName": "s",
 }  # fmt: skip
-SPECIAL = {"meta/v1.Time": "Time", "meta/v1.MicroTime": "MicroTime", "meta/v1.FieldsV1": "FieldsV1"}
+SPECIAL = {
+    "meta/v1.Time": "Time", "meta/v1.MicroTime": "MicroTime", "meta/v1.FieldsV1": "FieldsV1",
+    "meta/v1.Duration": "Duration",
+    "apiextensions/v1.JSON": "RawExtension",
+    "apiextensions/v1.JSONSchemaPropsOrArray": "SchemaOrArray",
+    "apiextensions/v1.JSONSchemaPropsOrBool": "SchemaOrBool",
+    "apiextensions/v1.JSONSchemaPropsOrStringArray": "SchemaOrStrings",
+}  # fmt: skip
 FIELD = re.compile(
     r"^\t(?:(?P<name>\w+) +)?(?P<type>[\w.*\[\]]+) +`(?P<tags>[^`]*protobuf:\"[^`]*)`", re.M
 )
-STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
+STRUCT = re.compile(r"^type (\w+) struct ?\{(?:\}|\n(.*?)^\})", re.M | re.S)
 ALIAS = re.compile(r"^type (\w+) ([\w.\[\]]+)$|^\t(\w+) +(string)$", re.M)
 IMPORT = re.compile(r'^\t(?:(\w+) )?"k8s\.io/(?:api|apimachinery/pkg/apis)/([\w./]+)"', re.M)
 
@@ -63,7 +82,7 @@ def main() -> None:
     imports: dict[str, dict[str, str]] = {}
     for package, pattern in PACKAGES.items():
         (folder,) = base.glob(pattern)
-        text = (folder / "types.go").read_text()
+        text = "".join(path.read_text() for path in sorted(folder.glob("types*.go")))
         imports[package] = {(m[1] or m[2].rpartition("/")[2]): m[2] for m in IMPORT.finditer(text)}
         for name, body in STRUCT.findall(text):
             structs[f"{package}.{name}"] = body

@@ -1,6 +1,6 @@
 """Write the schemas that the embedded Kubernetes serves, from Kubernetes' published OpenAPI.
 
-    go mod download k8s.io/kubernetes@v1.35.0   (or fetch and unpack the module's zip)
+    go mod download k8s.io/kubernetes@v1.36.3   (or fetch and unpack the module's zip)
     python tools/make_kubernetes_schemas.py <module folder>/api/openapi-spec/v3
 
 Only what our kinds reach is kept, paths are left out (the server makes them from its kinds).
@@ -18,12 +18,30 @@ TARGET = Path(__file__).parent.parent / "src/poolwright/kubesim/schemas.json"
 ROOTS: dict[str, tuple[str, ...]] = {
     "api__v1": (
         "ConfigMap", "Event", "Namespace", "Node", "Pod", "Secret", "ServiceAccount", "Service",
-        "Binding",
+        "Binding", "ReplicationController", "PodTemplate", "ResourceQuota", "LimitRange",
+        "Endpoints",
     ),
-    "apis__apps__v1": ("ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet"),
-    "apis__batch__v1": ("Job",),
+    "apis__admissionregistration.k8s.io__v1": (
+        "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+    ),
+    "apis__apiextensions.k8s.io__v1": ("CustomResourceDefinition",),
+    "apis__apps__v1": (
+        "ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet",
+    ),
+    "apis__autoscaling__v2": ("HorizontalPodAutoscaler",),
+    "apis__batch__v1": ("CronJob", "Job"),
     "apis__coordination.k8s.io__v1": ("Lease",),
+    "apis__discovery.k8s.io__v1": ("EndpointSlice",),
+    "apis__networking.k8s.io__v1": ("NetworkPolicy",),
+    "apis__node.k8s.io__v1": ("RuntimeClass",),
     "apis__policy__v1": ("PodDisruptionBudget", "Eviction"),
+    "apis__rbac.authorization.k8s.io__v1": (
+        "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+    ),
+    "apis__resource.k8s.io__v1": (
+        "DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice",
+    ),
+    "apis__scheduling.k8s.io__v1": ("PriorityClass",),
     "apis__events.k8s.io__v1": ("Event",),
     "apis__authentication.k8s.io__v1": ("TokenRequest", "TokenReview", "SelfSubjectReview"),
     "apis__authorization.k8s.io__v1": (

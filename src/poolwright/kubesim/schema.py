@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -231,6 +232,12 @@ class Pruner:
                 fits = -bound <= value < bound
             if not fits:
                 self._mismatch(value, kind, path, owner)
+            if expected == "quantity" and not is_quantity(value):
+                resource = self._resource
+                raise status.bad_request(
+                    f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+                    f" {resource.kind}: {QUANTITY_TEXT}"
+                )
 
     def _mismatch(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
         """Source of the wording: encoding/json's UnmarshalTypeError, as the API server wraps it."""
@@ -242,6 +249,19 @@ class Pruner:
             f" {resource.kind}: json: cannot unmarshal {found} into Go struct field"
             f" {owner.name or resource.kind}.{plain} of type {_go_type(kind)}"
         )
+
+
+QUANTITY_TEXT = (
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)
+
+
+_QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+
+
+def is_quantity(value: str | int | float) -> bool:
+    """Whether a value reads as an amount."""
+    return not isinstance(value, str) or _QUANTITY.fullmatch(value) is not None
 
 
 def _zero(kind: Shape) -> Any:

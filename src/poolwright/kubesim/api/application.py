@@ -50,6 +50,8 @@ _SUBRESOURCES: dict[tuple[str, str], dict[str, Verb]] = {
     ("serviceaccounts", "token"): {"POST": review.token_request},
     ("deployments", "scale"): review.SCALE,
     ("replicasets", "scale"): review.SCALE,
+    ("replicationcontrollers", "scale"): review.SCALE,
+    ("statefulsets", "scale"): review.SCALE,
     ("namespaces", "finalize"): {"PUT": resource.replace},
 }
 

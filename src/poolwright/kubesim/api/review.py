@@ -152,7 +152,10 @@ async def token_request(call: Call, target: Target) -> None:
 def _scale(body: dict[str, Any]) -> dict[str, Any]:
     metadata = body["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    text = selector_text(child(body, "spec").get("selector"))
+    selector: Any = child(body, "spec").get("selector")
+    if body["kind"] == "ReplicationController":
+        selector = {"matchLabels": selector or {}}
+    text = selector_text(selector)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",

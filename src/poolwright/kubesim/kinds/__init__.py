@@ -16,8 +16,15 @@ from poolwright.kubesim.kinds.core import (
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.kinds.node import LEASE, NODE
 from poolwright.kubesim.kinds.pod import POD
-from poolwright.kubesim.kinds.workload import (
+from poolwright.kubesim.kinds.quota import LIMIT_RANGE, RESOURCE_QUOTA
+from poolwright.kubesim.kinds.scheduling import PRIORITY_CLASS, RUNTIME_CLASS
+from poolwright.kubesim.kinds.stateful import (
     CONTROLLER_REVISION,
+    POD_TEMPLATE,
+    REPLICATION_CONTROLLER,
+    STATEFUL_SET,
+)
+from poolwright.kubesim.kinds.workload import (
     DAEMON_SET,
     DEPLOYMENT,
     JOB,
@@ -41,6 +48,13 @@ KINDS: tuple[ObjectKind, ...] = (
     JOB,
     LEASE,
     POD_DISRUPTION_BUDGET,
+    LIMIT_RANGE,
+    POD_TEMPLATE,
+    PRIORITY_CLASS,
+    REPLICATION_CONTROLLER,
+    RESOURCE_QUOTA,
+    RUNTIME_CLASS,
+    STATEFUL_SET,
 )
 
 BY_RESOURCE: dict[tuple[str, str], ObjectKind] = {

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import (
-    NONE,
     age_of,
     human_duration,
     instant,
@@ -25,22 +24,27 @@ from poolwright.kubesim.rules import check_labels
 from poolwright.kubesim.status import Cause, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
-from poolwright.model.kubernetes import Resource
-
-CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 
 _AGE = Column("Age")
-_WIDE = (
-    Column("Containers", priority=1, description="Names of each container in the template."),
-    Column(
-        "Images", priority=1, description="Images referenced by each container in the template."
-    ),
-    Column("Selector", priority=1),
-)
 
 
-def _default_template(spec: Body) -> None:
-    template = spec.setdefault("template", {})
+def template_columns(*, selector: bool = True) -> tuple[Column, ...]:
+    """The wide columns of what has a pod template."""
+    found = (
+        Column("Containers", priority=1, description="Names of each container in the template."),
+        Column(
+            "Images", priority=1, description="Images referenced by each container in the template."
+        ),
+    )
+    return (*found, Column("Selector", priority=1)) if selector else found
+
+
+_WIDE = template_columns()
+
+
+def default_template_of(holder: Body) -> None:
+    """Fill the pod template of a spec (or of whatever holds one)."""
+    template = holder.setdefault("template", {})
     metadata = template.setdefault("metadata", {})
     metadata.setdefault("creationTimestamp", None)
     if metadata["creationTimestamp"] is None:
@@ -48,12 +52,17 @@ def _default_template(spec: Body) -> None:
     default_pod_spec(template.setdefault("spec", {}))
 
 
+def default_template(body: Body) -> None:
+    """Fill the pod template of a workload."""
+    default_template_of(body["spec"])
+
+
 def _fresh_status(body: Body, old: Mapping[str, Any] | None) -> None:
     if old is None:
         body["status"] = {}
 
 
-def _check_selector(
+def check_selector(
     new: Mapping[str, Any], old: Mapping[str, Any] | None, *, frozen: bool = True
 ) -> Iterator[Cause]:
     """Rules of a selector and the template that it must match."""
@@ -78,7 +87,8 @@ def _check_selector(
         yield invalid("spec.selector", selector, "field is immutable")
 
 
-def _check_template(new: Mapping[str, Any], *, always: bool = True) -> Iterator[Cause]:
+def check_template(new: Mapping[str, Any], *, always: bool = True) -> Iterator[Cause]:
+    """Broken rules of a workload's pod template."""
     spec = child(new, "spec", "template", "spec")
     yield from check_labels(
         child(new, "spec", "template", "metadata").get("labels"), "spec.template.labels"
@@ -113,14 +123,14 @@ def _deployment_default(body: Body) -> None:
         rolling.setdefault("maxSurge", "25%")
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
-    _default_template(spec)
+    default_template_of(spec)
 
 
 def _workload_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
     return [
         *_not_negative(new, "replicas", "minReadySeconds", "revisionHistoryLimit"),
-        *_check_selector(new, old),
-        *_check_template(new),
+        *check_selector(new, old),
+        *check_template(new),
     ]
 
 
@@ -161,7 +171,7 @@ DEPLOYMENT = ObjectKind(
 def _replica_set_default(body: Body) -> None:
     spec = body.setdefault("spec", {})
     spec.setdefault("replicas", 1)
-    _default_template(spec)
+    default_template_of(spec)
 
 
 def _replica_set_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
@@ -214,7 +224,7 @@ def _daemon_set_default(body: Body) -> None:
         rolling.setdefault("maxUnavailable", 1)
         rolling.setdefault("maxSurge", 0)
     spec.setdefault("revisionHistoryLimit", 10)
-    _default_template(spec)
+    default_template_of(spec)
 
 
 def _daemon_set_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
@@ -293,7 +303,7 @@ def _job_default(body: Body) -> None:
     spec.setdefault("suspend", False)
     spec.setdefault("manualSelector", False)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
-    _default_template(spec)
+    default_template_of(spec)
 
 
 def _job_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
@@ -320,8 +330,8 @@ def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequ
             "activeDeadlineSeconds",
             "ttlSecondsAfterFinished",
         ),
-        *_check_selector(new, old),
-        *_check_template(new, always=False),
+        *check_selector(new, old),
+        *check_template(new, always=False),
     ]
     if child(new, "spec", "template", "spec").get("restartPolicy") not in {"OnFailure", "Never"}:
         causes.append(
@@ -456,27 +466,4 @@ POD_DISRUPTION_BUDGET = ObjectKind(
     prepare=_budget_prepare,
     validate=_budget_validate,
     has_generation=True,
-)
-
-
-# ControllerRevision
-
-
-def _revision_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
-    controller = NONE
-    for owner in children(body, "metadata", "ownerReferences"):
-        if owner.get("controller"):
-            group = str(owner.get("apiVersion", "")).rpartition("/")[0]
-            kind = str(owner.get("kind", "")).lower()
-            controller = (
-                f"{kind}.{group}/{owner.get('name')}" if group else f"{kind}/{owner.get('name')}"
-            )
-    return (controller, body.get("revision", 0), age_of(body, now))
-
-
-CONTROLLER_REVISION = ObjectKind(
-    CONTROLLER_REVISIONS,
-    "controllerrevision",
-    columns=(Column("Controller"), Column("Revision", "integer"), _AGE),
-    row=_revision_row,
 )

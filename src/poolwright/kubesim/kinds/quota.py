@@ -1,0 +1,164 @@
+"""Limits of a namespace: resource quotas and limit ranges.
+
+Source of defaults, rules and columns: k8s.io/kubernetes pkg/apis/core and
+pkg/printers/internalversion/printers.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from poolwright.kubesim.kinds.cell import age_of
+from poolwright.kubesim.kinds.declare import all_of, needed, starts_with_status, unchanged
+from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
+from poolwright.kubesim.rules import qualified_name
+from poolwright.kubesim.status import Cause, invalid, not_supported
+from poolwright.model import kubernetes as names
+from poolwright.model.json_value import child, children
+from poolwright.model.quantity import parse_quantity
+
+_AGE = Column("Age")
+_STANDARD = frozenset(
+    (
+        "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
+        "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
+        "limits.ephemeral-storage", "pods", "resourcequotas", "services",
+        "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
+        "services.nodeports", "services.loadbalancers",
+    )
+)  # fmt: skip
+SCOPES = (
+    "BestEffort",
+    "CrossNamespacePodAffinity",
+    "NotBestEffort",
+    "NotTerminating",
+    "PriorityClass",
+    "Terminating",
+    "VolumeAttributesClass",
+)
+_SCOPE_OPERATORS = ("DoesNotExist", "Exists", "In", "NotIn")
+
+
+def _huge(name: str) -> frozenset[str]:
+    is_huge = name.removeprefix("requests.").startswith("hugepages-")
+    return frozenset((name,)) if is_huge else frozenset()
+
+
+def check_amounts(amounts: Mapping[str, Any], path: str, *, quota: bool) -> Iterator[Cause]:
+    """Broken rules of a map of resource names to quantities."""
+    for name, text in amounts.items():
+        here = f"{path}[{name}]"
+        for problem in qualified_name(name):
+            yield invalid(here, name, problem)
+        if quota and "/" not in name and name not in _STANDARD | _huge(name):
+            yield invalid(here, name, "must be a standard resource for quota")
+        amount = parse_quantity(text)
+        if amount < 0:
+            yield invalid(here, str(text), "must be greater than or equal to 0")
+        counted = quota and name in _STANDARD and name.partition(".")[0] not in {
+            "cpu", "memory", "ephemeral-storage", "requests", "limits",
+        }  # fmt: skip
+        if amount.denominator != 1 and (counted or "/" in name):
+            yield invalid(here, str(text), "must be an integer")
+
+
+def _check_quota(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    yield from check_amounts(child(new, "spec", "hard"), "spec.hard", quota=True)
+    scopes: Sequence[Any] = child(new, "spec").get("scopes") or ()
+    for scope in scopes:
+        if scope not in SCOPES:
+            yield invalid("spec.scopes", list(scopes), "unsupported scope")
+    for position, term in enumerate(children(new, "spec", "scopeSelector", "matchExpressions")):
+        path = f"spec.scopeSelector.matchExpressions[{position}]"
+        if term.get("scopeName") not in SCOPES:
+            yield invalid(f"{path}.scopeName", term.get("scopeName"), "unsupported scope")
+        if term.get("operator") not in _SCOPE_OPERATORS:
+            yield not_supported(f"{path}.operator", term.get("operator"), _SCOPE_OPERATORS)
+
+
+def _quota_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    hard, used = child(body, "status", "hard"), child(body, "status", "used")
+    texts: dict[bool, list[str]] = {False: [], True: []}
+    for name in sorted(hard):
+        texts[name.startswith("limits.")].append(f"{name}: {used.get(name, 0)}/{hard[name]}")
+    return (", ".join(texts[False]), ", ".join(texts[True]), age_of(body, now))
+
+
+RESOURCE_QUOTA = ObjectKind(
+    names.RESOURCE_QUOTAS,
+    "resourcequota",
+    ("quota",),
+    subresources=("status",),
+    columns=(
+        Column(
+            "Request",
+            description="Request represents a minimum amount of cpu/memory that a container may"
+            " consume.",
+        ),
+        Column(
+            "Limit",
+            description="Limits control the maximum amount of cpu/memory that a container may use"
+            " independent of contention on the node.",
+        ),
+        _AGE,
+    ),
+    row=_quota_row,
+    prepare=starts_with_status({}),
+    validate=all_of(_check_quota, unchanged("spec.scopes")),
+)
+
+
+def _limit_range_default(body: Body) -> None:
+    """Source: SetDefaults_LimitRangeItem in pkg/apis/core/v1/defaults.go."""
+    for item in body.get("spec", {}).get("limits") or ():
+        if item.get("type") != "Container":
+            continue
+        limit = item.setdefault("default", {})
+        request = item.setdefault("defaultRequest", {})
+        for target, source in ((limit, "max"), (request, "default"), (request, "min")):
+            for name, amount in child(item, source).items():
+                target.setdefault(name, amount)
+        for member in ("default", "defaultRequest"):
+            if not item[member]:
+                del item[member]
+
+
+_RANGES = (
+    ("min", "max"),
+    ("min", "default"),
+    ("min", "defaultRequest"),
+    ("defaultRequest", "default"),
+    ("default", "max"),
+    ("defaultRequest", "max"),
+)
+_RANGE_WORDS = {
+    "min": "min", "max": "max", "default": "default", "defaultRequest": "default request",
+}  # fmt: skip
+
+
+def _check_limits(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    for position, item in enumerate(children(new, "spec", "limits")):
+        path = f"spec.limits[{position}]"
+        for member in _RANGE_WORDS:
+            yield from check_amounts(child(item, member), f"{path}.{member}", quota=False)
+        for low, high in _RANGES:
+            lows, highs = child(item, low), child(item, high)
+            for name in sorted(lows):
+                if name in highs and parse_quantity(lows[name]) > parse_quantity(highs[name]):
+                    yield invalid(
+                        f"{path}.{low}[{name}]",
+                        str(lows[name]),
+                        f"{_RANGE_WORDS[low]} value {lows[name]} is greater than"
+                        f" {_RANGE_WORDS[high]} value {highs[name]}",
+                    )
+
+
+LIMIT_RANGE = ObjectKind(
+    names.LIMIT_RANGES,
+    "limitrange",
+    ("limits",),
+    default=_limit_range_default,
+    validate=all_of(needed("spec.limits[].type"), _check_limits),
+)
