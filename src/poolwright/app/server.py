@@ -20,6 +20,7 @@ from poolwright.app.certificates import Certificates, ensure_certificates, ensur
 from poolwright.app.composition import Outside, Product
 from poolwright.app.data_directory import DataDirectory, client_environment
 from poolwright.app.joined_writes import JoinedHttpProtocol
+from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.settings import Settings, SettingsError, load_settings
 from poolwright.arm.managed_identity import ManagedIdentityApp
