@@ -104,7 +104,15 @@ def label_value(text: str) -> list[str]:
     return wrong if _VALUE.fullmatch(text) else [*wrong, VALUE_TEXT]
 
 
+def path_segment(text: str) -> list[str]:
+    """What is wrong with a name that may hold anything but the syntax of paths (roles)."""
+    if text in {".", ".."}:
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{sign}'" for sign in ("/", "%") if sign in text]
+
+
 NAME_RULES = {
+    "path": path_segment,
     "label": dns_label,
     "label1035": dns_label_1035,
     "subdomain": dns_subdomain,

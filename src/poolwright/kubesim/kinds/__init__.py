@@ -5,6 +5,14 @@ To add a kind, write its declaration in a module here and name it in ``KINDS``.
 
 from __future__ import annotations
 
+from poolwright.kubesim.kinds.access import (
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    ROLE,
+    ROLE_BINDING,
+)
+from poolwright.kubesim.kinds.admission_policy import ADMISSION_POLICY, ADMISSION_POLICY_BINDING
+from poolwright.kubesim.kinds.autoscaling import CRON_JOB, HORIZONTAL_POD_AUTOSCALER
 from poolwright.kubesim.kinds.core import (
     CONFIG_MAP,
     EVENT,
@@ -13,7 +21,14 @@ from poolwright.kubesim.kinds.core import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
+from poolwright.kubesim.kinds.device import (
+    DEVICE_CLASS,
+    RESOURCE_CLAIM,
+    RESOURCE_CLAIM_TEMPLATE,
+    RESOURCE_SLICE,
+)
 from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.kubesim.kinds.network import ENDPOINT_SLICE, ENDPOINTS, NETWORK_POLICY
 from poolwright.kubesim.kinds.node import LEASE, NODE
 from poolwright.kubesim.kinds.pod import POD
 from poolwright.kubesim.kinds.quota import LIMIT_RANGE, RESOURCE_QUOTA
@@ -55,6 +70,21 @@ KINDS: tuple[ObjectKind, ...] = (
     RESOURCE_QUOTA,
     RUNTIME_CLASS,
     STATEFUL_SET,
+    CRON_JOB,
+    HORIZONTAL_POD_AUTOSCALER,
+    NETWORK_POLICY,
+    ENDPOINTS,
+    ENDPOINT_SLICE,
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    ROLE,
+    ROLE_BINDING,
+    DEVICE_CLASS,
+    RESOURCE_CLAIM,
+    RESOURCE_CLAIM_TEMPLATE,
+    RESOURCE_SLICE,
+    ADMISSION_POLICY,
+    ADMISSION_POLICY_BINDING,
 )
 
 BY_RESOURCE: dict[tuple[str, str], ObjectKind] = {

@@ -1,0 +1,134 @@
+"""Devices that drivers offer and pods claim (dynamic resource allocation), as objects.
+
+Source of defaults, rules and columns: k8s.io/kubernetes pkg/apis/resource and
+pkg/printers/internalversion/printers.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from poolwright.kubesim.kinds.cell import age_of
+from poolwright.kubesim.kinds.declare import (
+    all_of,
+    needed,
+    one_of,
+    starts_with_status,
+    unchanged,
+)
+from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
+from poolwright.kubesim.status import Cause, invalid
+from poolwright.model import kubernetes as names
+from poolwright.model.json_value import child, children
+
+_AGE = Column("Age")
+_MODES = ("All", "ExactCount")
+
+DEVICE_CLASS = ObjectKind(
+    names.DEVICE_CLASSES,
+    "deviceclass",
+    columns=(_AGE,),
+    row=lambda body, now: (age_of(body, now),),
+    has_generation=True,
+)
+
+
+def _counts(requests: Any) -> None:
+    for request in requests or ():
+        exact = request.get("exactly")
+        for asked in [*([exact] if exact else []), *(request.get("firstAvailable") or ())]:
+            asked.setdefault("allocationMode", "ExactCount")
+            if asked["allocationMode"] == "ExactCount" and not asked.get("count"):
+                asked["count"] = 1
+
+
+def _claim_default(body: Body) -> None:
+    _counts(child(body, "spec", "devices").get("requests"))
+
+
+def _template_default(body: Body) -> None:
+    _counts(child(body, "spec", "spec", "devices").get("requests"))
+
+
+def _state(body: Mapping[str, Any]) -> str:
+    words = ["deleted"] if "deletionTimestamp" in body["metadata"] else []
+    status = child(body, "status")
+    if not status.get("allocation"):
+        return ",".join(words or ["pending"])
+    words.append("allocated")
+    if status.get("reservedFor"):
+        words.append("reserved")
+    return ",".join(words)
+
+
+def _check_requests(path: str) -> Any:
+    members = path.split(".")
+
+    def check(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+        for position, request in enumerate(children(new, *members)):
+            if bool(request.get("exactly")) == bool(request.get("firstAvailable")):
+                yield invalid(
+                    f"{path}[{position}]",
+                    dict(request),
+                    "exactly one of `exactly` or `firstAvailable` is required",
+                )
+
+    return check
+
+
+RESOURCE_CLAIM = ObjectKind(
+    names.RESOURCE_CLAIMS,
+    "resourceclaim",
+    subresources=("status",),
+    columns=(
+        Column(
+            "State",
+            description="A summary of the current state (allocated, pending, reserved, etc.).",
+        ),
+        _AGE,
+    ),
+    row=lambda body, now: (_state(body), age_of(body, now)),
+    default=_claim_default,
+    prepare=starts_with_status({}),
+    validate=all_of(
+        needed("spec.devices.requests[].name", "spec.devices.requests[].exactly.deviceClassName"),
+        one_of("spec.devices.requests[].exactly.allocationMode", _MODES),
+        _check_requests("spec.devices.requests"),
+        unchanged("spec"),
+    ),
+)
+
+RESOURCE_CLAIM_TEMPLATE = ObjectKind(
+    names.RESOURCE_CLAIM_TEMPLATES,
+    "resourceclaimtemplate",
+    columns=(_AGE,),
+    row=lambda body, now: (age_of(body, now),),
+    default=_template_default,
+    validate=all_of(
+        needed("spec.spec.devices.requests[].name"),
+        _check_requests("spec.spec.devices.requests"),
+        unchanged("spec"),
+    ),
+)
+
+RESOURCE_SLICE = ObjectKind(
+    names.RESOURCE_SLICES,
+    "resourceslice",
+    columns=(Column("Node"), Column("Driver"), Column("Pool"), _AGE),
+    row=lambda body, now: (
+        child(body, "spec").get("nodeName", ""),
+        child(body, "spec").get("driver", ""),
+        child(body, "spec", "pool").get("name", ""),
+        age_of(body, now),
+    ),
+    validate=all_of(
+        needed("spec.driver", "spec.pool.name"),
+        unchanged("spec.driver", "spec.pool.name", "spec.nodeName"),
+    ),
+    fields={
+        "spec.nodeName": lambda body: str(child(body, "spec").get("nodeName") or ""),
+        "spec.driver": lambda body: str(child(body, "spec").get("driver") or ""),
+    },
+    has_generation=True,
+)
