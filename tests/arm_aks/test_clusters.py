@@ -1,12 +1,18 @@
 """Managed clusters through the API: creation with pools, updates, upgrades, actions, lists."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 import yaml
 
-from arm_aks.world import CLUSTER, GROUP, PREVIEW, SUBSCRIPTION, cluster_body, run
-from poolwright.model.cluster_key import ClusterKey
+from arm_aks.world import CLUSTER, GROUP, KEY, PREVIEW, SUBSCRIPTION, cluster_body, run
+from poolwright.arm.app import create_app
+from poolwright.arm.records import RESOURCE_GROUP
+from poolwright.arm.tokens import TokenKeys
+from poolwright.model.cluster_key import ClusterKey, subscription_scope
+from poolwright.model.managed_cluster import DocumentStatus
+from poolwright.ports.store import Update
 
 SCOPE = ClusterKey.of(SUBSCRIPTION, "rg1", "c1").arm_scope
 
@@ -407,5 +413,34 @@ def test_profiles_of_versions():
         assert "1.33.0" in names
         preview = await world.get(f"{CLUSTER}/upgradeProfiles/default", version=PREVIEW)
         assert preview.properties["controlPlaneProfile"]["componentsByReleases"]
+
+    run(story)
+
+
+class GroupGoesMeanwhile:
+    """A store in which the resource group begins to go while a cluster is being written."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def transact(self, scope, writes):
+        if scope == SCOPE:
+            going = DocumentStatus(state="Deleting")
+            await self._store.transact(
+                subscription_scope(SUBSCRIPTION), [Update(RESOURCE_GROUP, "rg1", status=going)]
+            )
+        return await self._store.transact(scope, writes)
+
+
+def test_a_cluster_is_refused_when_its_group_goes_meanwhile():
+    async def story(world):
+        await world.group()
+        store = GroupGoesMeanwhile(world.store)
+        world.app = create_app(replace(world.context, store=store), TokenKeys.from_pem(KEY))
+        answer = await world.put(CLUSTER, cluster_body())
+        assert (answer.status, answer.body["error"]["code"]) == (409, "ResourceGroupBeingDeleted")
 
     run(story)

@@ -38,7 +38,7 @@ VERSION = "2026-06-01"
 NEWEST = "2026-08-01"
 PREVIEW = "2026-08-02-preview"
 
-_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
     serialization.Encoding.PEM,
     serialization.PrivateFormat.PKCS8,
     serialization.NoEncryption(),
@@ -110,7 +110,7 @@ class World:
             identity=SeededIdentity(Random(1)),
             settings=ArmSettings(development_tokens=("t",)),
         )
-        self.app = create_app(self.context, TokenKeys.from_pem(_KEY))
+        self.app = create_app(self.context, TokenKeys.from_pem(KEY))
 
     async def call(self, method, path, body=None, *, version=VERSION, headers=None, raw=None):
         """One request, answered."""

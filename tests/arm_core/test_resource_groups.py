@@ -314,6 +314,26 @@ def test_background_deletes_groups_asked_for_before_and_after_it_starts(is_late)
     assert play(scenario)
 
 
+def test_a_cluster_that_outlived_its_group_goes_too():
+    async def scenario(world):
+        await add_cluster(world, "late")
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            world.context = replace(world.context, clock=RealTime())
+            task = group.create_task(
+                run_background(world.context, world.app.perform, Random(1), holder="one")
+            )
+            key = ClusterKey.of(SUBSCRIPTION, "rg1", "late")
+            while True:
+                found = await world.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+                if found.deleted_at is not None:
+                    break
+                await asyncio.sleep(0)
+            task.cancel()
+        return found.status.provisioning_state
+
+    assert play(scenario) == "Deleting"
+
+
 class RealTime:
     """The loop's own time, for work that waits for milliseconds."""
 

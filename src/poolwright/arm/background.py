@@ -1,6 +1,7 @@
-"""What the ARM front does by itself: deleting resource groups and carrying out deployments.
+"""What the ARM front does by itself: deleting resource groups, carrying out deployments, and
+forgetting operations that ended long ago.
 
-Both run in the one loop of `reconcile`, woken by changes of records.
+Each runs in the one loop of `reconcile`, woken by changes of records.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from poolwright.arm.context import ArmContext
 from poolwright.arm.deployment_controller import DeploymentController, DeploymentKey
 from poolwright.arm.deployments import DEPLOYMENT, TERMINAL
+from poolwright.arm.operation_retention import KEPT_FOR, OperationRetention
 from poolwright.arm.records import RESOURCE_GROUP
 from poolwright.arm.resource_group_deletion import (
     Perform,
@@ -20,7 +22,7 @@ from poolwright.arm.resource_group_deletion import (
     ResourceGroupKey,
 )
 from poolwright.arm.resource_groups import DELETING
-from poolwright.model.agent_pool import AGENT_POOL
+from poolwright.model.agent_pool import AGENT_POOL, OPERATION
 from poolwright.model.managed_cluster import MANAGED_CLUSTER
 from poolwright.model.record import Stored
 from poolwright.ports.store import Change
@@ -30,7 +32,7 @@ _ARM = "arm/"
 
 
 class _Background:
-    """The two loops, and what wakes them. ``_running`` are deployments that have not ended: a
+    """The loops, and what wakes them. ``_running`` are deployments that have not ended: a
     change of any cluster or pool of their subscription may be what they wait for.
     """
 
@@ -61,12 +63,14 @@ class _Background:
 
         self._groups: Loop[ResourceGroupKey] = loop(ResourceGroupDeletion(context, perform))
         self._deployments: Loop[DeploymentKey] = loop(DeploymentController(context, perform))
+        self._operations: Loop[str] = loop(OperationRetention(context.store, context.clock))
         self._running: dict[DeploymentKey, None] = {}
 
     async def run(self) -> None:
         async with TaskGroup() as group:
             group.create_task(self._groups.run())
             group.create_task(self._deployments.run())
+            group.create_task(self._operations.run())
             group.create_task(
                 supervise(
                     "arm/records",
@@ -92,6 +96,10 @@ class _Background:
             self._on_group(group)
         for deployment in await self._store.find(_ARM, DEPLOYMENT):
             self._on_deployment(deployment)
+        for cluster in await self._store.find(_ARM, MANAGED_CLUSTER):
+            self._groups.wake(_group_of(cluster.scope))
+        for scope in await self._store.scopes(_ARM):
+            self._operations.wake(scope)
 
     def _on_change(self, change: Change) -> None:
         record: Stored[Any, Any] = change.record
@@ -102,12 +110,14 @@ class _Background:
         elif kind == DEPLOYMENT.name:
             self._on_deployment(record)
         elif kind in {MANAGED_CLUSTER.name, AGENT_POOL.name}:
-            subscription, resource_group, _ = change.scope.removeprefix(_ARM).split("/", 2)
-            if kind == MANAGED_CLUSTER.name and change.deleted:
-                self._groups.wake(ResourceGroupKey(subscription, resource_group))
+            group = _group_of(change.scope)
+            if kind == MANAGED_CLUSTER.name and (change.deleted or change.previous is None):
+                self._groups.wake(group)
             for key in self._running:
-                if key.subscription == subscription and _state_moved(change):
+                if key.subscription == group.subscription and _state_moved(change):
                     self._deployments.wake(key)
+        elif kind == OPERATION.name and change.previous is None:
+            self._operations.wake(change.scope, self._clock.now().world.after(KEPT_FOR))
 
     def _on_group(self, record: Stored[Any, Any]) -> None:
         if record.status.state == DELETING:
@@ -121,6 +131,12 @@ class _Background:
         else:
             self._running[key] = None
             self._deployments.wake(key)
+
+
+def _group_of(scope: str) -> ResourceGroupKey:
+    """The resource group that the scope of a cluster is in."""
+    subscription, resource_group, _ = scope.removeprefix(_ARM).split("/", 2)
+    return ResourceGroupKey(subscription, resource_group)
 
 
 def _state_moved(change: Change) -> bool:
@@ -142,5 +158,5 @@ async def run_background(
     settings: LoopSettings | None = None,
     on_pass: Callable[[Pass], None] | None = None,
 ) -> None:
-    """Run both until cancelled. ``perform`` is `ArmApp.perform`; ``holder`` names this replica."""
+    """Run all until cancelled. ``perform`` is `ArmApp.perform`; ``holder`` names this replica."""
     await _Background(context, perform, rng, holder, settings or LoopSettings(), on_pass).run()

@@ -13,7 +13,7 @@ from poolwright.arm.agent_pools_accept import check_cluster_free, warning_header
 from poolwright.arm.agent_pools_read import Cluster, get_cluster, pools_of
 from poolwright.arm.api_versions import CONTAINER_SERVICE
 from poolwright.arm.context import ArmContext
-from poolwright.arm.errors import INVALID_RESOURCE_LOCATION
+from poolwright.arm.errors import INVALID_RESOURCE_LOCATION, RESOURCE_GROUP_BEING_DELETED
 from poolwright.arm.etags import check_etag, etag_of
 from poolwright.arm.managed_clusters_accept import (
     accept_cluster,
@@ -21,7 +21,7 @@ from poolwright.arm.managed_clusters_accept import (
     check_pools_free,
 )
 from poolwright.arm.operations import operation_headers
-from poolwright.arm.parents import get_resource_group
+from poolwright.arm.parents import find_resource_group, get_resource_group
 from poolwright.arm.properties import managed_cluster as table
 from poolwright.arm.properties.agent_pool import Pool
 from poolwright.arm.properties.managed_cluster import ClusterView, cluster_body
@@ -138,11 +138,26 @@ async def _put_once(
         await restrictions_of(context, wanted.location),
     )
     cluster, after, operation = await accept_cluster(context, request, old, pools, admitted)
+    if old is None:
+        await _check_group_stayed(context, request)
     return ArmResponse(
         201 if old is None else 200,
         wire_cluster(context, cluster, after, request.api_version),
         operation_headers(context, request, operation, key) + warning_headers(admitted.warnings),
     )
+
+
+async def _check_group_stayed(context: ArmContext, request: ArmRequest) -> None:
+    """Whether the group is still there once its new cluster is written: no transaction spans both.
+
+    The cluster that came too late goes with the group (`resource_group_deletion`).
+
+    Raises:
+        Conflict: the group is being deleted, or was.
+    """
+    group = await find_resource_group(context, request.subscription, request.resource_group)
+    if group is None or group.status.state == "Deleting":
+        raise RESOURCE_GROUP_BEING_DELETED(resource_group=request.resource_group)
 
 
 async def _read_cluster(
@@ -246,6 +261,7 @@ async def delete_managed_cluster(context: ArmContext, request: ArmRequest) -> Ar
     for attempt in range(ATTEMPTS):
         cluster = await context.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
         if cluster is None:
+            await get_resource_group(context, request.subscription, request.resource_group)
             return ArmResponse(204)
         check_etag(request, etag_of(cluster))
         try:
@@ -274,5 +290,5 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", CLUSTER, get_managed_cluster, CONTAINER_SERVICE, parents_first=False),
     Route("PUT", CLUSTER, put_managed_cluster, CONTAINER_SERVICE),
     Route("PATCH", CLUSTER, patch_managed_cluster, CONTAINER_SERVICE),
-    Route("DELETE", CLUSTER, delete_managed_cluster, CONTAINER_SERVICE),
+    Route("DELETE", CLUSTER, delete_managed_cluster, CONTAINER_SERVICE, parents_first=False),
 )

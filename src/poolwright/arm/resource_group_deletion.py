@@ -54,10 +54,14 @@ class ResourceGroupDeletion:
         self._perform = perform
 
     async def reconcile(self, key: ResourceGroupKey) -> Instant | None:
-        """Ask for the deletion of each cluster; once there is none, end."""
+        """Ask for the deletion of each cluster; once there is none, end.
+
+        A cluster whose creation and the end of its group passed each other goes too: no
+        transaction spans the two, so that neither can refuse the other.
+        """
         scope = subscription_scope(key.subscription)
         group = await self._context.store.get(scope, RESOURCE_GROUP, key.name)
-        if group is None or group.status.state != DELETING:
+        if group is not None and group.status.state != DELETING:
             return None
         clusters = await clusters_of(self._context, key.subscription, key.name)
         for cluster in clusters:
@@ -67,7 +71,8 @@ class ResourceGroupDeletion:
                     await self._perform("DELETE", target, None, "")
         if clusters:
             return self._context.clock.now().world.after(_LOOK_AGAIN)
-        await self._end(scope, group)
+        if group is not None:
+            await self._end(scope, group)
         return None
 
     async def _end(self, scope: str, group: ResourceGroup) -> None:
