@@ -221,6 +221,16 @@ def test_kubernetes_versions_and_their_upgrades():
 SCARCITY = f"{ROOT}/providers/Poolwright.Cloud/locations/eastus/scarcity"
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_scarcity_of_no_region(method):
+    async def scenario(world):
+        path = SCARCITY.replace("eastus", "east-us!")
+        return await world.call(method, path, {"properties": {"defaultQuota": 1}})
+
+    refused = play(scenario)
+    assert (refused.status, refused.code) == (400, "LocationNotAvailableForResourceType")
+
+
 def test_scarcity_goes_round():
     document = {
         "properties": {

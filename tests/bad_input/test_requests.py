@@ -222,12 +222,13 @@ def limits():
         for value in (low, high):
             yield pool("np", {row: value}, code=None)
     yield pool("np", {"mode": "System", "count": 0}, target="agentPoolProfile.count")
-    tags = "InvalidTagNameCharacters"
-    yield pool("np", {"tags": {f"t{n}": "" for n in range(TAGS_MAX + 1)}}, "InvalidTags", "tags")
+    length = "InvalidTagNameLength"
+    yield pool("np", {"tags": {f"t{n}": "" for n in range(TAGS_MAX + 1)}}, "TooManyTags", "tags")
     yield pool("np", {"tags": {f"t{n}": "" for n in range(TAGS_MAX)}}, None)
-    yield pool("np", {"tags": {"x" * (TAG_NAME_MAX + 1): ""}}, tags, "tags")
-    yield pool("np", {"tags": {"x": "y" * (TAG_VALUE_MAX + 1)}}, tags, "tags")
-    yield pool("np", {"tags": {"": "y"}}, tags, "tags")
+    yield pool("np", {"tags": {"x" * (TAG_NAME_MAX + 1): ""}}, length, "tags")
+    yield pool("np", {"tags": {"x": "y" * (TAG_VALUE_MAX + 1)}}, "InvalidTagValueLength", "tags")
+    yield pool("np", {"tags": {"": "y"}}, length, "tags")
+    yield pool("np", {"tags": {"a<b": "y"}}, "InvalidTagNameCharacters", "tags")
     yield pool("np", {"vmSize": "Standard_Nope"}, "VMSizeNotSupported", "agentPoolProfile.vmSize")
     yield pool("np", {"vmSize": "🚀"}, "VMSizeNotSupported", "agentPoolProfile.vmSize")
     for labels in ({"-a": "b"}, {"a": "-"}, {"a": "x" * 64}, {"": ""}, {"a b": "c"}, {"é": "c"}):

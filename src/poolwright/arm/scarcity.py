@@ -43,9 +43,11 @@ from poolwright.arm.region import normal_region
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse
 from poolwright.arm.routing import Route
+from poolwright.arm.tracked import check_region
 from poolwright.model.errors import InvalidRequest
 from poolwright.model.scarcity import InjectedFailure, Restriction, Scarcity
 
+_TYPE = "Poolwright.Cloud/locations/scarcity"
 _REASONS = ("NotAvailableForSubscription", "QuotaId")
 _TOP = frozenset({"defaultQuota", "quotas", "restrictions", "failures"})
 _ROWS_MAX = 1000
@@ -173,7 +175,7 @@ def _wire(request: ArmRequest, region: str, scarcity: Scarcity) -> dict[str, Any
         "id": f"/subscriptions/{request.subscription}/providers/Poolwright.Cloud/locations"
         f"/{region}/scarcity",
         "name": region,
-        "type": "Poolwright.Cloud/locations/scarcity",
+        "type": _TYPE,
         "properties": {
             "defaultQuota": scarcity.default_quota,
             "quotas": dict(scarcity.quotas),
@@ -205,14 +207,14 @@ def _wire(request: ArmRequest, region: str, scarcity: Scarcity) -> dict[str, Any
 
 async def get_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """GET the document."""
-    region = normal_region(request.names["location"])
+    region = check_region(request.names["location"], _TYPE)
     scarcity = await context.machine_provider.scarcity(region)
     return ArmResponse(200, _wire(request, region, scarcity))
 
 
 async def put_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """PUT: replace it whole."""
-    region = normal_region(request.names["location"])
+    region = check_region(request.names["location"], _TYPE)
     scarcity = read_scarcity(request.json_object())
     await context.machine_provider.set_scarcity(region, scarcity)
     return ArmResponse(200, _wire(request, region, scarcity))
@@ -220,7 +222,7 @@ async def put_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
 
 async def delete_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """DELETE: back to plenty."""
-    region = normal_region(request.names["location"])
+    region = check_region(request.names["location"], _TYPE)
     await context.machine_provider.set_scarcity(region, Scarcity())
     return ArmResponse(200)
 

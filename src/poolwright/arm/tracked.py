@@ -1,7 +1,4 @@
-"""What every tracked resource has: a location and tags, with ARM's limits.
-
-Source: facts aks-api §5.7 (tag limits); texts known, not re-verified.
-"""
+"""What every tracked resource has: a location and tags."""
 
 from __future__ import annotations
 
@@ -12,38 +9,8 @@ from poolwright.arm.errors import INVALID_CONTENT, LOCATION_REQUIRED, KnownError
 from poolwright.arm.region import is_region, normal_region
 from poolwright.model import catalog
 from poolwright.model.errors import InvalidRequest
+from poolwright.plan.admission_tag import check_tag_limits
 
-TAGS_MAX = 50
-TAG_NAME_LENGTH_MAX = 512
-TAG_VALUE_LENGTH_MAX = 256
-_TAG_NAME_FORBIDDEN = frozenset("<>%&\\?/")
-
-_TOO_MANY_TAGS = KnownError(
-    "TooManyTags",
-    InvalidRequest,
-    "Too many tags on the resource/resource group. Requested tag count - '{count}'. Supported "
-    "number of tags - '{limit}'.",
-    "tags",
-)
-_TAG_NAME_LENGTH = KnownError(
-    "InvalidTagNameLength",
-    InvalidRequest,
-    "Tag name must have between 1 and {limit} characters: '{name}'.",
-    "tags",
-)
-_TAG_NAME_CHARACTERS = KnownError(
-    "InvalidTagNameCharacters",
-    InvalidRequest,
-    "The tag names '{name}' have reserved characters '<,>,%,&,\\,?,/' or control characters.",
-    "tags",
-)
-_TAG_VALUE_LENGTH = KnownError(
-    "InvalidTagValueLength",
-    InvalidRequest,
-    "Tag value too large. Following tag value '{value}' exceeded the maximum length. Maximum "
-    "allowed length for tag value - '{limit}' characters.",
-    "tags",
-)
 _LOCATION_NOT_AVAILABLE = KnownError(
     "LocationNotAvailableForResourceType",
     InvalidRequest,
@@ -51,6 +18,20 @@ _LOCATION_NOT_AVAILABLE = KnownError(
     "available regions for the resource type is '{regions}'.",
     "location",
 )
+
+
+def check_region(sent: str, resource_type: str) -> str:
+    """A region's name, normalised.
+
+    Raises:
+        InvalidRequest: it cannot be one.
+    """
+    region = normal_region(sent)
+    if not is_region(region):
+        raise _LOCATION_NOT_AVAILABLE(
+            location=sent, type=resource_type, regions=",".join(catalog.regions())
+        )
+    return region
 
 
 def read_location(body: Mapping[str, Any], resource_type: str) -> str:
@@ -64,12 +45,7 @@ def read_location(body: Mapping[str, Any], resource_type: str) -> str:
         raise LOCATION_REQUIRED()
     if not isinstance(sent, str):
         raise INVALID_CONTENT(detail="location: expected a string")
-    region = normal_region(sent)
-    if not is_region(region):
-        raise _LOCATION_NOT_AVAILABLE(
-            location=sent, type=resource_type, regions=",".join(catalog.regions())
-        )
-    return region
+    return check_region(sent, resource_type)
 
 
 def read_tags(body: Mapping[str, Any]) -> dict[str, str]:
@@ -84,15 +60,8 @@ def read_tags(body: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(sent, dict):
         raise INVALID_CONTENT(detail="tags: expected an object of strings")
     tags = cast("dict[str, Any]", sent)
-    if len(tags) > TAGS_MAX:
-        raise _TOO_MANY_TAGS(count=len(tags), limit=TAGS_MAX)
     for name, value in tags.items():
         if not isinstance(value, str):
             raise INVALID_CONTENT(detail=f"tags.{name}: expected a string")
-        if not 1 <= len(name) <= TAG_NAME_LENGTH_MAX:
-            raise _TAG_NAME_LENGTH(name=name, limit=TAG_NAME_LENGTH_MAX)
-        if any(c in _TAG_NAME_FORBIDDEN or not c.isprintable() for c in name):
-            raise _TAG_NAME_CHARACTERS(name=name)
-        if len(value) > TAG_VALUE_LENGTH_MAX:
-            raise _TAG_VALUE_LENGTH(value=value, limit=TAG_VALUE_LENGTH_MAX)
+    check_tag_limits(tags)
     return tags

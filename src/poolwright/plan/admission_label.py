@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from poolwright.model.agent_pool import AgentPoolSpec, PoolMode
 from poolwright.model.errors import InvalidRequest
-from poolwright.model.limits import TAG_NAME_MAX, TAG_VALUE_MAX, TAGS_MAX
 from poolwright.model.taint import Taint, TaintEffect
-from poolwright.plan.admission_message import bad_request, invalid
+from poolwright.plan.admission_message import invalid
+from poolwright.plan.admission_tag import check_tag_limits
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -61,20 +61,8 @@ def check_tags(tags: Mapping[str, str]) -> None:
     Raises:
         InvalidRequest: target ``tags``.
     """
-    if len(tags) > TAGS_MAX:
-        raise bad_request(
-            f"The resource has {len(tags)} tags; at most {TAGS_MAX} are allowed.",
-            code="InvalidTags",
-            target="tags",
-        )
+    check_tag_limits(tags)
     for name, value in tags.items():
-        if not name or len(name) > TAG_NAME_MAX or len(value) > TAG_VALUE_MAX:
-            raise bad_request(
-                f"The tag '{name[:64]}' is not valid: names have 1 to {TAG_NAME_MAX} characters, "
-                f"values at most {TAG_VALUE_MAX}.",
-                code="InvalidTagNameCharacters",
-                target="tags",
-            )
         # Source: AKS release notes 2025-08-14.
         if name.lower() == "skipgpudriverinstall" and value.lower() == "true":
             raise invalid(
