@@ -130,6 +130,26 @@ def test_server_that_is_away_is_asked_again_and_the_picture_stays(talk):
     talk(scenario)
 
 
+def test_woken_view_does_not_wait_for_the_end_of_its_back_off(talk):
+    async def scenario(server, kube):
+        server.answer = JSONResponse({"code": 503, "reason": "ServiceUnavailable"}, 503)
+        node(server, "a", "blue")
+        async with following(kube) as view:
+            await asyncio.sleep(300)
+            server.answer = None
+            await asyncio.sleep(1)
+            assert not view.is_synced
+            view.wake()
+            await asyncio.sleep(0.1)
+            assert view.is_synced
+            requests = len(server.requests)
+            view.wake()
+            await asyncio.sleep(1)
+            assert len(server.requests) == requests
+
+    talk(scenario)
+
+
 def test_changes_are_one_per_pool_and_heartbeats_are_none(talk):
     async def scenario(server, kube):
         for index in range(50):

@@ -179,5 +179,8 @@ class FakeClusters:
     def view(self, cluster):
         raise AssertionError("the machine's side keeps its own picture")
 
+    def wake(self, cluster):
+        pass
+
     def forget(self, cluster):
         self.kubes.pop(cluster, None)

@@ -196,6 +196,7 @@ class _Control:
                 return
             self._on_cluster(record)
             if _concerns_pools(change):
+                self._clusters.wake(key)
                 self._components.wake(key)
                 self._wake_pools(key)
 

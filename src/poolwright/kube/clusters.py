@@ -71,6 +71,12 @@ class HttpClusters:
             self._start(cluster)
         return view
 
+    def wake(self, cluster: ClusterKey) -> None:
+        """The cluster may be reachable again: do not wait for the end of a back-off."""
+        view = self._views.get(cluster)
+        if view is not None:
+            view.wake()
+
     def forget(self, cluster: ClusterKey) -> None:
         """Stop following a cluster that is gone."""
         self._kubes.pop(cluster, None)

@@ -75,6 +75,7 @@ class InformerView:
         self._name = name
         self._raise_bugs = raise_bugs
         self._feed = ChangeFeed()
+        self._woken: tuple[asyncio.Event, ...] = ()
         self._nodes: dict[str, Node] = {}
         self._pods: dict[Key, Pod] = {}
         self._all_nodes: _Shelves[Node] = _Shelves()
@@ -92,8 +93,9 @@ class InformerView:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        self._woken = tuple(asyncio.Event() for _ in self._reflectors)
         async with asyncio.TaskGroup() as group:
-            for reflector in self._reflectors:
+            for reflector, woken in zip(self._reflectors, self._woken, strict=True):
                 group.create_task(
                     supervise(
                         f"follow {reflector.plural} {self._name}".strip(),
@@ -101,8 +103,14 @@ class InformerView:
                         self._clock,
                         self._rng,
                         raise_bugs=self._raise_bugs,
+                        woken=woken,
                     )
                 )
+
+    def wake(self) -> None:
+        """Let what waits to try again try now."""
+        for woken in self._woken:
+            woken.set()
 
     @property
     def is_synced(self) -> bool:

@@ -216,6 +216,10 @@ class Clusters(Protocol):
         """The shared view of the cluster; starts following it on first use."""
         ...
 
+    def wake(self, cluster: ClusterKey) -> None:
+        """The cluster may be reachable again: its view tries now instead of after a back-off."""
+        ...
+
     def forget(self, cluster: ClusterKey) -> None:
         """Stop following a cluster that is gone."""
         ...

@@ -279,15 +279,19 @@ async def supervise(
     *,
     backoff: Backoff | None = None,
     raise_bugs: bool = False,
+    woken: asyncio.Event | None = None,
 ) -> None:
     """Run an endless piece of work for ever: start it again, with back-off, whenever it ends.
 
-    Work that went well for longer than the longest back-off starts over with the shortest.
+    Work that went well for longer than the longest back-off starts over with the shortest, and so
+    does work that ``woken`` calls back: what it failed for may be over.
     """
     backoff = backoff or Backoff()
     failures = 0
     while True:
         started = clock.monotonic()
+        if woken is not None:
+            woken.clear()
         try:
             await work()
             _log.debug("restarting", work=name)
@@ -304,7 +308,21 @@ async def supervise(
         if clock.monotonic() - started > backoff.most.total_seconds():
             failures = 0
         failures += 1
-        await clock.sleep(backoff.delay(failures, rng))
+        delay = backoff.delay(failures, rng)
+        if woken is None:
+            await clock.sleep(delay)
+        elif await _sleep_unless(woken, delay):
+            failures = 0
+
+
+async def _sleep_unless(woken: asyncio.Event, delay: timedelta) -> bool:
+    """Wait for real time, or until woken; whether that was it."""
+    try:
+        async with asyncio.timeout(delay.total_seconds()):
+            await woken.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def contain(

@@ -13,7 +13,7 @@ from poolwright.ports.clock import Clock
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 _DELAY_FIRST = timedelta(milliseconds=50)
-_DELAY_MAX = timedelta(seconds=5)
+_DELAY_MAX = timedelta(seconds=1)
 
 
 class Outbox(Generic[KeyT]):
