@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -12,13 +13,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from poolwright.app.cli.arm_client import ArmClient
+from poolwright.model.record import Kind
+from poolwright.ports.store import Create
+from poolwright.store import SqlStore
 
 RESULTS = Path(__file__).parent / "results"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -56,6 +62,44 @@ def write_result(name: str, began: Mapping[str, Any], result: Mapping[str, Any])
     print(text, flush=True)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def versions(*packages: str, python: str = sys.executable) -> dict[str, str]:
+    """Versions of packages that a Python has; the others are left out."""
+    code = (
+        "import importlib.metadata as m, json, sys\n"
+        "have = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+        "print(json.dumps({n: have[n] for n in sys.argv[1:] if n in have}))"
+    )
+    return json.loads(subprocess.check_output([python, "-c", code, *packages], timeout=60))
+
+
+def synchronous_read() -> dict[str, str]:
+    """``PRAGMA synchronous`` of the store's own connection after a commit in each kind of scope,
+    on a store opened as ``poolwright up`` opens it.
+    """
+    names = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
+    kind = Kind("Pod", bytes, NoneType)
+
+    async def read(folder: str) -> dict[str, str]:
+        store = SqlStore.open(Path(folder), clock=_RealClock())  # type: ignore[arg-type]
+        found = {}
+        for scope in ("arm/s/g/c", "cloud/r", "kube/s/g/c"):
+            record = Create(kind, "a", "u", b"", None, datetime.now(UTC))
+            await store.transact(scope, [record])
+            connection: sqlite3.Connection = store._file._connection  # type: ignore[attr-defined]
+            (number,) = connection.execute("PRAGMA synchronous").fetchone()
+            found[scope.partition("/")[0]] = names[number]
+        await store.close()
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(read(folder))
+
+
+class _RealClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
 
 
 def cpu_seconds(pid: int) -> float:
