@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from arm_aks.world import _KEY, CLUSTER, GROUP, NEWEST, SUBSCRIPTION, cluster_body, run
+from arm_aks.world import CLUSTER, GROUP, KEY, NEWEST, SUBSCRIPTION, cluster_body, run
 from poolwright.arm.routing import Access
 from poolwright.arm.settings import ArmSettings
 from poolwright.arm.tokens import TokenKeys
@@ -55,7 +55,7 @@ def filled(template, **names):
 def signed(**claims):
     now = 1_800_000_000
     base = {"aud": "https://localhost:8443", "tid": ArmSettings().tenant, "exp": now, "nbf": 0}
-    return TokenKeys.from_pem(_KEY).sign({**base, **claims})
+    return TokenKeys.from_pem(KEY).sign({**base, **claims})
 
 
 BAD_TOKENS = {

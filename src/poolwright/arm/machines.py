@@ -141,6 +141,7 @@ async def put_machine(context: ArmContext, request: ArmRequest) -> ArmResponse:
     Raises:
         InvalidRequest: always, with the pool's mode.
     """
+    request.json_object()
     pool = await get_pool(context, request)
     raise NO_MACHINES_MODE(pool=pool.spec.name, mode=pool.spec.mode.value)
 

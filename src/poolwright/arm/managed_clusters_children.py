@@ -92,8 +92,9 @@ async def refuse(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """A write to such a collection.
 
     Raises:
-        Unsupported: always, with the type.
+        InvalidRequest: no JSON object. Unsupported: else, with the type.
     """
+    request.json_object()
     await get_cluster(context, request)
     _, _, below = request.path.partition("/managedClusters/")
     raise NOT_HERE(type=below.split("/")[1] if "/" in below else below)
