@@ -54,6 +54,7 @@ _TYPES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "tenants": ARM_VERSIONS,
         "providers": ARM_VERSIONS,
         "resources": ARM_VERSIONS,
+        "tags": ARM_VERSIONS,
     },
     "Microsoft.Features": {
         "features": ("2015-12-01", "2021-07-01"),

@@ -24,6 +24,7 @@ from poolwright.arm import (
     scarcity,
     snapshots,
     subscriptions,
+    tags,
     upgrade_profiles,
 )
 from poolwright.arm.routing import Route
@@ -35,6 +36,7 @@ ROUTES: tuple[Route, ...] = (
     *features.ROUTES,
     *resource_groups.ROUTES,
     *resources.ROUTES,
+    *tags.ROUTES,
     *compute.ROUTES,
     *location_lists.ROUTES,
     *scarcity.ROUTES,

@@ -11,6 +11,7 @@ The names ``subscription``, ``resource_group``, ``cluster`` and ``pool`` have a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,6 +33,8 @@ class Access(Enum):
     """Nothing: what a client needs before it can have a token."""
 
 
+# az resource writes an empty segment where a resource has no parent: …/NAMESPACE//type/name.
+_NO_PARENT = re.compile(r"(/providers/[^/]+)//", re.IGNORECASE)
 _KNOWN_MAX = 4096
 _KNOWN_LENGTH_MAX = 512
 
@@ -164,7 +167,7 @@ class RouteTable:
         return Match(known.route, dict(known.names), known.methods)
 
     def _search(self, method: str, path: str) -> Match | None:
-        segments = path.strip("/").split("/")
+        segments = _NO_PARENT.sub(r"\1/", path).strip("/").split("/")
         if "%" in path:
             segments = [unquote(segment) for segment in segments]
         values: list[str] = []

@@ -215,8 +215,13 @@ def unauthorized() -> StatusError:
 
 
 def unavailable(message: str) -> StatusError:
-    """503."""
+    """503, of a moment: clients ask again by themselves."""
     return StatusError(503, "ServiceUnavailable", message, retry_after=1)
+
+
+def stopped() -> StatusError:
+    """503 of a control plane that somebody stopped: nothing for a client to wait for."""
+    return StatusError(503, "ServiceUnavailable", "the control plane is stopped")
 
 
 def timed_out() -> StatusError:

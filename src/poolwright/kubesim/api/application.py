@@ -105,7 +105,7 @@ class Application:
     async def _serve(self, call: Call) -> None:
         segments = call.segments
         if not call.cluster.record.is_running:
-            raise status.unavailable("the control plane is stopped")
+            raise status.stopped()
         user = _caller(call)
         if user is None:
             if not segments or segments[0] not in _ANONYMOUS_PATHS:
