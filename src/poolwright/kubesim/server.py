@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -23,11 +24,20 @@ from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import NotFound, Precondition
+from poolwright.model.json_value import Json
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import ControlPlane, Kubelet
 from poolwright.ports.store import Create, Store, Update
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_API_SERVICE = {
+    "metadata": {
+        "name": "kubernetes",
+        "labels": {"component": "apiserver", "provider": "kubernetes"},
+    },
+    "spec": {"ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 443}]},
+}
+"""``default/kubernetes``: how pods reach the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +220,10 @@ class KubeSim:
 
     async def _furnish(self, registry: Registry) -> None:
         for namespace in SYSTEM_NAMESPACES:
-            await _ensure(registry, names.NAMESPACES, namespace, "")
-            await _ensure(registry, names.SERVICE_ACCOUNTS, "default", namespace)
+            await _ensure(registry, names.NAMESPACES, {"metadata": {"name": namespace}})
+            account = {"metadata": {"name": "default"}}
+            await _ensure(registry, names.SERVICE_ACCOUNTS, account, namespace)
+        await _ensure(registry, names.SERVICES, _API_SERVICE, "default")
 
     def _shown(self, cluster: Cluster) -> ControlPlane:
         return ControlPlane(
@@ -225,11 +237,16 @@ class KubeSim:
         return (self._identity.uid() + self._identity.uid()).replace("-", "")
 
 
-async def _ensure(registry: Registry, resource: names.Resource, name: str, namespace: str) -> None:
-    if registry.entry(resource, name, namespace) is not None:
+async def _ensure(
+    registry: Registry,
+    resource: names.Resource,
+    body: Json,
+    namespace: str = "",
+) -> None:
+    if registry.entry(resource, body["metadata"]["name"], namespace) is not None:
         return
     try:
-        await registry.create(resource, {"metadata": {"name": name}}, namespace=namespace)
+        await registry.create(resource, deepcopy(dict(body)), namespace=namespace)
     except StatusError as error:
         if error.reason != "AlreadyExists":
             raise
