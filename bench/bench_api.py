@@ -41,7 +41,7 @@ from measured import (
 HERE = Path(__file__).parent
 ROUNDS = 5
 WRITE_ROUNDS = 3
-PART_SECONDS = 300
+PART_SECONDS = 140
 API = "api-version=2026-08-01"
 CLUSTERS = 24
 """A cluster takes at most 100 pools, and the table below makes a few thousand."""

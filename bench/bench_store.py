@@ -1,6 +1,6 @@
 """What the embedded store does per second, beside raw sqlite3 with the same synchronous.
 
-``python bench/bench_store.py [--writers 100] [--seconds 2] [--out FILE]`` prints JSON.
+Run: python bench/bench_store.py [--writers 100] [--seconds 0.5]
 The raw side runs the same upserts of ``objects`` (and, for the fair line, the same rows of
 ``changes`` and ``scopes``) in transactions of as many rows as there are concurrent writers.
 """
@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import os
-import platform
 import sqlite3
 import statistics
 import sys
@@ -24,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any
+
+from measured import machine, synchronous_read, write_result
 
 from poolwright.model.agent_pool import AGENT_POOL, AgentPoolSpec, AgentPoolStatus
 from poolwright.model.record import Kind
@@ -246,56 +246,60 @@ def cheap_worlds() -> float:
     return (time.perf_counter() - began) / 200 * 1e3
 
 
+PARTS: tuple[tuple[str, Kind[Any, Any], str], ...] = (
+    ("arm/s/g/c", AGENT_POOL, "FULL"),
+    ("cloud/r", BLOB, "FULL"),
+    ("kube/s/g/c", BLOB, "NORMAL"),
+)
+
+
+def share(
+    folder: Path, writers: int, seconds: float, scope: str, kind: Kind[Any, Any], synchronous: str
+) -> dict[str, Any]:
+    """Our transactions per second beside the same rows by raw sqlite3."""
+    logged = scope.startswith("arm")
+    theirs, mine, shares = [], [], []
+    for _ in range(ROUNDS):  # interleaved, for neighbours share the disk
+        theirs.append(
+            raw(
+                folder / f"{uuid.uuid4()}.db",
+                writers,
+                seconds,
+                body=b"x" * 900 if logged else BODY,
+                logged=logged,
+                synchronous=synchronous,
+            )
+        )
+        path = folder / f"{uuid.uuid4()}.db"
+        mine.append(asyncio.run(ours(path, scope, kind, writers, seconds)))
+        shares.append(mine[-1] / theirs[-1])
+    return {
+        "scope": scope,
+        "record": "AgentPool, typed" if logged else f"{len(BODY)} bytes",
+        "synchronous": synchronous,
+        "rows_per_write": "objects + changes" if logged else "objects",
+        "writers": writers,
+        "transactions_per_second": round(statistics.median(mine)),
+        "raw_per_second": round(statistics.median(theirs)),
+        "share_of_raw": round(statistics.median(shares), 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--writers", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    writes = []
+    began = machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for writers in (1, 10, options.writers):
-            for scope, kind, synchronous in (
-                ("arm/s/g/c", AGENT_POOL, "FULL"),
-                ("cloud/r", BLOB, "FULL"),
-                ("kube/s/g/c", BLOB, "NORMAL"),
-            ):
-                logged = scope.startswith("arm")
-                theirs, mine = [], []
-                for _ in range(ROUNDS):  # interleaved, for neighbours share the disk
-                    theirs.append(
-                        raw(
-                            folder / f"{uuid.uuid4()}.db",
-                            writers,
-                            options.seconds,
-                            body=b"x" * 900 if logged else BODY,
-                            logged=logged,
-                            synchronous=synchronous,
-                        )
-                    )
-                    path = folder / f"{uuid.uuid4()}.db"
-                    mine.append(asyncio.run(ours(path, scope, kind, writers, options.seconds)))
-                baseline, per_second = statistics.median(theirs), statistics.median(mine)
-                writes.append(
-                    {
-                        "scope": scope,
-                        "record": "AgentPool, typed" if logged else f"{len(BODY)} bytes",
-                        "synchronous": synchronous,
-                        "rows_per_write": "objects + changes" if logged else "objects",
-                        "writers": writers,
-                        "transactions_per_second": round(per_second),
-                        "raw_per_second": round(baseline),
-                        "share_of_raw": round(per_second / baseline, 2),
-                    }
-                )
         result = {
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "load": round(os.getloadavg()[0], 1),
-            "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
-            "command": " ".join(["python", *sys.argv]),
-            "writes": writes,
+            "pragma_synchronous_read": synchronous_read(),
+            "writes": [
+                share(folder, writers, options.seconds, *part)
+                for writers in (1, 10, options.writers)
+                for part in PARTS
+            ],
             "alternatives_per_second": alternatives(folder, options.seconds),
             "reads_per_second": {
                 name: round(value) for name, value in asyncio.run(reads(0.5)).items()
@@ -303,10 +307,7 @@ def main() -> None:
             "memory": asyncio.run(memory(folder)),
             "world_in_memory_ms": round(cheap_worlds(), 2),
         }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    write_result("store", began, result)
 
 
 if __name__ == "__main__":
