@@ -9,6 +9,32 @@ import json
 import sys
 from pathlib import Path
 
+_PRICE_FEED = "Azure pricing calculator's feed, 2026-08"
+_SKU_LIST = "Azure resource SKUs as published in Aspire's list of AKS VM sizes, 2026-08"
+MEMORY_GIB = {
+    # What the collected facts leave open: memory in GiB, and where it is from. A sibling has the
+    # same host and GPUs; only network, local disk or the number of offered cores differ.
+    "Standard_ND112asr_A100_v4": (900, "sibling Standard_ND96asr_v4"),
+    "Standard_ND120asr_A100_v4": (900, "sibling Standard_ND96asr_v4"),
+    "Standard_ND112amsr_A100_v4": (1900, "sibling Standard_ND96amsr_A100_v4"),
+    "Standard_ND120amsr_A100_v4": (1900, "sibling Standard_ND96amsr_A100_v4"),
+    "Standard_ND96ams_v4": (1900, "sibling Standard_ND96amsr_A100_v4"),
+    "Standard_ND96ams_A100_v4": (1900, _PRICE_FEED),
+    "Standard_ND96ams_A100_flex_v4": (1900, "sibling Standard_ND96amsr_A100_v4"),
+    "Standard_ND96amsf_A100_v4": (1900, "sibling Standard_ND96amsr_A100_v4"),
+    "Standard_ND96amsrf_A100_v4": (1900, "sibling Standard_ND96amsr_A100_v4"),
+    "Standard_ND40s_v3": (672, "sibling Standard_ND40rs_v2"),
+    "Standard_NC24lds_xl_RTXPRO6000BSE_v6": (72, _SKU_LIST),
+    "Standard_NC36ds_xl_RTXPRO6000BSE_v6": (132, _PRICE_FEED),
+    "Standard_NC36lds_xl_RTXPRO6000BSE_v6": (72, _PRICE_FEED),
+    "Standard_NC72ds_xl_RTXPRO6000BSE_v6": (264, _PRICE_FEED),
+    "Standard_NC72lds_xl_RTXPRO6000BSE_v6": (132, _PRICE_FEED),
+    "Standard_NC144ds_xl_RTXPRO6000BSE_v6": (516, _SKU_LIST),
+    "Standard_NC144lds_xl_RTXPRO6000BSE_v6": (264, _SKU_LIST),
+    "Standard_NC288ds_xl_RTXPRO6000BSE_v6": (1032, _SKU_LIST),
+    "Standard_NC288lds_xl_RTXPRO6000BSE_v6": (516, _SKU_LIST),
+}
+
 OUT = Path(__file__).parent.parent / "src/poolwright/model/data"
 
 
@@ -42,7 +68,7 @@ def vm_sizes(facts: Path) -> dict:
                 + s["name"].removeprefix("Standard_").split("_")[0].rstrip("0123456789")
                 + "Family",
                 "vcpus": s["vCPUs"],
-                "memory_mib": int((s["memoryGiB"] or 0) * 1024),
+                **memory(s),
                 "architecture": s["architecture"],
                 "gpu": {
                     "vendor": s["vendor"],
@@ -62,6 +88,14 @@ def vm_sizes(facts: Path) -> dict:
             }
         )
     return {"_source": [cpu["source"], gpu["generatedFrom"]], "sizes": sizes}
+
+
+def memory(size: dict) -> dict:
+    """A size's memory; where it is not of the collected facts, with its source."""
+    if size["memoryGiB"]:
+        return {"memory_mib": int(size["memoryGiB"] * 1024)}
+    gib, source = MEMORY_GIB[size["name"]]
+    return {"memory_mib": gib * 1024, "memory_source": source}
 
 
 def kubernetes_versions(facts: Path) -> dict:

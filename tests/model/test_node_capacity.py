@@ -44,6 +44,15 @@ def test_the_published_example_of_an_a100() -> None:
     assert offer["ephemeral-storage"] == 119703055367  # what an AKS node of 128 GiB says
 
 
+@pytest.mark.parametrize("name", sorted(vm_sizes()))
+def test_every_size_says_what_it_has(name: str) -> None:
+    size = vm_sizes()[name]
+    assert size.memory_mib >= 512
+    assert size.vcpus >= 1
+    if size.gpu is not None:
+        assert size.gpu.memory_mib > 0
+
+
 @given(
     st.sampled_from(sorted(vm_sizes())),
     st.integers(10, 250),

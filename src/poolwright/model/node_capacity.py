@@ -43,16 +43,11 @@ def reserved_memory_bytes(memory_mib: int, max_pods: int) -> int:
     return min((20 * max_pods + 50) * _MIB, memory_mib * _MIB // 4)
 
 
-def memory_mib(size: VmSize) -> int:
-    """The size's memory; where the catalogue does not know it (0), 8 GiB a core, assumed."""
-    return size.memory_mib or size.vcpus * 8 * 1024
-
-
 def node_capacity(size: VmSize, *, max_pods: int, os_disk_gb: int) -> dict[str, int]:
     """What a node of this size reports as capacity, without GPU resources; in our units."""
     return {
         "cpu": size.vcpus * 1000,
-        "memory": memory_mib(size) * _MIB,
+        "memory": size.memory_mib * _MIB,
         "ephemeral-storage": int(os_disk_gb * _FILE_SYSTEM_KIB_PER_GIB) * 1024,
         "hugepages-1Gi": 0,
         "hugepages-2Mi": 0,
@@ -65,7 +60,7 @@ def node_allocatable(size: VmSize, *, max_pods: int, os_disk_gb: int) -> dict[st
     offer = node_capacity(size, max_pods=max_pods, os_disk_gb=os_disk_gb)
     disk = offer["ephemeral-storage"]
     offer["cpu"] -= reserved_cpu_millicores(size.vcpus)
-    offer["memory"] -= reserved_memory_bytes(memory_mib(size), max_pods) + EVICTION_MEMORY_BYTES
+    offer["memory"] -= reserved_memory_bytes(size.memory_mib, max_pods) + EVICTION_MEMORY_BYTES
     offer["ephemeral-storage"] = disk - int(disk * _DISK_EVICTION_SHARE)
     return offer
 

@@ -63,7 +63,7 @@ def _check_system(spec: AgentPoolSpec) -> None:
     size = vm_size(spec.vm_size)
     if size is None:
         return
-    is_small = 0 < size.memory_mib < SYSTEM_MEMORY_MIB_MIN
+    is_small = size.memory_mib < SYSTEM_MEMORY_MIB_MIN
     if size.vcpus < SYSTEM_VCPUS_MIN or is_small:
         raise bad_request(
             "System node pool must use VM sku with more than 2 cores and 4GB memory. Nodepool "

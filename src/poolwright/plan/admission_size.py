@@ -81,7 +81,7 @@ def check_size(
             code="VMSizeNotSupported",
             target="agentPoolProfile.vmSize",
         )
-    is_small = 0 < size.memory_mib < POOL_MEMORY_MIB_MIN
+    is_small = size.memory_mib < POOL_MEMORY_MIB_MIN
     if size.vcpus < POOL_VCPUS_MIN or is_small:
         raise bad_request(SIZE_RESTRICTED.format(pool=pool), target="agentPoolProfile.vmSize")
     if size.retired:

@@ -19,7 +19,6 @@ from poolwright.model.machine import Machine
 from poolwright.model.node_capacity import (
     gpu_resources,
     has_driver,
-    memory_mib,
     node_allocatable,
     node_capacity,
 )
@@ -166,7 +165,7 @@ def node_labels(machine: Machine, size: VmSize) -> dict[str, str]:
         "kubernetes.azure.com/storageprofile": "managed",
         "kubernetes.azure.com/storagetier": "Premium_LRS",
         "kubernetes.azure.com/sku-cpu": str(size.vcpus),
-        "kubernetes.azure.com/sku-memory": str(memory_mib(size) // 1024),
+        "kubernetes.azure.com/sku-memory": str(size.memory_mib // 1024),
         "storageprofile": "managed",
         "storagetier": "Premium_LRS",
     }
