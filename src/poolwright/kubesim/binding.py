@@ -56,6 +56,7 @@ async def bind_pod(
             "lastTransitionTime": now,
         }
         body["status"]["conditions"] = [*others, scheduled]
+        body["status"].pop("nominatedNodeName", None)  # since 1.35; it has served its purpose
 
     return await registry.update(
         names.PODS,

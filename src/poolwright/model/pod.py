@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolwright.model.json_value import child, children
+from poolwright.model.pod_affinity import (
+    NO_PODS,
+    PodAffinity,
+    SpreadConstraint,
+    pod_affinity,
+    spread_constraints,
+)
 from poolwright.model.quantity import resource_amounts
 from poolwright.model.taint import Toleration
 
@@ -162,6 +169,10 @@ class Pod:
     ready_since: str = ""
     restarts: int = 0
     finalizers: tuple[str, ...] = ()
+    affinity: PodAffinity = NO_PODS
+    spread: tuple[SpreadConstraint, ...] = ()
+    nominated_node: str = ""
+    started: str = ""
 
     @property
     def key(self) -> str:
@@ -227,6 +238,10 @@ class Pod:
             created=meta.get("creationTimestamp") or "",
             ready_since=conditions.get("Ready", {}).get("lastTransitionTime") or "",
             finalizers=tuple(meta.get("finalizers") or ()),
+            affinity=pod_affinity(spec, meta.get("namespace", ""), meta.get("labels") or {}),
+            spread=spread_constraints(spec, meta.get("labels") or {}),
+            nominated_node=status.get("nominatedNodeName") or "",
+            started=status.get("startTime") or "",
             restarts=sum(c.get("restartCount") or 0 for c in children(status, "containerStatuses")),
         )
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from poolwright.model.node import Node
 from poolwright.model.pod import NodeRequirement, Owner, Pod
 from poolwright.model.taint import Taint, TaintEffect, Toleration, untolerated
-from poolwright.plan.fit import Misfit
 from poolwright.plan.kubernetes.action import BindPod, RecordEvent, SetCondition
+from poolwright.plan.kubernetes.neighbours import HOST_NAME
 from poolwright.plan.kubernetes.scheduler import Scheduler, failure_message, plan_schedule
 
 TAINTS = [Taint("sku", "gpu", effect) for effect in TaintEffect]
@@ -139,7 +139,8 @@ def test_following_changes_ends_where_starting_over_does(world, data):
 
 def node(name, *, cpu=4000, gpus=0, **changes):
     size = {"cpu": cpu, "memory": 2**34, "pods": 110, **({GPU: gpus} if gpus else {})}
-    return Node(name, f"u-{name}", "1", allocatable=size, **changes)
+    labels = {HOST_NAME: name, **changes.pop("labels", {})}
+    return Node(name, f"u-{name}", "1", labels, allocatable=size, **changes)
 
 
 def pod(name="p", *, cpu=100, gpus=0, **changes):
@@ -179,10 +180,11 @@ def test_older_versions_name_the_taint_and_know_no_claims():
 
 def test_no_nodes_and_no_preemption():
     assert failure_message({}, 0) == "no nodes available to schedule pods"
-    never = failure_message({Misfit(("x",), False): 2}, 2, may_preempt=False, claims=False)
-    assert never == (
-        "0/2 nodes are available: 2 x. preemption: not eligible due to preemptionPolicy=Never."
-    )
+    never = plan_schedule([node("a")], [pod(cpu=9000, may_preempt=False)])
+    assert said(never, "FailedScheduling") == [
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate,"
+        " preemption: not eligible due to preemptionPolicy=Never."
+    ]
 
 
 def test_priority_goes_first_and_then_the_order_of_arrival():

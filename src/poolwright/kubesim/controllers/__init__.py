@@ -90,7 +90,7 @@ async def _run(
         return loop
 
     parts = (following, state, performer, clock)
-    scheduler = SchedulerController(state, performer, clock, settings.kubernetes_minor)
+    scheduler = SchedulerController(*parts, settings.kubernetes_minor)
     daemons = DaemonNodeController(*parts)
     nodes = NodeLifecycleController(*parts)
     garbage = GarbageController(following, performer)

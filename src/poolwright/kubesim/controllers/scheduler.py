@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from poolwright.kubesim.controllers.perform import Performer
-from poolwright.kubesim.controllers.state import ClusterState
+from poolwright.kubesim.controllers.state import ClusterState, Following
+from poolwright.kubesim.entry import ObjectChange
 from poolwright.model.instant import Instant
+from poolwright.model.kubernetes import NAMESPACES, POD_DISRUPTION_BUDGETS
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import BindPod
+from poolwright.plan.kubernetes.preemption import Guard
 from poolwright.plan.kubernetes.scheduler import Scheduler
 from poolwright.ports.clock import Clock
 from poolwright.reconcile.loop import Loop, note
@@ -25,9 +28,16 @@ class SchedulerController:
     name = "scheduler"
 
     def __init__(
-        self, state: ClusterState, performer: Performer, clock: Clock, kubernetes_minor: int
+        self,
+        registry: Following,
+        state: ClusterState,
+        performer: Performer,
+        clock: Clock,
+        kubernetes_minor: int,
     ) -> None:
+        self._registry = registry
         self._state = state
+        self._budgets_moved = True
         self._performer = performer
         self._clock = clock
         self._scheduler = Scheduler(kubernetes_minor=kubernetes_minor)
@@ -37,13 +47,26 @@ class SchedulerController:
     def start(self, loop: Loop[str]) -> None:
         """Take the cluster as it is, and follow it from now on."""
         self._loop = loop
+        for entry in self._registry.list(NAMESPACES):
+            self._scheduler.set_namespace(entry.name, entry.labels)
         for node in self._state.nodes.values():
             self._scheduler.set_node(node)
         for pod in sorted(self._state.pods.values(), key=lambda p: (p.created, p.key)):
             self._scheduler.set_pod(pod)
+        self._registry.subscribe(self._on_namespace, (NAMESPACES,))
+        self._registry.subscribe(self._on_budget, (POD_DISRUPTION_BUDGETS,))
         self._state.on_node(self._on_node)
         self._state.on_pod(self._on_pod)
         loop.wake("queue")
+
+    def _on_namespace(self, change: ObjectChange) -> None:
+        gone = change.type == "DELETED"
+        if gone or change.old is None or change.old.labels != change.new.labels:
+            self._scheduler.set_namespace(change.new.name, None if gone else change.new.labels)
+            self._wake()
+
+    def _on_budget(self, change: ObjectChange) -> None:
+        self._budgets_moved = True
 
     def _on_node(self, old: Node | None, new: Node | None) -> None:
         if new is None:
@@ -66,6 +89,11 @@ class SchedulerController:
 
     async def reconcile(self, key: str) -> Instant | None:
         """Bind or refuse a batch of pods."""
+        if self._budgets_moved:
+            self._budgets_moved = False
+            budgets = self._registry.list(POD_DISRUPTION_BUDGETS)
+            guards = (Guard.from_object(entry.object()) for entry in budgets)
+            self._scheduler.set_guards([g for g in guards if g is not None])
         plan = self._scheduler.plan(BATCH)
         now = self._clock.now().world
         if self._retell_at is not None and self._retell_at <= now:
