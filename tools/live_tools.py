@@ -123,7 +123,7 @@ def _command(tool: Tool, target: Path, parallel: int) -> tuple[list[str], Path]:
     }
     stamped = " ".join(f"-X {name}={value}" for name, value in stamps.items())
     flags += ["-ldflags", f"-s -w {stamped}", "-o", str(target)]
-    verb = ["test", "-c"] if tool.is_test else ["build"]
+    verb = ["test", "-c", "-vet=off"] if tool.is_test else ["build"]
     return ["go", *verb, *flags, tool.package], HERE / tool.module
 
 

@@ -1,0 +1,61 @@
+"""Two worlds for every story: the embedded Kubernetes and, where its tools are, the real one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from behaviour.world import World
+from embedded_stack import EmbeddedStack
+from live_stack import COMPONENTS, LiveStack, live_tools
+
+HERE = Path(__file__).parent
+STACKS = {"embedded": EmbeddedStack, "live": LiveStack}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.slow)
+
+
+def _kubectl() -> Path | None:
+    found = live_tools.find("kubectl") or shutil.which("kubectl")
+    return None if found is None else Path(found)
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("live", marks=pytest.mark.live)])
+def world(request, tmp_path_factory):
+    yield from _world(request.param, tmp_path_factory)
+
+
+def _world(name: str, tmp_path_factory):
+    kubectl = _kubectl()
+    if kubectl is None:
+        pytest.skip("kubectl is not installed here")
+    try:
+        if name == "live":
+            live_tools.require(*COMPONENTS)
+    except live_tools.ToolsMissing as error:
+        pytest.skip(str(error))
+    stack = STACKS[name](tmp_path_factory.mktemp(name))
+    stack.start()
+    try:
+        world = World(name, stack, kubectl)
+        yield world
+        world.close()
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def namespace(world, request):
+    """A namespace of this test's own, gone afterwards."""
+    body = {"metadata": {"generateName": "story-"}}
+    name = world.create("/api/v1/namespaces", body)["metadata"]["name"]
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    world.until(lambda: world.ask("GET", account).status_code == 200)
+    yield name
+    world.delete(f"/api/v1/namespaces/{name}")
