@@ -18,24 +18,6 @@ encode = _encoder.encode
 _NO_LABELS: Mapping[str, str] = {}
 
 
-_prefixes: dict[str, bytes] = {}
-
-
-def prefix_of(kind: ObjectKind) -> bytes:
-    """How the bytes of every object of a kind begin: up to the first member of metadata."""
-    found = _prefixes.get(kind.store_name)
-    if found is None:
-        found = _prefixes[kind.store_name] = _prefix(kind)
-    return found
-
-
-def _prefix(kind: ObjectKind) -> bytes:
-    resource = kind.resource
-    return (
-        f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'
-    ).encode()
-
-
 def pack(kind: ObjectKind, body: Mapping[str, Any]) -> bytes:
     """An object as stored: kind, apiVersion, metadata first, without its resourceVersion."""
     metadata = dict(body["metadata"])
@@ -75,6 +57,9 @@ class Entry:
         self.revision = stored.revision
         self.data = stored.spec
         body = decode(stored.spec)
+        if kind.revive is not None:
+            kind.revive(body)
+            self.data = pack(kind, body)
         metadata = body["metadata"]
         self.labels: Mapping[str, str] = metadata.get("labels") or _NO_LABELS
         self.owners: tuple[str, ...] = tuple(
@@ -84,8 +69,19 @@ class Entry:
 
     def wire(self) -> bytes:
         """The JSON that clients get, with its resourceVersion."""
-        cut = len(prefix_of(self.kind))
+        cut = len(self.kind.prefix)
         return b'%b"resourceVersion":"%d",%b' % (self.data[:cut], self.revision, self.data[cut:])
+
+    def of(self, kind: ObjectKind) -> Entry:
+        """The same state as an object of a redefined kind."""
+        body = decode(self.data)
+        if kind.revive is not None:
+            kind.revive(body)
+        made = self.at(self.revision)
+        made.kind = kind
+        made.data = pack(kind, body)
+        made.fields = tuple(read(body) for read in kind.fields.values())
+        return made
 
     def at(self, revision: int) -> Entry:
         """The same state stamped with another revision."""

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from poolwright.kubesim.entry import ObjectChange
-from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.cell import instant
+from poolwright.kubesim.kinds.custom import CLEANUP, CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
@@ -87,14 +87,16 @@ async def _keep(registry: Registry, name: str) -> None:
                     raise
         return
     remaining = 0
-    for kind in KINDS:
+    for kind in registry.catalog.kinds:
         if not kind.resource.namespaced:
             continue
         for entry in registry.list(kind, name):
             remaining += 1
             if b'"deletionTimestamp"' not in entry.data:
                 await _forget(registry, kind.resource, entry.name, name)
-    if remaining and any(registry.list(k, name) for k in KINDS if k.resource.namespaced):
+    if remaining and any(
+        registry.list(k, name) for k in registry.catalog.kinds if k.resource.namespaced
+    ):
         return
 
     def finalize(namespace: dict[str, Any]) -> None:
@@ -102,6 +104,48 @@ async def _keep(registry: Registry, name: str) -> None:
 
     try:
         await registry.update(names.NAMESPACES, name, finalize, subresource="finalize")
+    except StatusError as error:
+        if error.reason != "NotFound":
+            raise
+
+
+async def keep_definitions(registry: Registry) -> None:
+    """Delete the objects of definitions that are going, then let these go."""
+    due: asyncio.Queue[str] = asyncio.Queue()
+
+    def listen(change: ObjectChange) -> None:
+        if change.kind is CUSTOM_RESOURCE_DEFINITION:
+            due.put_nowait(change.new.name)
+        elif change.kind.declared is not None and change.type == "DELETED":
+            due.put_nowait(f"{change.kind.resource.plural}.{change.kind.resource.group}")
+
+    unsubscribe = registry.subscribe(listen)
+    try:
+        for entry in registry.list(CUSTOM_RESOURCE_DEFINITION):
+            await _clean_up(registry, entry.name)
+        while True:
+            await _clean_up(registry, await due.get())
+    finally:
+        unsubscribe()
+
+
+async def _clean_up(registry: Registry, name: str) -> None:
+    definition = registry.entry(CUSTOM_RESOURCE_DEFINITION, name)
+    if definition is None or b'"deletionTimestamp"' not in definition.data:
+        return
+    kind = registry.catalog.custom_kind(name)
+    for entry in registry.list(kind) if kind else ():
+        if b'"deletionTimestamp"' not in entry.data:
+            await _forget(registry, entry.kind.resource, entry.name, entry.namespace)
+    if kind is not None and registry.list(kind):
+        return
+
+    def release(body: dict[str, Any]) -> None:
+        metadata = body["metadata"]
+        metadata["finalizers"] = [f for f in metadata.get("finalizers") or () if f != CLEANUP]
+
+    try:
+        await registry.update(CUSTOM_RESOURCE_DEFINITION, name, release)
     except StatusError as error:
         if error.reason != "NotFound":
             raise

@@ -203,7 +203,7 @@ def track(
     managed_fields.track_update(
         new,
         old,
-        shape_of(kind.resource),
+        kind.declared.shape if kind.declared else shape_of(kind.resource),
         options.manager or options.agent,
         wall_text(now),
         subresource,
@@ -250,6 +250,8 @@ def begin_delete(
     Deleting again can shorten the grace, never lengthen it.
     """
     metadata = body["metadata"]
+    if kind.leave is not None and "deletionTimestamp" not in metadata:
+        kind.leave(body, wall_text(now))
     finalizers: list[str] = list(metadata.get("finalizers") or ())
     wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
     if propagation:

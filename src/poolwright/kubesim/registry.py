@@ -16,8 +16,11 @@ from typing import Any
 from poolwright.kubesim import meta, status
 from poolwright.kubesim.admission import admit_create, admit_delete, assign_cluster_ip
 from poolwright.kubesim.cache import ObjectCache
+from poolwright.kubesim.catalog import Catalog
+from poolwright.kubesim.custom import kind_of as kind_of_definition
 from poolwright.kubesim.entry import Entry, ObjectChange, pack
-from poolwright.kubesim.kinds import BY_RESOURCE, KINDS
+from poolwright.kubesim.kinds import KINDS
+from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
 from poolwright.kubesim.status import StatusError
@@ -40,13 +43,15 @@ Listener = Callable[[ObjectChange], None]
 """Called synchronously, in revision order, after the cache has taken a change; must not raise."""
 
 
+_STORE_KINDS: dict[str, Kind[bytes, None]] = {}
+
+
 def store_kind(kind: ObjectKind) -> Kind[bytes, None]:
     """The store's kind for a Kubernetes kind."""
-    return Kind(kind.store_name, bytes, type(None))
-
-
-_STORE_KINDS = {kind.store_name: store_kind(kind) for kind in KINDS}
-_BY_STORE_NAME = {kind.store_name: kind for kind in KINDS}
+    found = _STORE_KINDS.get(kind.store_name)
+    if found is None:
+        found = _STORE_KINDS[kind.store_name] = Kind(kind.store_name, bytes, type(None))
+    return found
 
 
 def key_of(namespace: str, name: str) -> str:
@@ -61,6 +66,7 @@ class Registry:
         self.cluster = cluster
         self.clock = clock
         self.identity = identity
+        self.catalog = Catalog()
         self._store = store
         self._scope = cluster.kube_scope
         self._revision = 0
@@ -68,7 +74,8 @@ class Registry:
         self._pending: dict[int, Change] = {}
         self._on_reload: list[Callable[[], None]] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._listeners: dict[str, list[Listener]] = {kind.store_name: [] for kind in KINDS}
+        self._listeners: dict[str, list[Listener]] = {}
+        self._everywhere: list[Listener] = []
 
     @classmethod
     async def load(
@@ -81,13 +88,17 @@ class Registry:
 
     async def _load(self) -> None:
         start = await self._store.revision(self._scope)
-        for kind in KINDS:
-            records, at = await self._store.list(self._scope, _STORE_KINDS[kind.store_name])
+        kinds = list(KINDS)
+        for kind in kinds:  # grows by what definitions declare
+            records, at = await self._store.list(self._scope, store_kind(kind))
             cache = ObjectCache(kind, at)
             cache.load(Entry(kind, record) for record in records)
             self._caches[kind.store_name] = cache
             if at != start:
                 start = -1
+            if kind is CUSTOM_RESOURCE_DEFINITION:
+                declared = [self._declare(entry) for entry in cache.all()]
+                kinds.extend(kind for kind in declared if kind is not None)
         self._revision = max(cache.floor for cache in self._caches.values())
         if start == -1:  # somebody wrote between two lists: read the difference from the log
             floor = min(cache.floor for cache in self._caches.values())
@@ -128,7 +139,7 @@ class Registry:
 
     def cache(self, resource: Resource | ObjectKind) -> ObjectCache:
         """The objects of one kind, for reads by index."""
-        return self._caches[_kind_of(resource).store_name]
+        return self._caches[self.catalog.kind_of(resource).store_name]
 
     def entry(
         self, resource: Resource | ObjectKind, name: str, namespace: str = ""
@@ -165,14 +176,15 @@ class Registry:
 
         Returns a function that ends the subscription.
         """
-        names = [_kind_of(r).store_name for r in resources] or [k.store_name for k in KINDS]
-        for name in names:
-            self._listeners[name].append(listener)
+        names = [self.catalog.kind_of(resource).store_name for resource in resources]
+        lists = [self._listeners.setdefault(name, []) for name in names] or [self._everywhere]
+        for listeners in lists:
+            listeners.append(listener)
 
         def unsubscribe() -> None:
-            for name in names:
-                if listener in self._listeners[name]:
-                    self._listeners[name].remove(listener)
+            for listeners in lists:
+                if listener in listeners:
+                    listeners.remove(listener)
 
         return unsubscribe
 
@@ -203,7 +215,7 @@ class Registry:
         Raises:
             StatusError: AlreadyExists, Invalid, NotFound (the namespace), Forbidden.
         """
-        kind = _kind_of(resource)
+        kind = self.catalog.kind_of(resource)
         new = meta.begin_create(kind, body, namespace, self.clock.now().wall, self.identity)
         admit_create(self, kind, new)
         kind.default(new)
@@ -220,7 +232,7 @@ class Registry:
         if options.dry_run:
             return new
         write = Create(
-            _STORE_KINDS[kind.store_name],
+            store_kind(kind),
             key,
             metadata["uid"],
             pack(kind, new),
@@ -254,7 +266,7 @@ class Registry:
         Raises:
             StatusError: NotFound, Conflict (a guard), Invalid, and what ``mutate`` raises.
         """
-        kind = _kind_of(resource)
+        kind = self.catalog.kind_of(resource)
         for attempt in range(RETRIES):
             entry = self.entry(kind, name, namespace)
             if entry is None:
@@ -275,7 +287,7 @@ class Registry:
             if packed == entry.data or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)
                 return new
-            store_kind_ = _STORE_KINDS[kind.store_name]
+            store_kind_ = store_kind(kind)
             gone = meta.is_released(new)
             write = (
                 Delete(store_kind_, entry.key, expect_revision=entry.revision)
@@ -333,7 +345,7 @@ class Registry:
         Raises:
             StatusError: NotFound, Conflict (a guard).
         """
-        kind = _kind_of(resource)
+        kind = self.catalog.kind_of(resource)
         for _ in range(RETRIES):
             entry = self.entry(kind, name, namespace)
             if entry is None:
@@ -346,7 +358,7 @@ class Registry:
             packed = pack(kind, body)
             if dry_run or (not gone and packed == entry.data):
                 return body, gone
-            store_kind_ = _STORE_KINDS[kind.store_name]
+            store_kind_ = store_kind(kind)
             write = (
                 Delete(store_kind_, entry.key, expect_revision=entry.revision)
                 if gone
@@ -404,21 +416,54 @@ class Registry:
 
     def _take(self, change: Change) -> None:
         record: Stored[Any, Any] = change.record
-        kind = _BY_STORE_NAME.get(record.kind.name)
+        kind = self.catalog.stored_as(record.kind.name)
         if kind is None:
             return
         cache = self._caches[kind.store_name]
         taken = cache.apply(Entry(kind, record), deleted=change.deleted)
         if taken is None:
             return
-        for listener in tuple(self._listeners[kind.store_name]):
+        if kind is CUSTOM_RESOURCE_DEFINITION:
+            self._define(taken)
+        for listener in (*self._listeners.get(kind.store_name, ()), *self._everywhere):
             listener(taken)
 
+    # Definitions of custom kinds
 
-def _kind_of(resource: Resource | ObjectKind) -> ObjectKind:
-    if isinstance(resource, ObjectKind):
-        return resource
-    return BY_RESOURCE[resource.group, resource.plural]
+    def _declare(self, definition: Entry) -> ObjectKind | None:
+        """Serve what a definition declares."""
+        found = kind_of_definition(definition.object())
+        if found is None:
+            return None
+        self.catalog.put(definition.name, *found)
+        return found[0]
+
+    def _define(self, change: ObjectChange) -> None:
+        """A definition came, changed or went: its kind with it."""
+        name = change.new.name
+        before = self.catalog.custom_kind(name)
+        if change.type == "DELETED":
+            self.catalog.remove(name)
+            if before is not None:
+                self._caches.pop(before.store_name, None)
+            return
+        if change.old is not None and before is not None and not _redefines(change):
+            return
+        kind = self._declare(change.new)
+        if kind is None:
+            return
+        old = self._caches.get(kind.store_name)
+        cache = ObjectCache(kind, old.floor if old else change.revision)
+        if old is not None:
+            cache.load(entry.of(kind) for entry in old.all())
+            cache.ring = old.ring
+        self._caches[kind.store_name] = cache
+
+
+def _redefines(change: ObjectChange) -> bool:
+    """Whether more than the status of a definition changed."""
+    old, new = change.old, change.new
+    return old is None or old.object().get("spec") != new.object().get("spec")
 
 
 __all__ = ["Registry", "StatusError", "key_of"]

@@ -186,6 +186,12 @@ class Pruner:
         """
         self._object(body, kind, "", kind)
 
+    def walk_metadata(self, body: dict[str, Any], kind: Shape) -> None:
+        """Prune only the metadata of an object, whose type every kind shares."""
+        metadata = body.get("metadata")
+        if metadata is not None:
+            self._value(metadata, kind.members["metadata"], "metadata", kind)
+
     def _object(self, value: dict[str, Any], kind: Shape, path: str, _owner: Shape) -> None:
         for name, inner in list(value.items()):
             member = kind.members.get(name)

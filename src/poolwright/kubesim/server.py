@@ -18,7 +18,7 @@ from poolwright.kubesim.cluster import (
     ControlPlaneRecord,
 )
 from poolwright.kubesim.controllers import ControllerSettings, run_controllers
-from poolwright.kubesim.housekeeping import expire_events, keep_namespaces
+from poolwright.kubesim.housekeeping import expire_events, keep_definitions, keep_namespaces
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
@@ -203,6 +203,7 @@ class KubeSim:
         async with asyncio.TaskGroup() as group:
             group.create_task(cluster.registry.follow())
             group.create_task(keep_namespaces(cluster.registry))
+            group.create_task(keep_definitions(cluster.registry))
             group.create_task(
                 expire_events(cluster.registry, timedelta(seconds=self._settings.event_seconds))
             )

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from poolwright.kubesim.entry import Entry, encode, prefix_of
+from poolwright.kubesim import structural
+from poolwright.kubesim.entry import Entry, encode
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.core import EVENT
-from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.kubesim.kinds.kind import Declared, ObjectKind
 from poolwright.kubesim.kinds.node import LEASE
+from poolwright.kubesim.schema import Pruner, Shape, shape_of
 from poolwright.model.instant import wall_text_micro
 from poolwright.model.kubernetes import RENDERED_ANNOTATION, Resource
 
@@ -51,12 +53,37 @@ def _same(body: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A kind under one of its API versions. ``field_names`` maps its field selectors to ours."""
+    """A kind under one of its API versions; ``declared`` is what a definition says of this one."""
 
     kind: ObjectKind
     resource: Resource
     to_wire: Convert = _same
     from_wire: Convert = _same
+    declared: Declared | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """The type of its objects."""
+        return self.declared.shape if self.declared else shape_of(self.resource)
+
+    def prune(self, body: dict[str, Any]) -> list[str]:
+        """Drop what the schema does not know; the paths of what was dropped.
+
+        Raises:
+            StatusError: a value has the wrong type (400).
+        """
+        pruner = Pruner(self.resource)
+        if self.declared is None:
+            pruner.walk(body, self.shape)
+            return pruner.unknown
+        pruner.walk_metadata(body, self.shape)
+        structural.prune(body, self.declared.schema, "", pruner.unknown, root=True)
+        return pruner.unknown
+
+    @property
+    def has_subresources(self) -> bool:
+        """Whether this version has the subresources of its kind."""
+        return self.is_stored or self.declared is not None
 
     @property
     def is_stored(self) -> bool:
@@ -78,7 +105,7 @@ class View:
     def item(self, entry: Entry, now: datetime) -> bytes:
         """An object inside a list: without its kind and apiVersion, as real lists have them."""
         if self.is_stored and (self.kind is not LEASE or RENDERED_MARK not in entry.data):
-            cut = len(prefix_of(self.kind))
+            cut = len(self.kind.prefix)
             return b'{"metadata":{"resourceVersion":"%d",%b' % (entry.revision, entry.data[cut:])
         body = self.shown(entry.object(), now)
         return encode({n: v for n, v in body.items() if n not in {"kind", "apiVersion"}})

@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 from poolwright.kubesim import status
 from poolwright.kubesim.api import discovery, openapi, pod_access, resource, review
 from poolwright.kubesim.api.call import Call, Disconnected
+from poolwright.kubesim.api.scale import SCALE
 from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.cluster import Cluster, User
-from poolwright.kubesim.version import VIEWS
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Transient, Unknown
 
@@ -48,10 +48,6 @@ _STATUS: dict[str, Verb] = {
 _SUBRESOURCES: dict[tuple[str, str], dict[str, Verb]] = {
     **pod_access.SUBRESOURCES,
     ("serviceaccounts", "token"): {"POST": review.token_request},
-    ("deployments", "scale"): review.SCALE,
-    ("replicasets", "scale"): review.SCALE,
-    ("replicationcontrollers", "scale"): review.SCALE,
-    ("statefulsets", "scale"): review.SCALE,
     ("namespaces", "finalize"): {"PUT": resource.replace},
 }
 
@@ -150,7 +146,7 @@ async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> No
     if (group, version, plural) in review.REVIEWS:
         await review.serve(call, group, plural, namespace)
         return
-    view = VIEWS.get((group, version, plural))
+    view = call.registry.catalog.views.get((group, version, plural))
     if view is None or len(rest) > 3 + 10:
         raise status.page_not_found()
     if namespace and not view.resource.namespaced:
@@ -181,6 +177,8 @@ def _verbs(target: Target) -> dict[str, Verb]:
         raise status.page_not_found()
     if subresource == "status":
         return _STATUS
+    if subresource == "scale":
+        return SCALE
     found = _SUBRESOURCES.get((kind.resource.plural, subresource))
     if found is None:
         raise status.page_not_found()

@@ -10,7 +10,6 @@ from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.apply import applied_object, required_manager
 from poolwright.kubesim.meta import WriteOptions
-from poolwright.kubesim.schema import shape_of
 from poolwright.model.instant import wall_text
 
 
@@ -28,14 +27,13 @@ async def apply(
     fields = cast("dict[str, Any]", metadata)
     if fields.get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
-    resource = target.view.resource
     for member in ("apiVersion", "kind"):
         if not wanted.get(member):
             raise status.bad_request(f"invalid object type: /, Kind={wanted.get('kind', '')}")
     fields.setdefault("name", target.name)
     guard = str(fields.pop("resourceVersion", "") or "")
     uid = str(fields.get("uid") or "")
-    kind = shape_of(resource)
+    kind = target.view.shape
     time = wall_text(call.registry.clock.now().wall)
     force = call.flag("force")
     applied = dataclasses.replace(options, applied=True)

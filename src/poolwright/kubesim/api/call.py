@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -167,9 +167,16 @@ class Call:
         agent = self.header(b"user-agent").partition("/")[0]
         return WriteOptions(self.manager(), bool(dry_run), agent=agent or "unknown")
 
-    async def answer(self, code: int, data: bytes, content_type: str = negotiate.JSON) -> None:
+    async def answer(
+        self,
+        code: int,
+        data: bytes,
+        content_type: str = negotiate.JSON,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         """Send a whole response."""
         headers = [
+            *headers,
             (b"content-type", content_type.encode()),
             (b"content-length", str(len(data)).encode()),
             (b"cache-control", b"no-cache, private"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 from poolwright.kubesim import status
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.review import REVIEWS
+from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.entry import encode
-from poolwright.kubesim.version import VIEWS, View
+from poolwright.kubesim.kinds.custom import version_order
+from poolwright.kubesim.version import View
 
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _STATUS_VERBS = ["get", "patch", "update"]
@@ -40,19 +42,30 @@ _GROUP_ORDER = (
 )  # fmt: skip
 
 
-@cache
-def groups() -> tuple[tuple[str, str], ...]:
-    """Groups and their versions in the order of discovery."""
-    found = {(g, v) for g, v, _ in VIEWS} | {(g, v) for g, v, _ in REVIEWS}
-    return tuple(sorted(found, key=lambda gv: (_GROUP_ORDER.index(gv[0]), gv[1])))
+def groups(catalog: Catalog) -> dict[str, list[str]]:
+    """Groups in the order of discovery, with their versions, the preferred first."""
+    found: dict[str, list[str]] = {}
+    for group, version in sorted(catalog.groups() | {(g, v) for g, v, _ in REVIEWS}):
+        found.setdefault(group, []).append(version)
+    known = {name: place for place, name in enumerate(_GROUP_ORDER)}
+    order = sorted(found, key=lambda group: (known.get(group, len(known)), group))
+    return {group: sorted(found[group], key=version_order) for group in order}
 
 
-def _views(group: str, version: str) -> list[View]:
+def _views(catalog: Catalog, group: str, version: str) -> list[View]:
     return [
         view
-        for (g, v, _), view in sorted(VIEWS.items(), key=lambda item: item[0][2])
+        for (g, v, _), view in sorted(catalog.views.items(), key=lambda item: item[0][2])
         if (g, v) == (group, version)
     ]
+
+
+def _kept(catalog: Catalog, key: tuple[str, ...], make: Callable[[], dict[str, Any]]) -> bytes:
+    """A document, made once while the catalog stands."""
+    made = catalog.made.get(key)
+    if made is None:
+        made = catalog.made[key] = encode(make())
+    return made
 
 
 def _sub_verbs(view: View, name: str) -> tuple[str, str, str, list[str]]:
@@ -62,11 +75,10 @@ def _sub_verbs(view: View, name: str) -> tuple[str, str, str, list[str]]:
     return kind or view.resource.kind, group, version, verbs
 
 
-@cache
-def resource_list(group: str, version: str) -> bytes:
+def _resource_list(catalog: Catalog, group: str, version: str) -> dict[str, Any]:
     """``APIResourceList`` of one group version."""
     resources: list[dict[str, Any]] = []
-    for view in _views(group, version):
+    for view in _views(catalog, group, version):
         kind, resource = view.kind, view.resource
         row: dict[str, Any] = {
             "name": resource.plural,
@@ -80,7 +92,7 @@ def resource_list(group: str, version: str) -> bytes:
         if kind.categories:
             row["categories"] = list(kind.categories)
         resources.append(row)
-        for name in kind.subresources if view.is_stored else ():
+        for name in kind.subresources if view.has_subresources else ():
             sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
             sub: dict[str, Any] = {
                 "name": f"{resource.plural}/{name}",
@@ -103,14 +115,12 @@ def resource_list(group: str, version: str) -> bytes:
                     "verbs": ["create"],
                 }
             )
-    return encode(
-        {
-            "kind": "APIResourceList",
-            "apiVersion": "v1",
-            "groupVersion": f"{group}/{version}" if group else version,
-            "resources": resources,
-        }
-    )
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": resources,
+    }
 
 
 def _verbs_of(view: View) -> list[str]:
@@ -119,9 +129,9 @@ def _verbs_of(view: View) -> list[str]:
     return _VERBS
 
 
-def _aggregated_resources(group: str, version: str) -> list[dict[str, Any]]:
+def _aggregated_resources(catalog: Catalog, group: str, version: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for view in _views(group, version):
+    for view in _views(catalog, group, version):
         kind, resource = view.kind, view.resource
         row: dict[str, Any] = {
             "resource": resource.plural,
@@ -135,7 +145,7 @@ def _aggregated_resources(group: str, version: str) -> list[dict[str, Any]]:
         if kind.categories:
             row["categories"] = list(kind.categories)
         subs: list[dict[str, Any]] = []
-        for name in kind.subresources if view.is_stored else ():
+        for name in kind.subresources if view.has_subresources else ():
             sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
             subs.append(
                 {
@@ -165,8 +175,7 @@ def _aggregated_resources(group: str, version: str) -> list[dict[str, Any]]:
     return rows
 
 
-@cache
-def aggregated(core: bool, version: str) -> bytes:
+def _aggregated(catalog: Catalog, *, core: bool, version: str) -> dict[str, Any]:
     """``APIGroupDiscoveryList`` of the core group or of all others."""
     items = [
         {
@@ -174,39 +183,35 @@ def aggregated(core: bool, version: str) -> bytes:
             "versions": [
                 {
                     "version": served,
-                    "resources": _aggregated_resources(group, served),
+                    "resources": _aggregated_resources(catalog, group, served),
                     "freshness": "Current",
                 }
+                for served in versions
             ],
         }
-        for group, served in groups()
+        for group, versions in groups(catalog).items()
         if (group == "") == core
     ]
-    return encode(
-        {
-            "kind": _AGGREGATED,
-            "apiVersion": f"apidiscovery.k8s.io/{version}",
-            "metadata": {},
-            "items": items,
-        }
-    )
+    return {
+        "kind": _AGGREGATED,
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": items,
+    }
 
 
-def _group(group: str, version: str) -> dict[str, Any]:
-    served = {"groupVersion": f"{group}/{version}", "version": version}
-    return {"name": group, "versions": [served], "preferredVersion": served}
+def _group(group: str, versions: list[str]) -> dict[str, Any]:
+    served = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    return {"name": group, "versions": served, "preferredVersion": served[0]}
 
 
-@cache
-def group_list() -> bytes:
+def _group_list(catalog: Catalog) -> dict[str, Any]:
     """``APIGroupList``."""
-    return encode(
-        {
-            "kind": "APIGroupList",
-            "apiVersion": "v1",
-            "groups": [_group(group, version) for group, version in groups() if group],
-        }
-    )
+    return {
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [_group(g, versions) for g, versions in groups(catalog).items() if g],
+    }
 
 
 def _aggregated_version(accept: str) -> str:
@@ -225,13 +230,18 @@ async def serve(call: Call) -> None:
     """``/api``, ``/apis`` and what lies right under them."""
     if call.method not in {"GET", "HEAD"}:
         raise status.method_not_supported("")
-    segments = call.segments
+    segments, catalog = call.segments, call.registry.catalog
     is_core = segments[0] == "api"
     if len(segments) == 1:
         version = _aggregated_version(call.header(b"accept"))
         if version:
             media = f"application/json;g=apidiscovery.k8s.io;v={version};as={_AGGREGATED}"
-            await call.answer(200, aggregated(is_core, version), media)
+            data = _kept(
+                catalog,
+                ("aggregated", str(is_core), version),
+                lambda: _aggregated(catalog, core=is_core, version=version),
+            )
+            await call.answer(200, data, media)
         elif is_core:
             await call.answer_object(
                 {
@@ -243,9 +253,9 @@ async def serve(call: Call) -> None:
                 }
             )
         else:
-            await call.answer(200, group_list())
+            await call.answer(200, _kept(catalog, ("groups",), lambda: _group_list(catalog)))
         return
-    found = dict(groups())
+    found = groups(catalog)
     group = "" if is_core else segments[1]
     if group not in found:
         raise status.page_not_found()
@@ -255,18 +265,21 @@ async def serve(call: Call) -> None:
         )
         return
     version = segments[1] if is_core else segments[2]
-    if version != found[group]:
+    if version not in found[group]:
         raise status.page_not_found()
-    await call.answer(200, resource_list(group, version))
+    data = _kept(
+        catalog, ("resources", group, version), lambda: _resource_list(catalog, group, version)
+    )
+    await call.answer(200, data)
 
 
 async def root(call: Call) -> None:
     """``/``: the paths."""
     more = [
         path
-        for group, version in groups()
+        for group, versions in groups(call.registry.catalog).items()
         if group
-        for path in (f"/apis/{group}", f"/apis/{group}/{version}")
+        for path in (f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions))
     ]
     await call.answer_object({"paths": sorted([*_ROOT_PATHS, *more])})
 

@@ -83,7 +83,7 @@ class Output:
             head = {"kind": "PartialObjectMetadataList", "apiVersion": group, "metadata": metadata}
         else:
             head = {
-                "kind": f"{resource.kind}List",
+                "kind": self.kind.list_kind,
                 "apiVersion": resource.api_version,
                 "metadata": metadata,
             }

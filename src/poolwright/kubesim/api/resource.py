@@ -18,7 +18,6 @@ from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.entry import Entry, decode, encode
 from poolwright.kubesim.meta import Preconditions
 from poolwright.kubesim.patch import json_patch, merge, strategic
-from poolwright.kubesim.schema import Pruner, shape_of
 from poolwright.kubesim.selector import Selection, parse_fields, parse_labels
 from poolwright.kubesim.version import View
 from poolwright.kubesim.watch import select
@@ -188,11 +187,10 @@ def read_body(call: Call, view: View, body: dict[str, Any]) -> dict[str, Any]:
 
 def prune(call: Call, view: View, body: dict[str, Any]) -> None:
     """Hold an object against the schema of its kind."""
-    pruner = Pruner(view.resource)
-    pruner.walk(body, shape_of(view.resource))
-    if not pruner.unknown:
+    unknown = view.prune(body)
+    if not unknown:
         return
-    told = [f'unknown field "{path}"' for path in pruner.unknown[:_UNKNOWN_MAX]]
+    told = [f'unknown field "{path}"' for path in unknown[:_UNKNOWN_MAX]]
     match call.query.get("fieldValidation", "Warn"):
         case "Strict":
             resource = view.resource
@@ -258,7 +256,9 @@ async def patch(call: Call, target: Target) -> None:
         raise status.bad_request(
             "json: cannot unmarshal array into Go value of type map[string]interface {}"
         )
-    kind = shape_of(view.resource)
+    kind = view.shape
+    if media == _PATCHES[2] and view.declared is not None:
+        raise negotiate.unsupported_media(*(p for p in _PATCHES if p != media))
 
     def mutate(stored: dict[str, Any]) -> dict[str, Any]:
         call.warnings.clear()  # this may be another try

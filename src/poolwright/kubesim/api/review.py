@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
-from poolwright.kubesim import meta, status
-from poolwright.kubesim.api import negotiate
+from poolwright.kubesim import status
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.cluster import TOKEN_AUDIENCE
-from poolwright.kubesim.kinds.cell import selector_text
-from poolwright.kubesim.patch import json_patch, merge
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child
 
@@ -144,73 +141,3 @@ async def token_request(call: Call, target: Target) -> None:
         },
         201,
     )
-
-
-# Scale
-
-
-def _scale(body: dict[str, Any]) -> dict[str, Any]:
-    metadata = body["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    selector: Any = child(body, "spec").get("selector")
-    if body["kind"] == "ReplicationController":
-        selector = {"matchLabels": selector or {}}
-    text = selector_text(selector)
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {name: metadata[name] for name in kept if name in metadata},
-        "spec": {"replicas": child(body, "spec").get("replicas", 0)},
-        "status": {
-            "replicas": child(body, "status").get("replicas", 0),
-            "selector": "" if text == "<none>" else text,
-        },
-    }
-
-
-async def _get_scale(call: Call, target: Target) -> None:
-    body = call.registry.get(target.view.kind, target.name, target.namespace)
-    if body is None:
-        raise target.missing
-    await call.answer_object(_scale(body))
-
-
-async def _write_scale(call: Call, target: Target) -> None:
-    options = call.write_options()
-    media = call.header(b"content-type").partition(";")[0].strip()
-    change = negotiate.read_value(await call.body(), media)
-
-    def mutate(body: dict[str, Any]) -> dict[str, Any]:
-        if call.method == "PUT":
-            wanted: Any = change
-        elif isinstance(change, list):
-            wanted = json_patch(_scale(body), change)
-        else:
-            wanted = merge(_scale(body), change)
-        sent: Any = child(wanted, "metadata").get("resourceVersion")
-        if sent and sent != body["metadata"]["resourceVersion"]:
-            resource = target.view.resource
-            raise status.conflict(resource.group, resource.plural, target.name)
-        replicas: Any = child(wanted, "spec").get("replicas", 0)
-        if not isinstance(replicas, int) or replicas < 0:
-            raise status.unprocessable(
-                "autoscaling",
-                "Scale",
-                target.name,
-                [status.invalid("spec.replicas", replicas, "must be greater than or equal to 0")],
-            )
-        new = meta.copy_of(body)
-        new["spec"]["replicas"] = replicas
-        return new
-
-    made = await call.registry.update(
-        target.view.kind, target.name, mutate, namespace=target.namespace, options=options
-    )
-    await call.answer_object(_scale(made))
-
-
-SCALE: dict[str, Callable[[Call, Target], Awaitable[None]]] = {
-    "GET": _get_scale,
-    "PUT": _write_scale,
-    "PATCH": _write_scale,
-}

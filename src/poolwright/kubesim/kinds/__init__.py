@@ -21,6 +21,7 @@ from poolwright.kubesim.kinds.core import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
+from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.device import (
     DEVICE_CLASS,
     RESOURCE_CLAIM,
@@ -85,6 +86,7 @@ KINDS: tuple[ObjectKind, ...] = (
     RESOURCE_SLICE,
     ADMISSION_POLICY,
     ADMISSION_POLICY_BINDING,
+    CUSTOM_RESOURCE_DEFINITION,
 )
 
 BY_RESOURCE: dict[tuple[str, str], ObjectKind] = {

@@ -24,7 +24,11 @@ from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 
 _AGE = Column("Age")
-_MATCH = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
+_MATCH: dict[str, Any] = {
+    "matchPolicy": "Equivalent",
+    "namespaceSelector": {},
+    "objectSelector": {},
+}
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from poolwright.kubesim.schema import Shape
 from poolwright.kubesim.status import Cause
 from poolwright.model.kubernetes import Resource
 
@@ -43,13 +44,34 @@ def _valid(_new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Sequence[
 
 
 @dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where a custom resource keeps what its scale shows, as JSONPath."""
+
+    spec: str
+    status: str
+    selector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a CustomResourceDefinition says of one version of a kind."""
+
+    schema: Mapping[str, Any]
+    shape: Shape
+    list_kind: str
+    scale: ScalePaths | None
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectKind:
     """One kind of object that the cluster keeps.
 
     ``default`` fills what was left out; ``prepare`` resets what a write may not set (old is None
     on create); ``validate`` names what is wrong; ``fields`` are the field selectors beyond
     ``metadata.name`` and ``metadata.namespace``; those in ``indexed`` are looked up, not scanned.
-    ``grace`` says how long a deletion waits for somebody to carry it out.
+    ``grace`` says how long a deletion waits for somebody to carry it out; ``leave`` is what the
+    first request to delete adds. ``declared`` and ``revive`` (which brings an object of an earlier
+    definition to the present one) are those of custom kinds.
     """
 
     resource: Resource
@@ -69,7 +91,19 @@ class ObjectKind:
     indexed: tuple[str, ...] = ()
     has_generation: bool = False
     grace: Callable[[Mapping[str, Any], int | None], int] | None = None
-    schema: str = ""
+    leave: Callable[[Body, str], None] | None = None
+    declared: Declared | None = None
+    revive: Callable[[Body], None] | None = None
+    prefix: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        head = f'{{"kind":"{self.resource.kind}","apiVersion":"{self.resource.api_version}"'
+        object.__setattr__(self, "prefix", f'{head},"metadata":{{'.encode())
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of its lists."""
+        return (self.declared.list_kind if self.declared else "") or f"{self.resource.kind}List"
 
     @property
     def store_name(self) -> str:

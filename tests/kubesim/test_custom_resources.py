@@ -1,0 +1,276 @@
+"""Custom resources: defined, served, pruned, defaulted, validated, scaled, shown and removed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from poolwright.kubesim.registry import Registry
+
+from .in_process import APPLY, MERGE, STRATEGIC, TABLE, run
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CRONTABS = "/apis/stable.example.com/v1/namespaces/default/crontabs"
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "required": ["schedule"],
+            "properties": {
+                "schedule": {"type": "string", "pattern": r"^\S+( \S+){4}$"},
+                "replicas": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
+                "mode": {"type": "string", "enum": ["On", "Off"]},
+                "ports": {
+                    "type": "array",
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["name"],
+                    "items": {
+                        "type": "object",
+                        "required": ["name"],
+                        "properties": {"name": {"type": "string"}, "port": {"type": "integer"}},
+                    },
+                },
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            },
+            "x-kubernetes-validations": [
+                {"rule": "self.replicas <= 5 || self.mode == 'On'", "message": "big needs On"},
+                {"rule": "self.schedule == oldSelf.schedule", "message": "schedule is fixed"},
+            ],
+        },
+        "status": {
+            "type": "object",
+            "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}},
+        },
+    },
+}
+
+
+def definition(**version):
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "crontabs.stable.example.com"},
+        "spec": {
+            "group": "stable.example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "crontabs", "kind": "CronTab", "shortNames": ["ct"]},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": SCHEMA},
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "additionalPrinterColumns": [
+                        {"name": "Spec", "type": "string", "jsonPath": ".spec.schedule"},
+                        {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
+                    ],
+                    **version,
+                }
+            ],
+        },
+    }
+
+
+def crontab(name="one", **spec):
+    return {
+        "apiVersion": "stable.example.com/v1",
+        "kind": "CronTab",
+        "metadata": {"name": name},
+        "spec": {"schedule": "* * * * *", **spec},
+    }
+
+
+def test_a_definition_serves_its_kind_until_it_goes():
+    async def test(call):
+        assert (await call("GET", CRONTABS)).status == 404
+        made = await call("POST", DEFINITIONS, definition())
+        assert made.status == 201, made.body
+        conditions = {c["type"]: c["status"] for c in made.body["status"]["conditions"]}
+        assert conditions == {"NamesAccepted": "True", "Established": "True"}
+        assert made.body["spec"]["names"]["listKind"] == "CronTabList"
+        resources = (await call("GET", "/apis/stable.example.com/v1")).body["resources"]
+        assert [r["name"] for r in resources] == [
+            "crontabs",
+            "crontabs/scale",
+            "crontabs/status",
+        ]
+        listed = (await call("GET", CRONTABS)).body
+        assert (listed["kind"], listed["items"]) == ("CronTabList", [])
+        assert (await call("POST", CRONTABS, crontab())).status == 201
+        v3 = (await call("GET", "/openapi/v3/apis/stable.example.com/v1")).body
+        schema = v3["components"]["schemas"]["com.example.stable.v1.CronTab"]
+        assert schema["properties"]["spec"]["required"] == ["schedule"]
+        v2 = (await call("GET", "/openapi/v2")).body["definitions"]
+        free = v2["com.example.stable.v1.CronTab"]["properties"]["spec"]["properties"]["free"]
+        assert free == {"x-kubernetes-preserve-unknown-fields": True}
+        await call("DELETE", f"{DEFINITIONS}/crontabs.stable.example.com")
+        for _ in range(200):
+            await asyncio.sleep(0)
+            if (await call("GET", CRONTABS)).status == 404:
+                break
+        gone = await call("GET", f"{DEFINITIONS}/crontabs.stable.example.com")
+        assert gone.status == 404
+        assert (await call("GET", "/apis/stable.example.com/v1")).status == 404
+        assert (await call("POST", DEFINITIONS, definition())).status == 201
+        assert (await call("GET", CRONTABS)).body["items"] == []
+
+    run(test)
+
+
+def test_objects_are_pruned_defaulted_and_validated():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        body = crontab(unknown=1, free={"any": {"thing": 1}}, ports=[{"name": "a", "x": 1}])
+        made = await call("POST", CRONTABS, body)
+        assert made.body["spec"] == {
+            "schedule": "* * * * *",
+            "replicas": 1,
+            "free": {"any": {"thing": 1}},
+            "ports": [{"name": "a"}],
+        }
+        warnings = [value for name, value in made.headers if name == "warning"]
+        assert warnings == [
+            '299 - "unknown field \\"spec.unknown\\""',
+            '299 - "unknown field \\"spec.ports[0].x\\""',
+        ]
+        strict = await call("POST", f"{CRONTABS}?fieldValidation=Strict", body)
+        assert strict.body["message"] == (
+            'CronTab in version "v1" cannot be handled as a CronTab: strict decoding error:'
+            ' unknown field "spec.unknown", unknown field "spec.ports[0].x"'
+        )
+        bad = crontab("bad", replicas=11, mode="Half", ports=[{"port": 1}, {"name": 5}])
+        refused = await call("POST", CRONTABS, bad)
+        assert refused.status == 422
+        assert {(c["field"], c["message"]) for c in refused.body["details"]["causes"]} >= {
+            (
+                "spec.replicas",
+                "Invalid value: 11: spec.replicas in body should be less than or equal to 10",
+            ),
+            ("spec.mode", 'Unsupported value: "Half": supported values: "Off", "On"'),
+            ("spec.ports[0].name", "Required value"),
+            (
+                "spec.ports[1].name",
+                'Invalid value: "integer": spec.ports[1].name in body must be of type string:'
+                ' "integer"',
+            ),
+        }
+
+    run(test)
+
+
+def test_rules_in_cel_are_held():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        big = await call("POST", CRONTABS, crontab(replicas=6, mode="Off"))
+        assert big.body["details"]["causes"] == [
+            {
+                "reason": "FieldValueInvalid",
+                "message": 'Invalid value: "object": big needs On',
+                "field": "spec",
+            }
+        ]
+        assert (await call("POST", CRONTABS, crontab(replicas=6, mode="On"))).status == 201
+        moved = await call(
+            "PATCH", f"{CRONTABS}/one", {"spec": {"schedule": "1 * * * *"}}, content_type=MERGE
+        )
+        assert "schedule is fixed" in moved.body["message"]
+
+    run(test)
+
+
+def test_status_scale_and_columns():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        sent = {**crontab(), "status": {"replicas": 9}}
+        assert "status" not in (await call("POST", CRONTABS, sent)).body
+        state = {"status": {"replicas": 1, "selector": "app=x"}, "spec": {"replicas": 5}}
+        changed = await call("PATCH", f"{CRONTABS}/one/status", state, content_type=MERGE)
+        assert changed.body["status"]["replicas"] == 1
+        assert (changed.body["spec"]["replicas"], changed.body["metadata"]["generation"]) == (1, 1)
+        scale = (await call("GET", f"{CRONTABS}/one/scale")).body
+        assert scale["status"] == {"replicas": 1, "selector": "app=x"}
+        scaled = await call(
+            "PATCH", f"{CRONTABS}/one/scale", {"spec": {"replicas": 3}}, content_type=MERGE
+        )
+        assert scaled.body["spec"] == {"replicas": 3}
+        table = (await call("GET", CRONTABS, accept=TABLE)).body
+        assert [c["name"] for c in table["columnDefinitions"]] == ["Name", "Spec", "Replicas"]
+        assert [row["cells"] for row in table["rows"]] == [["one", "* * * * *", 3]]
+
+    run(test)
+
+
+def test_apply_merges_by_the_declared_list_keys():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        for manager, name in (("a", "x"), ("b", "y")):
+            applied = crontab(ports=[{"name": name, "port": 1}])
+            path = f"{CRONTABS}/one?fieldManager={manager}"
+            assert (await call("PATCH", path, applied, content_type=APPLY)).status < 300
+        ports = (await call("GET", f"{CRONTABS}/one")).body["spec"]["ports"]
+        assert [port["name"] for port in ports] == ["x", "y"]
+        refused = await call("PATCH", f"{CRONTABS}/one", {}, content_type=STRATEGIC)
+        assert refused.status == 415
+
+    run(test)
+
+
+def test_a_new_default_is_read_from_old_objects():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        await call("POST", CRONTABS, crontab())
+        schema = {
+            **SCHEMA,
+            "properties": {
+                "spec": {
+                    "type": "object",
+                    "properties": {
+                        "schedule": {"type": "string"},
+                        "zone": {"type": "string", "default": "UTC"},
+                    },
+                }
+            },
+        }
+        change = definition(schema={"openAPIV3Schema": schema})
+        path = f"{DEFINITIONS}/crontabs.stable.example.com"
+        assert (await call("PATCH", path, change, content_type=MERGE)).status == 200
+        spec = (await call("GET", f"{CRONTABS}/one")).body["spec"]
+        assert spec == {"schedule": "* * * * *", "zone": "UTC"}
+
+    run(test)
+
+
+def test_a_wrong_definition_is_refused():
+    async def test(call):
+        body = definition(schema={"openAPIV3Schema": {"type": "object", "properties": {"a": {}}}})
+        body["metadata"]["name"] = "other.stable.example.com"
+        refused = await call("POST", DEFINITIONS, body)
+        assert {c["field"] for c in refused.body["details"]["causes"]} == {
+            "metadata.name",
+            "spec.versions[0].schema.openAPIV3Schema.properties[a].type",
+        }
+
+    run(test)
+
+
+def test_custom_objects_are_there_after_a_restart():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        await call("POST", CRONTABS, crontab())
+        registry = call.registry
+        again = await Registry.load(
+            registry.cluster, registry._store, registry.clock, registry.identity
+        )
+        kind = again.catalog.custom_kind("crontabs.stable.example.com")
+        assert [entry.name for entry in again.list(kind)] == ["one"]
+        assert again.list(kind)[0].object() == registry.list(kind)[0].object()
+
+    run(test)
