@@ -1,45 +1,57 @@
 """``poolwright up`` that dies at a chosen point: ``python launcher.py up --data-dir …``.
 
-``CRASH_POINT`` names the point, ``CRASH_WHEN`` is ``before`` or ``after`` the call, ``CRASH_CALL``
-says at which call of this life. Every point that is reached is noted in ``CRASH_REACHED``, once.
+The file ``CRASH_ORDER`` says where to die: its number, the point, ``before`` or ``after`` the call,
+and at which call from now on; it can be replaced while the server runs. Every point that is passed
+by is a line of the file ``CRASH_REACHED``. ``CRASH_BUG`` plants a bug of ``bugs.py``.
 The product knows nothing of this: its classes are decorated from outside.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import signal
-from collections import Counter
-from pathlib import Path
+
+import bugs
 
 from poolwright.app.cli import main
 from poolwright.kube.client import HttpKube
 from poolwright.kubesim.server import KubeSim
 from poolwright.providers.simulated.cloud import SimulatedCloud
 from poolwright.store.embedded import EmbeddedStore
+from poolwright.store.shared import SharedStore
 
 
 class Executioner:
     """Counts calls, and kills this process at the chosen one."""
 
     def __init__(self) -> None:
-        self._point = os.environ.get("CRASH_POINT", "")
-        self._when = os.environ.get("CRASH_WHEN", "")
-        self._call = int(os.environ.get("CRASH_CALL", "1"))
-        self._reached = Path(os.environ["CRASH_REACHED"])
-        self._calls: Counter[tuple[str, str]] = Counter()
+        self._orders = os.environ["CRASH_ORDER"]
+        self._reached = os.open(os.environ["CRASH_REACHED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._order: dict = {"number": -1}
+        self._stamp = 0
+        self._calls_left = 0
 
     def pass_by(self, point: str, when: str) -> None:
-        self._calls[point, when] += 1
-        calls = self._calls[point, when]
-        if calls == 1:
-            with self._reached.open("a") as file:
-                file.write(f"{point}|{when}\n")
-        if (point, when, calls) == (self._point, self._when, self._call):
-            with self._reached.open("a") as file:
-                file.write(f"{point}|{when}|killed\n")
+        os.write(self._reached, f"{point}|{when}\n".encode())
+        self._read_order()
+        if (point, when) != (self._order.get("point"), self._order.get("when")):
+            return
+        self._calls_left -= 1
+        if self._calls_left == 0:
+            os.write(self._reached, f"{point}|{when}|{self._order['number']}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _read_order(self) -> None:
+        stamp = os.stat(self._orders).st_mtime_ns
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        with open(self._orders) as file:
+            order = json.load(file)
+        if order["number"] != self._order["number"]:
+            self._order, self._calls_left = order, order.get("call", 0)
 
     def watch(self, owner: type, method: str, name) -> None:
         """Decorate a method; ``name`` makes the point's name from its arguments."""
@@ -63,9 +75,12 @@ def commit_name(scope: str, writes) -> str:
 
 
 def main_with_points() -> None:
+    if bug := os.environ.get("CRASH_BUG"):
+        bugs.BUGS[bug]()
     executioner = Executioner()
-    executioner.watch(EmbeddedStore, "transact", commit_name)
-    executioner.watch(EmbeddedStore, "drop", lambda scope: f"drop {scope.split('/')[0]}")
+    for store in (EmbeddedStore, SharedStore):
+        executioner.watch(store, "transact", commit_name)
+        executioner.watch(store, "drop", lambda scope: f"drop {scope.split('/')[0]}")
     for verb in ("create", "delete", "reimage", "stop", "start"):
         point = f"provider {verb}_machine"
         executioner.watch(SimulatedCloud, f"{verb}_machine", lambda *_, point=point, **__: point)
