@@ -215,6 +215,21 @@ def test_every_answer_has_its_error(code, reason, cause, read, write):
     assert error.message == "because"
 
 
+def test_an_endpoint_on_a_node_is_read_as_it_is(talk):
+    async def scenario(server, kube):
+        server.answer = Response(b"up 1\n", media_type="text/plain")
+        assert await kube.proxy_node("n1", 19400, "/metrics") == b"up 1\n"
+        assert server.requests[-1][1].endswith("/api/v1/nodes/n1:19400/proxy/metrics")
+        server.answer = JSONResponse({"code": 404, "reason": "NotFound"}, status_code=404)
+        with pytest.raises(NotFound):
+            await kube.proxy_node("n1", 19400, "/nothing")
+        server.answer = JSONResponse({"code": 503}, status_code=503)
+        with pytest.raises(Transient):
+            await kube.proxy_node("n1", 1, "/metrics")
+
+    talk(scenario)
+
+
 def test_throttled_says_when_to_come_back(talk):
     async def scenario(server, kube):
         details = {"retryAfterSeconds": 7}

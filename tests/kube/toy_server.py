@@ -134,6 +134,7 @@ class ToyServer:
                     Route(f"{base}{scope}/{{plural}}", self.collection, methods=verbs),
                     Route(f"{base}{scope}/{{plural}}/{{name}}", self.item, methods=verbs),
                     Route(f"{base}{scope}/{{plural}}/{{name}}/{{sub}}", self.item, methods=verbs),
+                    Route(f"{base}/nodes/{{name}}/proxy/{{plural}}", self.item),
                 ]
         routes.sort(key=lambda route: "namespaces" not in route.path)
         return Starlette(routes=routes)

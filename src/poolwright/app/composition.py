@@ -25,7 +25,10 @@ from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import ControlPlane
 from poolwright.ports.store import Store
 from poolwright.providers.simulated.cloud import SimulatedCloud
+from poolwright.telemetry.application import PATHS, TelemetryApp
+from poolwright.telemetry.gpu_metrics import GpuMetrics
 from poolwright.telemetry.metrics import Metrics
+from poolwright.telemetry.record_metrics import RecordMetrics
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -87,6 +90,24 @@ class Product:
             settings=settings.arm,
         )
         self.arm: ArmApp = create_app(self.context, outside.keys)
+        self.records = RecordMetrics(
+            self.metrics.registry, store, clock, random.Random(f"{outside.holder}/telemetry")
+        )
+        self.gpus = GpuMetrics(
+            self.metrics.registry,
+            self.clusters,
+            clock,
+            settings.telemetry,
+            lambda: tuple(self.records.clusters),
+        )
+        self.telemetry = TelemetryApp(
+            self.metrics,
+            self.records,
+            self.gpus,
+            self.clusters,
+            self.kubesim,
+            lambda scope: settings.server.is_loopback or self.arm.is_authenticated(scope),
+        )
 
     def _transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """Every cluster of ours is served by this process."""
@@ -94,23 +115,14 @@ class Product:
         return self.transport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route one ASGI connection: clusters by their paths, metrics, ARM for the rest."""
+        """Route one ASGI connection: clusters and telemetry by their paths, ARM for the rest."""
         path: str = scope.get("path", "")
         if path.lstrip("/").partition("/")[0] in _CLUSTER_PATHS:
             await self.kubesim.asgi_app(scope, receive, send)
-        elif path == "/metrics" and scope["type"] == "http":
-            await self._send_metrics(send)
+        elif path in PATHS and scope["type"] == "http":
+            await self.telemetry(scope, receive, send)
         else:
             await self.arm(scope, receive, send)
-
-    async def _send_metrics(self, send: Send) -> None:
-        body = self.metrics.text()
-        headers = [
-            (b"content-type", self.metrics.content_type.encode()),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
     async def run(self) -> None:
         """Run every loop of every room until cancelled."""
@@ -119,6 +131,8 @@ class Product:
             group.create_task(self.kubesim.run())
             group.create_task(self.clusters.run())
             group.create_task(self.cloud.run())
+            group.create_task(self.records.run())
+            group.create_task(self.gpus.run())
             group.create_task(
                 run_background(
                     self.context,

@@ -18,6 +18,7 @@ from poolwright.control.run import ControlSettings
 from poolwright.kubesim.server import KubeSimSettings
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.telemetry.logs import LogSettings
+from poolwright.telemetry.settings import TelemetrySettings
 
 _PREFIX = "POOLWRIGHT_"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -82,6 +83,7 @@ class Settings:
     kubernetes: KubeSimSettings = field(default_factory=KubeSimSettings)
     cloud: SimulatedCloudSettings = field(default_factory=SimulatedCloudSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
 
 def _unknown(kind: Any, value: Any, path: str) -> str | None:

@@ -232,6 +232,16 @@ class ArmApp:
             raise AUTHORIZATION_MISSING()
         return self._verifier.verify(authorization, base_url)
 
+    def is_authenticated(self, scope: Scope) -> bool:
+        """Whether a connection to a neighbour of ours carries a token that we would accept."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            base_url = _base_url(scope["scheme"], headers.get(b"host", b""))
+            self._authenticate(headers, base_url)
+        except PoolwrightError:
+            return False
+        return True
+
     def _find(
         self, method: str, path: str, match: Match | None, query: Mapping[str, str]
     ) -> tuple[Route, dict[str, str]]:

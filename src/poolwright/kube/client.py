@@ -20,7 +20,7 @@ import msgspec
 from poolwright.kube.failure import answer_error, read_status, transport_error
 from poolwright.model.errors import Expired, NotFound, Transient, Unknown
 from poolwright.model.json_value import child
-from poolwright.model.kubernetes import PODS, Resource
+from poolwright.model.kubernetes import NODES, PODS, Resource
 from poolwright.ports.kube import Object, ObjectList, PatchKind, WatchEvent
 
 FIELD_MANAGER = "poolwright"
@@ -237,6 +237,11 @@ class HttpKube:
         except NotFound:
             return
 
+    async def proxy_node(self, node: str, port: int, path: str) -> bytes:
+        """GET an HTTP endpoint on a node (K18)."""
+        nodes = resource_path(NODES, name=f"{node}:{port}", subresource="proxy")
+        return await self._bytes("GET", f"{nodes}{path}")
+
     async def _call(
         self,
         method: str,
@@ -245,6 +250,21 @@ class HttpKube:
         content: bytes | None = None,
         content_type: str = _JSON,
     ) -> dict[str, Any]:
+        body = await self._bytes(method, path, query, content, content_type)
+        try:
+            return _decode(body)
+        except msgspec.DecodeError as error:
+            kind = Transient if method == "GET" else Unknown
+            raise kind(f"{method} {path}: the answer is not JSON") from error
+
+    async def _bytes(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        content_type: str = _JSON,
+    ) -> bytes:
         is_write = method != "GET"
         url = f"{path}?{urlencode(query)}" if query else path
         try:
@@ -263,11 +283,7 @@ class HttpKube:
             raise kind(f"{method} {path} took longer than {self._timeout:g} s") from None
         if response.status_code >= 400:
             raise answer_error(response.status_code, read_status(body), is_write=is_write)
-        try:
-            return _decode(body)
-        except msgspec.DecodeError as error:
-            kind = Unknown if is_write else Transient
-            raise kind(f"{method} {path}: the answer is not JSON") from error
+        return body
 
     async def _send(
         self, method: str, url: str, content: bytes | None, content_type: str

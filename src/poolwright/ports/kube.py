@@ -158,6 +158,14 @@ class Kube(Protocol):
         """
         ...
 
+    async def proxy_node(self, node: str, port: int, path: str) -> bytes:
+        """The body of a GET of an HTTP endpoint on a node, through the API server (K18).
+
+        Raises:
+            NotFound: no such node, or nothing at that path.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ViewChange:

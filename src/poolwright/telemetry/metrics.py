@@ -1,4 +1,4 @@
-"""Prometheus metrics: what the loops do, exposed at ``/metrics``."""
+"""Prometheus metrics of the process and its loops, and the registry that all metrics are in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -17,31 +20,36 @@ from poolwright.reconcile.loop import Pass
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
 
+disable_created_metrics()  # a second series for each counter, which nobody asks for
+
+
 class Metrics:
     """The process's metrics, in a registry of their own."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self._passes = Counter(
             "poolwright_reconcile_passes",
             "Finished reconcile passes.",
             ("controller", "outcome"),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "poolwright_reconcile_seconds",
             "Duration of reconcile passes.",
             ("controller",),
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._queued = Gauge(
             "poolwright_reconcile_queued",
             "Keys that could run and wait for a worker.",
             ("controller",),
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def on_pass(self, done: Pass) -> None:
@@ -52,4 +60,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
