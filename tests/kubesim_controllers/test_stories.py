@@ -15,6 +15,7 @@ from poolwright.model.kubernetes import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
 )
 
 from .world import EXIT, KEY, RUN_SECONDS, play, template, workload
@@ -266,6 +267,55 @@ def test_orphaned_and_foreground_deletion():
         assert all("ownerReferences" not in p["metadata"] for p in left)
 
     play(story)
+
+
+def test_replicas_are_adopted_and_let_go():
+    async def story(w):
+        await w.add_node("a")
+        bare = {"metadata": {"name": "bare", "labels": {"app": "web"}}, **pod_spec()}
+        await w.create(PODS, bare)
+        controller = workload("web", replicas=2)
+        controller["spec"]["selector"] = {"app": "web"}
+        await w.create(REPLICATION_CONTROLLERS, controller)
+        await w.settle()
+        assert len(w.pods()) == 2
+        (owner,) = w.get(PODS, "bare")["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["controller"]) == ("ReplicationController", True)
+
+        def relabel(pod):
+            pod["metadata"]["labels"]["app"] = "other"
+
+        await w.registry.update(PODS, "bare", relabel, namespace="default")
+        await w.settle()
+        assert len(w.pods()) == 3
+        assert "ownerReferences" not in w.get(PODS, "bare")["metadata"]
+        assert w.get(REPLICATION_CONTROLLERS, "web")["status"]["readyReplicas"] == 2
+
+    play(story)
+
+
+def test_a_critical_pod_takes_the_place_of_another():
+    async def story(w):
+        await w.add_node("a")
+        await w.create(PODS, {"metadata": {"name": "low"}, **pod_spec(cpu="3")})
+        await w.settle()
+        vip = {"metadata": {"name": "vip"}, **pod_spec(cpu="3")}
+        vip["spec"]["priorityClassName"] = "system-node-critical"
+        await w.create(PODS, vip, "kube-system")
+        await w.settle(2)
+        found = w.get(PODS, "vip", "kube-system")
+        assert found["spec"]["nodeName"] == "a"
+        assert "nominatedNodeName" not in found["status"]
+        assert w.get(PODS, "low") is None
+        (told,) = w.events("Preempted")
+        assert told == f"Preempted by pod {found['metadata']['uid']} on node a"
+
+    play(story)
+
+
+def pod_spec(cpu="100m"):
+    container = {"name": "main", "image": "registry/web:1", "resources": {"requests": {"cpu": cpu}}}
+    return {"spec": {"containers": [container]}}
 
 
 def test_controllers_start_over_when_changes_were_missed():

@@ -25,11 +25,12 @@ from poolwright.kubesim.controllers.workload import (
     BudgetController,
     DeploymentController,
     JobController,
-    ReplicaSetController,
+    ReplicaController,
     WorkloadController,
 )
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.system_pods import install_system_pods
+from poolwright.plan.kubernetes.replica_set import REPLICATION_CONTROLLER
 from poolwright.ports.clock import Clock, Identity
 from poolwright.reconcile.loop import Controller, Loop, LoopSettings, supervise
 
@@ -95,7 +96,8 @@ async def _run(
     nodes = NodeLifecycleController(*parts)
     garbage = GarbageController(following, performer)
     workloads: tuple[WorkloadController, ...] = (
-        ReplicaSetController(*parts),
+        ReplicaController(*parts),
+        ReplicaController(*parts, REPLICATION_CONTROLLER),
         DeploymentController(*parts),
         JobController(*parts),
         BudgetController(*parts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,8 @@ from poolwright.plan.kubernetes.action import (
     Plan,
     RecordEvent,
     SetCondition,
+    SetController,
+    Target,
     merged,
     with_condition,
 )
@@ -72,14 +74,27 @@ class Performer:
             StatusError: the server refuses an object for good (a FailedCreate event says so).
         """
         lost: list[Lost] = []
-        if len(plan.actions) == 1:
-            await self._chain(plan.actions, lost)
-        elif plan.actions:
-            await _side_by_side([self._chain(c, lost) for c in _chains(plan.actions)])
+        creations = [a for a in plan.actions if isinstance(a, CreateObject)]
+        others = [a for a in plan.actions if not isinstance(a, CreateObject)]
+        if len(others) == 1:
+            await self._chain(others, lost)
+        elif others:
+            await _side_by_side([self._chain(c, lost) for c in _chains(others)])
+        await self._create_all(creations, lost)
         for failed in lost:
             if failed.error.reason not in _MOVED_ON:
                 raise failed.error
         return lost
+
+    async def _create_all(self, creations: Sequence[CreateObject], lost: list[Lost]) -> None:
+        """Create one, then two, then four and so on, until one is refused: what a quota refuses
+        would be refused as often as there are pods (controller_utils.go, slowStartBatch).
+        """
+        done, batch = 0, 1
+        while done < len(creations) and not any(x.error.reason not in _MOVED_ON for x in lost):
+            now = creations[done : done + batch]
+            await _side_by_side([self._chain((each,), lost) for each in now])
+            done, batch = done + len(now), min(CONCURRENCY, 2 * batch)
 
     async def _chain(self, actions: Iterable[Action], lost: list[Lost]) -> None:
         for action in actions:
@@ -110,6 +125,8 @@ class Performer:
                 await self._patch(action)
             case SetCondition():
                 await self._set_condition(action)
+            case SetController():
+                await self._set_controller(action)
             case BindPod():
                 target = action.target
                 await bind_pod(
@@ -172,6 +189,27 @@ class Performer:
             mutate,
             namespace=target.namespace,
             subresource="status",
+            expect=Preconditions(uid=target.uid),
+        )
+
+    async def _set_controller(self, action: SetController) -> None:
+        target = action.target
+
+        def mutate(old: Body) -> Body | None:
+            owners: list[Any] = [*(old["metadata"].get("ownerReferences") or ())]
+            kept = [o for o in owners if o.get("uid") != action.owner_uid]
+            if action.reference is not None and not any(o.get("controller") for o in kept):
+                kept.append(action.reference)
+            elif action.reference is not None:
+                return None  # somebody else was faster
+            old["metadata"]["ownerReferences"] = kept
+            return old
+
+        await self._registry.update(
+            target.resource,
+            target.name,
+            mutate,
+            namespace=target.namespace,
             expect=Preconditions(uid=target.uid),
         )
 
@@ -276,12 +314,14 @@ def _event_body(
     }
 
 
-def _chains(actions: Iterable[Action]) -> list[list[Action]]:
-    """Actions on one object stay in order; every creation is a chain of its own."""
-    chains: dict[object, list[Action]] = {}
-    for number, action in enumerate(actions):
-        key: object = number if isinstance(action, CreateObject) else action.target
-        chains.setdefault(key, []).append(action)
+_Other = DeleteObject | PatchObject | SetCondition | SetController | BindPod | RecordEvent
+
+
+def _chains(actions: Iterable[_Other]) -> list[list[_Other]]:
+    """Actions on one object stay in order."""
+    chains: dict[Target, list[_Other]] = {}
+    for action in actions:
+        chains.setdefault(action.target, []).append(action)
     return list(chains.values())
 
 

@@ -62,6 +62,7 @@ class ClusterState:
         self.finished_at: dict[str, Instant] = {}
         """When (world) a pod, by uid, was first seen finished or leaving."""
         self._owned: dict[str, dict[str, Pod]] = {}
+        self._orphans: dict[str, dict[str, Pod]] = {}
         self._placed: dict[str, dict[str, Pod]] = {}
         self._node_listeners: list[NodeListener] = []
         self._pod_listeners: list[PodListener] = []
@@ -82,6 +83,11 @@ class ClusterState:
     def owned_by(self, uid: str) -> list[Pod]:
         """The pods that a controller manages, by key."""
         found = self._owned.get(uid, _NONE)
+        return [found[key] for key in sorted(found)]
+
+    def orphans(self, namespace: str) -> list[Pod]:
+        """The pods of a namespace that no controller manages, by key."""
+        found = self._orphans.get(namespace, _NONE)
         return [found[key] for key in sorted(found)]
 
     def on(self, node: str) -> list[Pod]:
@@ -120,8 +126,9 @@ class ClusterState:
         if new is None:
             return
         self.pods[new.key] = new
-        if new.controller is not None:
-            self._owned.setdefault(new.controller.uid, {})[new.key] = new
+        owner = new.controller
+        index, of = (self._orphans, new.namespace) if owner is None else (self._owned, owner.uid)
+        index.setdefault(of, {})[new.key] = new
         self._placed.setdefault(node_of(new), {})[new.key] = new
         if not new.is_ready:
             self.ready_at.pop(new.uid, None)
@@ -131,8 +138,9 @@ class ClusterState:
             self.finished_at[new.uid] = self._clock.now().world
 
     def _unlink(self, pod: Pod) -> None:
-        owner = pod.controller.uid if pod.controller else ""
-        for index, key in ((self._owned, owner), (self._placed, node_of(pod))):
+        owner = pod.controller
+        managed = (self._orphans, pod.namespace) if owner is None else (self._owned, owner.uid)
+        for index, key in (managed, (self._placed, node_of(pod))):
             bucket = index.get(key)
             if bucket is not None:
                 bucket.pop(pod.key, None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from poolwright.kubesim.controllers.perform import Performer
 from poolwright.kubesim.controllers.state import ClusterState, Following
 from poolwright.kubesim.entry import Entry, ObjectChange
+from poolwright.kubesim.status import StatusError
 from poolwright.model.instant import Instant
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import (
@@ -13,14 +16,22 @@ from poolwright.model.kubernetes import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     Resource,
 )
+from poolwright.model.label_selector import LabelSelector
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import Plan
 from poolwright.plan.kubernetes.budget import plan_budget
 from poolwright.plan.kubernetes.deployment import plan_deployment
 from poolwright.plan.kubernetes.job import FINALIZER, JobPod, plan_job
-from poolwright.plan.kubernetes.replica_set import plan_replica_set
+from poolwright.plan.kubernetes.ownership import claim, selector_of
+from poolwright.plan.kubernetes.replica_set import (
+    REPLICA_SET,
+    ReplicaKind,
+    plan_replica_status,
+    plan_replicas,
+)
 from poolwright.ports.clock import Clock
 from poolwright.reconcile.loop import Loop, note
 
@@ -49,14 +60,43 @@ class WorkloadController:
     def _follow(self, loop: Loop[str]) -> None:
         """Follow what else the plan looks at."""
 
-    def _follow_pods(self, loop: Loop[str], kind: str) -> None:
+    def _follow_pods(self, loop: Loop[str]) -> None:
+        """Follow the pods of these objects, and pods without an owner that they would adopt."""
+        selectors = self._selectors(self.resource)
+
         def on_pod(old: Pod | None, new: Pod | None) -> None:
             for pod in (old, new):
                 owner = pod.controller if pod else None
-                if pod is not None and owner is not None and owner.kind == kind:
+                if pod is not None and owner is not None and owner.kind == self.resource.kind:
                     loop.wake(f"{pod.namespace}/{owner.name}")
+            if new is None or new.controller is not None:
+                return
+            if old is None or old.controller is not None or old.labels != new.labels:
+                for key, selector in selectors.get(new.namespace, {}).items():
+                    if selector.matches(new.labels):
+                        loop.wake(key)
 
         self._state.on_pod(on_pod)
+
+    def _selectors(self, resource: Resource) -> Mapping[str, Mapping[str, LabelSelector]]:
+        """By namespace and key, what the objects of a kind select; kept up to date."""
+        found: dict[str, dict[str, LabelSelector]] = {}
+
+        def learn(entry: Entry) -> None:
+            selector = selector_of(resource, entry.object())
+            if selector is not None:
+                found.setdefault(entry.namespace, {})[entry.key] = selector
+
+        def on_change(change: ObjectChange) -> None:
+            if change.type == "DELETED":
+                found.get(change.new.namespace, {}).pop(change.new.key, None)
+            elif change.type == "ADDED" or resource == REPLICATION_CONTROLLERS:
+                learn(change.new)  # other selectors never change
+
+        self._registry.subscribe(on_change, (resource,))
+        for entry in self._registry.list(resource):
+            learn(entry)
+        return found
 
     async def reconcile(self, key: str) -> Instant | None:
         """Move one object one step."""
@@ -65,11 +105,23 @@ class WorkloadController:
         if wire is None:
             self._forget(key)
             return None
+        return await self._move(wire)
+
+    async def _move(self, wire: Json) -> Instant | None:
         plan = self._plan(wire)
+        await self._perform(plan)
+        return plan.wake_at
+
+    async def _perform(self, plan: Plan) -> None:
         if plan.actions:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
-        return plan.wake_at
+
+    def _pods_of(self, wire: Json) -> list[Pod]:
+        """The pods that it controls, and those that it could adopt."""
+        meta = wire["metadata"]
+        orphans = self._state.orphans(meta["namespace"])
+        return [*self._state.owned_by(meta["uid"]), *orphans]
 
     def _plan(self, wire: Json) -> Plan:
         raise NotImplementedError
@@ -78,18 +130,46 @@ class WorkloadController:
         """The object is gone."""
 
 
-class ReplicaSetController(WorkloadController):
-    """So many pods of a template."""
+class ReplicaController(WorkloadController):
+    """So many pods of a template: ReplicaSets, or replication controllers."""
 
-    name = "replica_set"
-    resource = REPLICA_SETS
+    def __init__(
+        self,
+        registry: Following,
+        state: ClusterState,
+        performer: Performer,
+        clock: Clock,
+        kind: ReplicaKind = REPLICA_SET,
+    ) -> None:
+        super().__init__(registry, state, performer, clock)
+        self.resource = kind.resource
+        self.name = "replica_set" if kind is REPLICA_SET else "replication_controller"
+        self._kind = kind
 
     def _follow(self, loop: Loop[str]) -> None:
-        self._follow_pods(loop, "ReplicaSet")
+        self._follow_pods(loop)
 
-    def _plan(self, wire: Json) -> Plan:
-        pods = self._state.owned_by(wire["metadata"]["uid"])
-        return plan_replica_set(wire, pods, self._state.ready_at, self._clock.now())
+    async def _move(self, wire: Json) -> Instant | None:
+        """First the pods and then the numbers, which also say if the pods were refused."""
+        failure: tuple[str, str] | None = None
+        error: StatusError | None = None
+        plan = plan_replicas(wire, self._pods_of(wire), self._kind)
+        try:
+            await self._perform(plan)
+        except StatusError as refused:
+            error, failure = refused, ("FailedCreate", refused.message)
+        status = plan_replica_status(
+            wire,
+            self._pods_of(wire),
+            self._state.ready_at,
+            self._clock.now(),
+            kind=self._kind,
+            failure=failure,
+        )
+        await self._perform(status)
+        if error is not None:
+            raise error
+        return status.wake_at
 
 
 class DeploymentController(WorkloadController):
@@ -105,16 +185,26 @@ class DeploymentController(WorkloadController):
         self._progress: dict[str, tuple[object, Instant]] = {}
 
     def _follow(self, loop: Loop[str]) -> None:
+        selectors = self._selectors(DEPLOYMENTS)
+
         def on_set(change: ObjectChange) -> None:
-            for owner in child(change.new.object(), "metadata").get("ownerReferences") or ():
+            entry = change.new
+            owners = child(entry.object(), "metadata").get("ownerReferences") or ()
+            for owner in owners:
                 if owner.get("kind") == "Deployment":
-                    loop.wake(f"{change.new.namespace}/{owner['name']}")
+                    loop.wake(f"{entry.namespace}/{owner['name']}")
+            if not owners and change.type != "DELETED":
+                for key, selector in selectors.get(entry.namespace, {}).items():
+                    if selector.matches(entry.labels):
+                        loop.wake(key)
 
         self._registry.subscribe(on_set, (REPLICA_SETS,))
 
     def _plan(self, wire: Json) -> Plan:
-        uid = wire["metadata"]["uid"]
-        sets = [e.object() for e in self._registry.owned_by(REPLICA_SETS, uid)]
+        namespace, uid = wire["metadata"]["namespace"], wire["metadata"]["uid"]
+        entries = self._registry.list(REPLICA_SETS, namespace)
+        found = (e.object() for e in entries if not e.owners or uid in e.owners)
+        sets, claims = claim(DEPLOYMENTS, wire, found, REPLICA_SETS)
         now = self._clock.now()
         seen = tuple(
             (s["metadata"]["uid"], str(s.get("status")), s["spec"].get("replicas")) for s in sets
@@ -122,7 +212,8 @@ class DeploymentController(WorkloadController):
         key = f"{wire['metadata']['namespace']}/{wire['metadata']['name']}"
         if self._progress.get(key, (None, None))[0] != seen:
             self._progress[key] = (seen, now.world)
-        return plan_deployment(wire, sets, now, self._progress[key][1])
+        plan = plan_deployment(wire, sets, now, self._progress[key][1])
+        return Plan((*claims, *plan.actions), plan.wake_at)
 
     def _forget(self, key: str) -> None:
         self._progress.pop(key, None)
@@ -135,7 +226,7 @@ class JobController(WorkloadController):
     resource = JOBS
 
     def _follow(self, loop: Loop[str]) -> None:
-        self._follow_pods(loop, "Job")
+        self._follow_pods(loop)
 
     def _plan(self, wire: Json) -> Plan:
         pods = [

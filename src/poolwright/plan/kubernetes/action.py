@@ -88,6 +88,16 @@ class SetCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class SetController:
+    """Adopt an object that no controller has (``reference``), or let it go (None)."""
+
+    target: Target
+    owner_uid: str
+    reference: Json | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class BindPod:
     """Assign a pending pod to a node."""
 
@@ -96,7 +106,9 @@ class BindPod:
     because: str
 
 
-Action = CreateObject | DeleteObject | PatchObject | SetCondition | BindPod | RecordEvent
+Action = (
+    CreateObject | DeleteObject | PatchObject | SetCondition | SetController | BindPod | RecordEvent
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
-"""ReplicaSets: so many pods of a template.
+"""ReplicaSets and ReplicationControllers: so many pods of a template.
 
-Source: k8s.io/kubernetes v1.35 pkg/controller/replicaset and pkg/controller (ActivePods ranking).
+Source: k8s.io/kubernetes v1.36 pkg/controller/replicaset and pkg/controller (ActivePods ranking).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from poolwright.model.instant import Instant, Now
-from poolwright.model.json_value import Json, child
-from poolwright.model.kubernetes import PODS, REPLICA_SETS
+from poolwright.model.json_value import Json, child, children
+from poolwright.model.kubernetes import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Resource
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import (
     Action,
@@ -22,10 +23,11 @@ from poolwright.plan.kubernetes.action import (
     Target,
     earliest,
     patch_status,
+    with_condition,
 )
+from poolwright.plan.kubernetes.ownership import claim
 from poolwright.plan.kubernetes.template import pod_from, seconds_after
 
-CONTROLLER = "replicaset-controller"
 BURST = 500  # replica_set.go, BurstReplicas: pods made or deleted in one pass
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
@@ -63,48 +65,99 @@ def leaving_first(pods: Sequence[Pod]) -> list[Pod]:
     )
 
 
-def plan_replica_set(
-    wire: Json, pods: Sequence[Pod], ready_at: Mapping[str, Instant], now: Now
-) -> Plan:
-    """Create or delete pods towards ``spec.replicas``, and count them.
+@dataclass(frozen=True, slots=True)
+class ReplicaKind:
+    """A kind that keeps a number of pods; they differ in name only."""
 
-    ``pods`` are all that the set controls; ``ready_at`` says since when (world) each was ready.
+    resource: Resource
+    component: str
+
+
+REPLICA_SET = ReplicaKind(REPLICA_SETS, "replicaset-controller")
+REPLICATION_CONTROLLER = ReplicaKind(REPLICATION_CONTROLLERS, "replication-controller")
+
+
+def plan_replicas(wire: Json, pods: Sequence[Pod], kind: ReplicaKind = REPLICA_SET) -> Plan:
+    """Create or delete pods towards ``spec.replicas``.
+
+    ``pods``: those that it controls, and those of its namespace that nobody does.
     """
-    spec = child(wire, "spec")
-    target = Target.of(REPLICA_SETS, wire)
-    wanted = int(1 if spec.get("replicas") is None else spec["replicas"])
-    active = [p for p in pods if not p.is_finished and not p.deleting]
-    actions: list[Action] = []
+    mine, actions = claim(kind.resource, wire, [p for p in pods if not p.is_finished])
     if "deletionTimestamp" not in wire["metadata"]:
-        actions.extend(_towards(wire, target, wanted, active))
-    status, wake_at = _status(wire, active, ready_at, now)
-    actions.extend(patch_status(target, wire, status, "the numbers moved"))
-    return Plan(tuple(actions), wake_at)
+        active = [p for p in mine if not p.deleting]
+        actions.extend(_towards(wire, Target.of(kind.resource, wire), _wanted(wire), active, kind))
+    return Plan(tuple(actions))
 
 
-def _towards(wire: Json, target: Target, wanted: int, active: Sequence[Pod]) -> list[Action]:
+def plan_replica_status(
+    wire: Json,
+    pods: Sequence[Pod],
+    ready_at: Mapping[str, Instant],
+    now: Now,
+    *,
+    kind: ReplicaKind = REPLICA_SET,
+    failure: tuple[str, str] | None = None,
+) -> Plan:
+    """Count the pods.
+
+    ``ready_at`` says since when (world) each was ready; ``failure`` is the reason and message of
+    the last attempt to create or delete pods, if it failed.
+    """
+    mine, _ = claim(kind.resource, wire, [p for p in pods if not p.is_finished])
+    status, wake_at = _status(wire, mine, ready_at, now)
+    conditions = children(wire, "status", "conditions")
+    if failure is not None:
+        conditions = with_condition(conditions, "ReplicaFailure", "True", *failure, now.wall)
+    else:
+        conditions = [c for c in conditions if c.get("type") != "ReplicaFailure"]
+    status["conditions"] = conditions or None
+    target = Target.of(kind.resource, wire)
+    return Plan(patch_status(target, wire, status, "the numbers moved"), wake_at)
+
+
+def plan_replica_set(
+    wire: Json,
+    pods: Sequence[Pod],
+    ready_at: Mapping[str, Instant],
+    now: Now,
+    kind: ReplicaKind = REPLICA_SET,
+) -> Plan:
+    """Both at once."""
+    status = plan_replica_status(wire, pods, ready_at, now, kind=kind)
+    return Plan((*plan_replicas(wire, pods, kind).actions, *status.actions), status.wake_at)
+
+
+def _wanted(wire: Json) -> int:
+    value = child(wire, "spec").get("replicas")
+    return 1 if value is None else int(value)
+
+
+def _towards(
+    wire: Json, target: Target, wanted: int, active: Sequence[Pod], kind: ReplicaKind
+) -> list[Action]:
     missing = wanted - len(active)
     actions: list[Action] = []
     if missing > 0:
-        told = RecordEvent(target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
+        told = RecordEvent(target, "SuccessfulCreate", "Created pod: {name}", kind.component)
         because = f"{len(active)} of {wanted} pods exist"
-        body = pod_from(REPLICA_SETS, wire, child(wire, "spec", "template"))
+        body = pod_from(kind.resource, wire, child(wire, "spec", "template"))
         actions.extend(CreateObject(PODS, body, because, told) for _ in range(min(missing, BURST)))
     elif missing < 0:
         for pod in leaving_first(active)[: min(-missing, BURST)]:
             gone = Target(PODS, pod.namespace, pod.name, pod.uid)
             words = f"Deleted pod: {pod.name}"
             actions.append(DeleteObject(gone, f"{len(active)} pods exist, {wanted} are wanted"))
-            actions.append(RecordEvent(target, "SuccessfulDelete", words, CONTROLLER))
+            actions.append(RecordEvent(target, "SuccessfulDelete", words, kind.component))
     return actions
 
 
 def _status(
-    wire: Json, active: Sequence[Pod], ready_at: Mapping[str, Instant], now: Now
+    wire: Json, mine: Sequence[Pod], ready_at: Mapping[str, Instant], now: Now
 ) -> tuple[dict[str, Any], Instant | None]:
     spec = child(wire, "spec")
     minimum = int(spec.get("minReadySeconds") or 0)
     labels = child(spec, "template", "metadata", "labels").items()
+    active = [p for p in mine if not p.deleting]
     ready = [p for p in active if p.is_ready]
     since = [available_at(p, ready_at, minimum) for p in ready]
     later = [at for at in since if at > now.world]
@@ -114,6 +167,7 @@ def _status(
         or None,
         "readyReplicas": len(ready) or None,
         "availableReplicas": (len(since) - len(later)) or None,
+        "terminatingReplicas": len(mine) - len(active),
         "observedGeneration": wire["metadata"].get("generation", 1),
     }
     return status, earliest(*later)
