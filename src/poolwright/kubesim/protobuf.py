@@ -205,7 +205,10 @@ def _moment(data: bytes) -> datetime | None:
     parts = {number: _signed(raw) for number, raw in _fields(data)}
     if not parts:
         return None
-    return _EPOCH + timedelta(seconds=parts.get(1, 0), microseconds=parts.get(2, 0) // 1000)
+    try:
+        return _EPOCH + timedelta(seconds=parts.get(1, 0), microseconds=parts.get(2, 0) // 1000)
+    except OverflowError as error:
+        raise Malformed("a time out of range") from error
 
 
 def _time(data: bytes) -> str | None:
@@ -223,6 +226,35 @@ def _json(data: bytes) -> Any:
     return decode(raw) if raw else {}
 
 
+def _schema_or_array(data: bytes) -> Any:
+    """``items``: one schema, or one for each place."""
+    parts = list(_fields(data))
+    schemas = [_message(_bytes(raw), _SCHEMA) for number, raw in parts if number == 2]
+    one = [_message(_bytes(raw), _SCHEMA) for number, raw in parts if number == 1]
+    return one[0] if one else schemas
+
+
+def _schema_or_bool(data: bytes) -> Any:
+    """``additionalProperties``: a schema, or whether there may be any."""
+    allowed = False
+    for number, raw in _fields(data):
+        if number == 2:
+            return _message(_bytes(raw), _SCHEMA)
+        allowed = bool(_signed(raw))
+    return allowed
+
+
+def _schema_or_strings(data: bytes) -> Any:
+    """``dependencies``: a schema, or the names of other members."""
+    words: list[str] = []
+    for number, raw in _fields(data):
+        if number == 1:
+            return _message(_bytes(raw), _SCHEMA)
+        words.append(_bytes(raw).decode())
+    return words
+
+
+_SCHEMA = "apiextensions/v1.JSONSchemaProps"
 _SPECIAL: dict[str, Any] = {
     "Quantity": _quantity,
     "IntOrString": _int_or_string,
@@ -230,4 +262,7 @@ _SPECIAL: dict[str, Any] = {
     "MicroTime": _micro_time,
     "FieldsV1": _json,
     "RawExtension": _json,
+    "SchemaOrArray": _schema_or_array,
+    "SchemaOrBool": _schema_or_bool,
+    "SchemaOrStrings": _schema_or_strings,
 }

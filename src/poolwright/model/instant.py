@@ -36,9 +36,9 @@ class Now:
 
 def wall_text(wall: datetime) -> str:
     """RFC 3339 in UTC with whole seconds, as Kubernetes writes ``metav1.Time``."""
-    return wall.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{wall.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def wall_text_micro(wall: datetime) -> str:
     """RFC 3339 in UTC with microseconds, as Kubernetes writes ``metav1.MicroTime``."""
-    return wall.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{wall.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
