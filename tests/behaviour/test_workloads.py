@@ -72,6 +72,7 @@ def test_scale_is_a_resource_of_its_own(world, apps):
     assert (scale["kind"], scale["apiVersion"]) == ("Scale", "autoscaling/v1")
     assert scale["spec"] == {"replicas": 1}
     scale["spec"]["replicas"] = 3
+    del scale["metadata"]["resourceVersion"]  # the controller writes at the same time
     assert world.replace(f"{path}/scale", scale)["spec"] == {"replicas": 3}
     world.until(lambda: status_of(world, path).get("readyReplicas") == 3)
     assert world.get(f"{path}/scale")["status"] == {"replicas": 3, "selector": "app=web"}

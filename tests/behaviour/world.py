@@ -50,6 +50,8 @@ class World:
         self.stack = stack
         self._kubectl = kubectl
         self._client = _client(stack.kubeconfig)
+        version = json.loads(self.kubectl("version --client -o json").out)["clientVersion"]
+        self.kubectl_minor: str = version["minor"].rstrip("+")
 
     def close(self) -> None:
         self._client.close()

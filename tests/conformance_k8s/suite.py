@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -80,18 +81,21 @@ def run(
     deadline = time.monotonic() + seconds
     for number, round_ in enumerate([together, [alone] if alone else []]):
         running = []
-        for index, shard in enumerate(round_):
-            folder = reports / f"{number}-{index}"
-            folder.mkdir(parents=True, exist_ok=True)
-            command = [str(binary), f"--kubeconfig={kubeconfig}", f"--kubectl-path={kubectl}"]
-            command += [*FLAGS, f"--report-dir={folder}", f"--ginkgo.focus={_focus(shard)}"]
-            running.append((folder, shard, _start(command, folder)))
-        for folder, shard, process in running:
-            try:
-                process.wait(max(1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        try:
+            for index, shard in enumerate(round_):
+                folder = reports / f"{number}-{index}"
+                folder.mkdir(parents=True, exist_ok=True)
+                command = [str(binary), f"--kubeconfig={kubeconfig}", f"--kubectl-path={kubectl}"]
+                command += [*FLAGS, f"--report-dir={folder}", f"--ginkgo.focus={_focus(shard)}"]
+                running.append((folder, shard, _start(command, folder)))
+            for _, _, process in running:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(1, deadline - time.monotonic()))
+        finally:
+            for _, _, process in running:
                 process.kill()
                 process.wait()
+        for folder, shard, process in running:
             found = _read(folder / "junit_01.xml")
             for spec in shard:
                 lost = f"no result; see {folder}/output (exit code {process.returncode})"
@@ -124,19 +128,15 @@ def _read(junit: Path) -> dict[str, Outcome]:
         return {}
     result = {}
     for case in ET.parse(junit).iter("testcase"):
-        name = case.get("name", "").removeprefix("[It] ")
-        # Labels follow the name: "… [sig-api-machinery, Conformance]".
-        if case.find("skipped") is not None and case.get("status") != "skipped":
+        status = case.get("status", "")
+        if status == "skipped":
             continue
+        name = case.get("name", "").removeprefix("[It] ")
         problem = case.find("failure")
         if problem is None:
             problem = case.find("error")
-        status = case.get("status", "")
-        passed = status == "passed"
-        message = "" if problem is None else problem.get("message", "") or (problem.text or "")
-        outcome = Outcome(
-            name, "passed" if passed else "failed", float(case.get("time", 0)), message.strip()
-        )
-        if status != "skipped":
-            result[name] = outcome
+        message = "" if problem is None else problem.get("message") or problem.text or ""
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        outcome = "passed" if status == "passed" else "failed"
+        result[name] = Outcome(name, outcome, float(case.get("time", 0)), " | ".join(lines))
     return result
