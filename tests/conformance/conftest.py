@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,9 +51,15 @@ class Result:
         return json.loads(self.out)
 
     @property
-    def rows(self) -> list[list[str]]:
-        """The cells of a table output, without its header and rule."""
-        return [line.split() for line in self.out.splitlines()[2:]]
+    def table(self) -> dict[str, dict[str, str]]:
+        """The rows of az's table output as maps, by their first cell."""
+        lines = self.out.splitlines()
+        header = re.split(r"  +", lines[0].strip())
+        rows = [re.split(r"  +", line.strip()) for line in lines[2:]]
+        return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+    def __str__(self):
+        return f"exit code {self.code}\n{self.out}{self.err}"
 
 
 class Az:
@@ -123,16 +130,20 @@ class Kubectl:
         return Result(done.returncode, done.stdout, done.stderr)
 
 
+FAST = "[arm]\nretry_after_ms = 100\n"
+"""Clients ask again ten times a second; how they do by default is what the examples show."""
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    process = ServerProcess(tmp_path_factory.mktemp("server") / "data")
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", config=FAST)
     process.start()
     yield process
     assert process.stop() == 0
 
 
-@pytest.fixture(scope="session")
-def az(server):
+def log_in(server: ServerProcess) -> Az:
+    """The real az, pointed at a server and logged in, as ``examples/00_log_in.sh`` does it."""
     if not Path(AZ_PYTHON).exists():
         missing("azure-cli (make az)")
     client = Az(server.environment())
@@ -145,6 +156,12 @@ def az(server):
         "-p",
         variables["AZURE_CLIENT_SECRET"],
     )
+    return client
+
+
+@pytest.fixture(scope="session")
+def az(server):
+    client = log_in(server)
     yield client
     client.close()
 
@@ -154,6 +171,20 @@ def kubectl(server):
     if shutil.which("kubectl") is None:
         missing("kubectl")
     return Kubectl(server.environment())
+
+
+@pytest.fixture(scope="session")
+def kubectl_of(server, az, tmp_path_factory):
+    """A kubectl for one cluster: ``kubectl_of("group", "cluster")``."""
+    if shutil.which("kubectl") is None:
+        missing("kubectl")
+
+    def of(group: str, cluster: str) -> Kubectl:
+        file = tmp_path_factory.mktemp("kube") / "config"
+        az(f"aks get-credentials -g {group} -n {cluster} --file {file}")
+        return Kubectl({**server.environment(), "KUBECONFIG": str(file)})
+
+    return of
 
 
 @pytest.fixture

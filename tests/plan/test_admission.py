@@ -88,3 +88,14 @@ def test_autoscaler_options():
     assert autoscaler_profile({}, None)["scale-down-delay-after-delete"] == "10s"
     with pytest.raises(InvalidRequest):
         autoscaler_profile({"skip-nodes-with-system-pods": "maybe"}, None)
+
+
+def test_the_autoscaler_never_holds_fewer_nodes_than_its_minimum():
+    spec = admit_agent_pool(PoolRequest("np", {"vm_size": "Standard_D4s_v3"}), None, AROUND).spec
+    bounds = {"enable_auto_scaling": True, "min_count": 3, "max_count": 5}
+    scaled = admit_agent_pool(PoolRequest("np", {"count": 1, **bounds}), spec, AROUND).spec
+    assert scaled.count == 3
+    higher = admit_agent_pool(PoolRequest("np", {"count": 3, "min_count": 4}), scaled, AROUND).spec
+    assert (higher.count, higher.min_count) == (4, 4)
+    off = PoolRequest("np", {"count": 2, "enable_auto_scaling": False})
+    assert admit_agent_pool(off, higher, AROUND).spec.count == 2

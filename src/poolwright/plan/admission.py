@@ -350,13 +350,15 @@ def _autoscaler(given: Mapping[str, Any], old: AgentPoolSpec) -> dict[str, Any]:
 
 
 def _new_count(given: Mapping[str, Any], old: AgentPoolSpec) -> int:
-    """The autoscaler owns the count; a stopped pool reads 0 and comes back to what it had."""
+    """The autoscaler owns the count, which never is below its minimum; a stopped pool reads 0
+    and comes back to what it had.
+    """
     count = given.get("count")
-    if count is None or (old.is_stopped and count == 0):
-        return old.count
-    if old.enable_auto_scaling and given.get("enable_auto_scaling", True):
-        return old.count
-    return count
+    is_scaled = given.get("enable_auto_scaling", old.enable_auto_scaling)
+    if count is None or (old.is_stopped and count == 0) or (old.enable_auto_scaling and is_scaled):
+        count = old.count
+    minimum = given.get("min_count", old.min_count) if is_scaled else None
+    return max(count, minimum or 0)
 
 
 def _install_after(
