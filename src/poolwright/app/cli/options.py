@@ -19,6 +19,7 @@ class Output(StrEnum):
     JSON = "json"
     TABLE = "table"
     TSV = "tsv"
+    NONE = "none"
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]

@@ -105,7 +105,7 @@ def show(result: Any, *, output: str, query: str, table: str = "") -> None:
     Raises:
         CliError: the query is no JMESPath.
     """
-    if result is None:
+    if result is None or output == "none":
         return
     if query:
         try:
