@@ -9,6 +9,7 @@ from plan.pool_world import CLUSTER, Sandbox, gpu_spec, name_of, pod, pool_spec
 from poolwright.model.instant import Instant
 from poolwright.model.pod import Owner
 from poolwright.model.taint import Taint, Toleration
+from poolwright.plan.expander import read_priorities
 from poolwright.plan.scaling import (
     ScalingProfile,
     ScalingWorld,
@@ -17,7 +18,11 @@ from poolwright.plan.scaling import (
     template_node,
 )
 
-PROFILE = {"scale-down-unneeded-time": "10m", "scale-down-delay-after-add": "10m"}
+PROFILE = {
+    "scale-down-unneeded-time": "10m",
+    "scale-down-delay-after-add": "10m",
+    "expander": "least-waste",
+}
 
 
 def waiting(name, **requests):
@@ -189,3 +194,74 @@ def test_the_profile_has_the_defaults_of_aks():
     assert profile.unready == timedelta(minutes=20)
     assert (profile.threshold, profile.empty_max) == (0.5, 10)
     assert Instant(0) < Instant(1)
+
+
+# -- which pool ------------------------------------------------------------------------------------
+
+
+def grown(expander, *boxes, pending, priorities=None):
+    """The pools that grow, in the order in which they were chosen."""
+    seen = world(*boxes, pending=pending)
+    profile = {**PROFILE, "expander": expander}
+    seen = replace(
+        seen,
+        cluster=replace(seen.cluster, autoscaler_profile=profile),
+        priorities=priorities or {},
+    )
+    return [growth.pool.name for growth in plan_scaling(seen, boxes[0].now).growths]
+
+
+def three():
+    small, big = "Standard_DS2_v2", "Standard_D16s_v5"
+    return (
+        scaled(pool_spec(name="small", vm_size=small), 0),
+        scaled(pool_spec(name="big", vm_size=big), 0),
+        scaled(pool_spec(name="bigger", vm_size=big), 0),
+    )
+
+
+def test_most_pods_prefers_the_pool_that_helps_most():
+    pods = [waiting("a", cpu=800), waiting("b", cpu=8000), waiting("c", cpu=7000)]
+    assert grown("most-pods", *three()[:2], pending=pods) == ["big"]
+
+
+def test_least_waste_prefers_the_smaller_machine():
+    assert grown("least-waste", *three(), pending=[waiting("a", cpu=1500)]) == ["small"]
+
+
+def test_random_is_spread_over_pools_and_the_same_for_the_same_pod():
+    chosen = [grown("random", *three(), pending=[waiting(f"p{i}", cpu=500)]) for i in range(40)]
+    again = [grown("random", *three(), pending=[waiting(f"p{i}", cpu=500)]) for i in range(40)]
+    assert chosen == again
+    assert {name for (name,) in chosen} == {"small", "big", "bigger"}
+
+
+def test_random_is_what_a_cluster_has_that_says_nothing():
+    assert ScalingProfile.of(CLUSTER).expander == "random"
+
+
+def test_priority_takes_the_highest_that_matches_and_falls_back():
+    pods = [waiting("a", cpu=500)]
+    first = {10: ["^aks-small-"], 50: ["aks-bigger-.*"], 90: ["nowhere"]}
+    assert grown("priority", *three(), pending=pods, priorities=first) == ["bigger"]
+    assert grown("priority,least-waste", *three(), pending=pods) == ["small"]
+    both = {10: [".*big.*"], 5: [".*"]}
+    for index in range(10):
+        pods = [waiting(f"p{index}", cpu=500)]
+        (name,) = grown("priority,random", *three(), pending=pods, priorities=both)
+        assert name in {"big", "bigger"}
+
+
+def test_priorities_are_read_as_the_autoscaler_reads_them():
+    text = """
+10:
+  - .*small.*   # cheap
+  - '(unbalanced'
+50 :
+  - "aks-gpu.*"
+-  nonsense
+  -
+"""
+    assert read_priorities(text) == {10: (".*small.*",), 50: ("aks-gpu.*", "nonsense")}
+    assert read_priorities("") == {}
+    assert read_priorities("- a\nx: y") == {}

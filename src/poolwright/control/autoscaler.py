@@ -13,12 +13,26 @@ import structlog
 from poolwright.control.act import write_event
 from poolwright.model.agent_pool import AGENT_POOL, AgentPoolSpec, AgentPoolStatus
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import PoolwrightError
+from poolwright.model.errors import NotFound, PoolwrightError
 from poolwright.model.instant import Instant
-from poolwright.model.managed_cluster import MANAGED_CLUSTER
+from poolwright.model.json_value import child
+from poolwright.model.kubernetes import CONFIG_MAPS
+from poolwright.model.managed_cluster import MANAGED_CLUSTER, ManagedClusterSpec
 from poolwright.model.pod import Pod
 from poolwright.plan.actions import NodeEvent
-from poolwright.plan.scaling import Pool, ScalingPlan, ScalingWorld, plan_scaling
+from poolwright.plan.expander import (
+    PRIORITY_CONFIG_MAP,
+    PRIORITY_KEY,
+    Priorities,
+    read_priorities,
+)
+from poolwright.plan.scaling import (
+    Pool,
+    ScalingPlan,
+    ScalingProfile,
+    ScalingWorld,
+    plan_scaling,
+)
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import Clusters
 from poolwright.ports.store import Store, Update
@@ -84,7 +98,20 @@ class AutoscalerController:
             nodes=nodes,
             pods={node.name: view.pods_on(node.name) for node in nodes},
             pending=view.pending_pods(),
+            priorities=await self._priorities(key, cluster.spec),
         )
+
+    async def _priorities(self, key: ClusterKey, cluster: ManagedClusterSpec) -> Priorities:
+        """What users told the priority expander; nothing unless it is in use."""
+        if "priority" not in ScalingProfile.of(cluster).expander:
+            return {}
+        try:
+            told = await self._clusters.kube(key).get(
+                CONFIG_MAPS, PRIORITY_CONFIG_MAP, namespace="kube-system"
+            )
+        except NotFound:
+            return {}
+        return read_priorities(str(child(told, "data").get(PRIORITY_KEY, "")))
 
     async def _record(
         self, key: ClusterKey, world: ScalingWorld, plan: ScalingPlan, now: Instant

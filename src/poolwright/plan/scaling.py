@@ -28,6 +28,7 @@ from poolwright.model.node_capacity import gpu_resources, node_allocatable
 from poolwright.model.pod import Pod
 from poolwright.model.record import Stored
 from poolwright.plan.bootstrap import STARTUP_TAINT, bootstrap, in_zone
+from poolwright.plan.expander import Option, Priorities, choose
 from poolwright.plan.fit import misfit, usage
 
 Pool = Stored[AgentPoolSpec, AgentPoolStatus]
@@ -74,6 +75,7 @@ class ScalingProfile:
     skip_system_pods: bool
     ignore_daemon_sets: bool
     new_pod_delay: timedelta
+    expander: str
 
     @classmethod
     def of(cls, cluster: ManagedClusterSpec) -> ScalingProfile:
@@ -101,6 +103,7 @@ class ScalingProfile:
             skip_system_pods=text("skip-nodes-with-system-pods").lower() != "false",
             ignore_daemon_sets=text("ignore-daemonsets-utilization").lower() == "true",
             new_pod_delay=time("new-pod-scale-up-delay"),
+            expander=text("expander"),
         )
 
 
@@ -113,6 +116,13 @@ class ScalingWorld:
     nodes: Sequence[Node]
     pods: Mapping[str, Sequence[Pod]]
     pending: Sequence[Pod]
+    priorities: Priorities = field(default_factory=dict[int, tuple[str, ...]])
+    """What the priority expander was told."""
+
+
+def _group(pool: Pool) -> str:
+    """The pool's name as the cluster autoscaler tells it."""
+    return f"aks-{pool.spec.name}-{pool.status.vmss_number}-vmss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +137,8 @@ class Growth:
     def message(self) -> str:
         """As the cluster autoscaler tells it."""
         pool = self.pool
-        group = f"aks-{pool.spec.name}-{pool.status.vmss_number}-vmss"
         return (
-            f"pod triggered scale-up: [{{{group} {pool.spec.count}->{self.count} "
+            f"pod triggered scale-up: [{{{_group(pool)} {pool.spec.count}->{self.count} "
             f"(max: {pool.spec.max_count})}}]"
         )
 
@@ -218,7 +227,7 @@ def plan_scaling(world: ScalingWorld, now: Instant) -> ScalingPlan:
     templates = _templates(world)
     bins = _bins(world, templates, now)
     waiting = _left_over(_candidates(world.pending), bins)
-    growths, hopeless = _grow(scaled, waiting, templates, now)
+    growths, hopeless = _grow(world, scaled, waiting, templates, now)
     if growths:
         return ScalingPlan(growths=growths, hopeless=hopeless, unneeded=_forget(scaled))
     plan = _shrink(world, scaled, profile, now)
@@ -351,30 +360,38 @@ def _waste(bins: Sequence[_Bin]) -> tuple[float, float]:
 
 
 def _grow(
-    scaled: Sequence[Pool], waiting: list[Pod], templates: Mapping[str, Node], now: Instant
+    world: ScalingWorld,
+    scaled: Sequence[Pool],
+    waiting: list[Pod],
+    templates: Mapping[str, Node],
+    now: Instant,
 ) -> tuple[tuple[Growth, ...], tuple[tuple[Pod, str], ...]]:
-    """Least waste first, pool by pool, until nobody who can be helped is left."""
+    """As the expander chooses, pool by pool, until nobody who can be helped is left."""
+    expander = ScalingProfile.of(world.cluster).expander
     growths: list[Growth] = []
-    open_pools = [
-        pool
+    open_pools = {
+        pool.name: pool
         for pool in scaled
         if pool.name in templates
         and pool.spec.count < (pool.spec.max_count or 0)
         and (pool.status.scale_up_backoff_until or now) <= now
-    ]
+    }
     left = waiting
     while left and open_pools:
-        options: list[tuple[tuple[float, float], str, Pool, int, list[Pod], list[Pod]]] = []
-        for pool in open_pools:
+        found: dict[str, tuple[Growth, list[Pod]]] = {}
+        options: list[Option] = []
+        for name, pool in open_pools.items():
             room = (pool.spec.max_count or 0) - pool.spec.count
-            bins, placed, rest = _fill(left, templates[pool.name], room)
+            bins, placed, rest = _fill(left, templates[name], room)
             if placed:
-                options.append((_waste(bins), pool.name, pool, len(bins), placed, rest))
+                found[name] = (Growth(pool, pool.spec.count + len(bins), tuple(placed)), rest)
+                options.append(Option(name, _group(pool), _waste(bins), len(placed)))
         if not options:
             break
-        _, name, pool, nodes, placed, left = min(options, key=lambda o: (o[0], o[1]))
-        growths.append(Growth(pool, pool.spec.count + nodes, tuple(placed)))
-        open_pools = [p for p in open_pools if p.name != name]
+        chosen = choose(options, expander, world.priorities, seed=left[0].uid)
+        growth, left = found[chosen.pool]
+        growths.append(growth)
+        del open_pools[chosen.pool]
     return tuple(growths), tuple((pod, _reasons(pod, scaled, templates)) for pod in left)
 
 
