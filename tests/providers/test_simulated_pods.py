@@ -239,6 +239,26 @@ def test_a_stopped_machine_loses_its_pods_but_keeps_its_daemons():
     with_gpu_node(story)
 
 
+def test_a_kubelet_says_again_that_a_pod_is_ready_when_somebody_noted_its_absence():
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=30)
+        conditions = world.kube.pod("web")["status"]["conditions"]
+        noted = [{**c, "status": "False"} if c["type"] == "Ready" else c for c in conditions]
+        change = {"status": {"conditions": noted}}
+        await world.kube.patch(PODS, "web", change, namespace="default", subresource="status")
+        await world.passes(seconds=5)
+        assert {"False"} == {
+            c["status"]
+            for c in world.kube.pod("web")["status"]["conditions"]
+            if c["type"] == "Ready"
+        }
+        await world.passes(seconds=10)
+        assert world.kube.pod("web")["status"]["conditions"] == conditions
+
+    with_node(story)
+
+
 def test_a_gpu_node_costs_at_most_eight_requests():
     async def story(world):
         spent = sum(n for (verb, _), n in world.kube.requests.items() if verb in WRITES)

@@ -36,6 +36,9 @@ from poolwright.providers.simulated.surroundings import Surroundings
 _RETRY = timedelta(milliseconds=200)
 _GATHER = timedelta(seconds=2)
 """How long a node gathers what its components do before it reports, in world time."""
+_STATUS_SYNC = timedelta(seconds=10)
+"""When a kubelet notices that its pods' status was changed by others, in world time.
+Source: k8s.io/kubernetes pkg/kubelet/status, syncPeriod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,14 @@ class Kubelets:
         if "deletionTimestamp" in meta and not pod.is_deleting:
             grace = meta.get("deletionGracePeriodSeconds")
             self._terminate(pod, pod.grace_seconds if grace is None else float(grace))
+        elif pod.is_ready and _is_overruled(wire):
+            at = self._clock.now().world.after(_STATUS_SYNC)
+            self._agenda.note(at, partial(self._write_anew, pod))
+
+    def _write_anew(self, pod: PodRun) -> None:
+        """Somebody else changed the pod's status: say again how it is."""
+        pod.written = {}
+        self._write(PodKey(pod.uid))
 
     def _take_in(self, wire: Json) -> PodRun:
         pod = self._pods[child(wire, "metadata")["uid"]] = PodRun.from_object(wire)
@@ -378,6 +389,14 @@ class Kubelets:
         with contextlib.suppress(NotFound):
             await self._store.transact(known[0], [Delete(CHECKPOINT, f"{self._cluster}/{uid}")])
         self._checkpoints.pop(uid, None)
+
+
+def _is_overruled(wire: Json) -> bool:
+    """Whether a node's absence was noted on a pod whose containers are ready: a kubelet without
+    readiness gates says the same of both.
+    """
+    said = {c["type"]: c["status"] for c in child(wire, "status").get("conditions") or ()}
+    return said.get("Ready") == "False" and said.get("ContainersReady") == "True"
 
 
 def _micros(at: Instant) -> int:
