@@ -16,7 +16,6 @@ from points import AREAS, POINTS
 from server_process import ServerDied, ServerProcess
 
 HERE = Path(__file__).parent
-SPEED = 600.0
 ANYWHERE = "anywhere"
 
 
@@ -46,6 +45,7 @@ class Plan:
     """Only at these, instead of all those of the area."""
     until: str = ""
     """The step that the story ends with; empty: the last."""
+    speed: float = 600.0
 
 
 class Lives:
@@ -78,7 +78,7 @@ class Lives:
         self._write_order()
         self.server = ServerProcess(
             root / "data",
-            speed=SPEED,
+            speed=plan.speed,
             config=config,
             command=(str(HERE / "launcher.py"),),
             environment=environment,
