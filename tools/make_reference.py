@@ -16,10 +16,9 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import typer.main
-from prometheus_client.parser import text_string_to_metric_families
 
 from poolwright.app.cli.main import app
 from poolwright.app.settings import Settings
@@ -33,8 +32,7 @@ from poolwright.kubesim.api.discovery import _verbs_of as verbs_of
 from poolwright.kubesim.api.review import REVIEWS
 from poolwright.kubesim.version import VIEWS
 from poolwright.providers.simulated.scarce import FAILURES
-from poolwright.reconcile.loop import Outcome, Pass
-from poolwright.telemetry.metrics import Metrics
+from poolwright.telemetry.gpu_metrics import _FIGURES
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/poolwright"
@@ -429,25 +427,29 @@ def kubernetes() -> str:
     )
 
 
+def metric_rows() -> Iterator[tuple[str, ...]]:
+    """The metrics that the telemetry's sources declare, in the order of its files."""
+    for path in sorted((SOURCE / "telemetry").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = node.func.id if _is_named_call(node) else ""
+            if name in {"Counter", "Gauge", "Histogram"}:
+                title, text, labels = (ast.literal_eval(each) for each in node.args[:3])
+                total = "_total" if name == "Counter" else ""
+                yield code(f"{title}{total}"), name.lower(), ", ".join(labels), text
+    for title, text, _ in _FIGURES:
+        yield code(title), "gauge", "cluster, agent_pool", text
+
+
+def _is_named_call(node: ast.AST) -> TypeGuard[Any]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+
+
 def metrics() -> str:
-    registry = Metrics()
-    registry.on_pass(Pass("c", "k", next(iter(Outcome)), 0.0, 0))
-    body: list[tuple[str, ...]] = []
-    for family in text_string_to_metric_families(registry.text().decode()):
-        if not family.name.startswith("poolwright_") or family.name.endswith("_created"):
-            continue
-        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
-        body.append(
-            (code(family.name), family.type, ", ".join(sorted(labels)), family.documentation)
-        )
     return (
-        "# Metrics\n\n`GET /metrics`, without a token, in Prometheus' text format: what the "
-        "control plane itself does. The metrics of GPUs are on their nodes, as on any cluster: "
-        "`/api/v1/nodes/NODE:19400/proxy/metrics` of the cluster's API "
-        "(`kubectl get --raw`). `process_…` and "
-        "`python_info` are the client library's own.\n\n"
-        + rows(("metric", "type", "labels", ""), body)
-    )
+        "# Metrics\n\n`GET /metrics` in Prometheus' text format; how it is read, and the metrics of "
+        "single GPUs: [guide](../guides/metrics.md). `process_…` and `python_info` are the client "
+        "library's own.\n\n"
+    ) + rows(("metric", "type", "labels", ""), metric_rows())
 
 
 def scarcity_page() -> str:
