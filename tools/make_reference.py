@@ -447,8 +447,8 @@ def _is_named_call(node: ast.AST) -> TypeGuard[Any]:
 def metrics() -> str:
     return (
         "# Metrics\n\n`GET /metrics` in Prometheus' text format; how it is read, and the metrics "
-        "of single GPUs: [guide](../guides/metrics.md). `process_…` and `python_info` are the client "
-        "library's own.\n\n"
+        "of single GPUs: [guide](../guides/metrics.md). `process_…` and `python_info` are the "
+        "client library's own.\n\n"
     ) + rows(("metric", "type", "labels", ""), metric_rows())
 
 
