@@ -7,6 +7,7 @@ from datetime import timedelta
 from poolwright.kubesim.registry import Registry
 from poolwright.model.kubernetes import (
     CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
     DAEMON_SETS,
     DEPLOYMENTS,
     JOBS,
@@ -16,6 +17,7 @@ from poolwright.model.kubernetes import (
     PODS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
+    STATEFUL_SETS,
 )
 
 from .world import EXIT, KEY, RUN_SECONDS, play, template, workload
@@ -290,6 +292,31 @@ def test_replicas_are_adopted_and_let_go():
         assert len(w.pods()) == 3
         assert "ownerReferences" not in w.get(PODS, "bare")["metadata"]
         assert w.get(REPLICATION_CONTROLLERS, "web")["status"]["readyReplicas"] == 2
+
+    play(story)
+
+
+def test_a_stateful_set_comes_up_in_order_and_rolls_down():
+    async def story(w):
+        await w.add_node("a")
+        await w.create(STATEFUL_SETS, workload("db", serviceName="db", replicas=2))
+        await w.settle()
+        assert [p["metadata"]["name"] for p in w.pods()] == ["db-0", "db-1"]
+        assert w.events("SuccessfulCreate") == [
+            "create Pod db-0 in StatefulSet db successful",
+            "create Pod db-1 in StatefulSet db successful",
+        ]
+
+        def change(body):
+            body["spec"]["template"]["spec"]["containers"][0]["image"] = "registry/web:2"
+
+        await w.registry.update(STATEFUL_SETS, "db", change, namespace="default")
+        await w.settle(2)
+        assert {p["spec"]["containers"][0]["image"] for p in w.pods()} == {"registry/web:2"}
+        status = w.get(STATEFUL_SETS, "db")["status"]
+        assert status["currentRevision"] == status["updateRevision"]
+        assert status["updatedReplicas"] == status["availableReplicas"] == 2
+        assert len(w.registry.list(CONTROLLER_REVISIONS, "default")) == 2
 
     play(story)
 

@@ -26,6 +26,7 @@ from poolwright.kubesim.controllers.workload import (
     DeploymentController,
     JobController,
     ReplicaController,
+    StatefulSetController,
     WorkloadController,
 )
 from poolwright.kubesim.registry import Registry
@@ -98,6 +99,7 @@ async def _run(
     workloads: tuple[WorkloadController, ...] = (
         ReplicaController(*parts),
         ReplicaController(*parts, REPLICATION_CONTROLLER),
+        StatefulSetController(*parts),
         DeploymentController(*parts),
         JobController(*parts),
         BudgetController(*parts),

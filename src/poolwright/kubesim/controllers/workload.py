@@ -11,12 +11,14 @@ from poolwright.kubesim.status import StatusError
 from poolwright.model.instant import Instant
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import (
+    CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     JOBS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
+    STATEFUL_SETS,
     Resource,
 )
 from poolwright.model.label_selector import LabelSelector
@@ -32,6 +34,7 @@ from poolwright.plan.kubernetes.replica_set import (
     plan_replica_status,
     plan_replicas,
 )
+from poolwright.plan.kubernetes.stateful_set import plan_stateful_set
 from poolwright.ports.clock import Clock
 from poolwright.reconcile.loop import Loop, note
 
@@ -170,6 +173,22 @@ class ReplicaController(WorkloadController):
         if error is not None:
             raise error
         return status.wake_at
+
+
+class StatefulSetController(WorkloadController):
+    """Pods with names that last."""
+
+    name = "stateful_set"
+    resource = STATEFUL_SETS
+
+    def _follow(self, loop: Loop[str]) -> None:
+        self._follow_pods(loop)
+
+    def _plan(self, wire: Json) -> Plan:
+        owned = self._registry.owned_by(CONTROLLER_REVISIONS, wire["metadata"]["uid"])
+        revisions = [entry.object() for entry in owned]
+        pods, now = self._pods_of(wire), self._clock.now()
+        return plan_stateful_set(wire, pods, revisions, self._state.ready_at, now)
 
 
 class DeploymentController(WorkloadController):
