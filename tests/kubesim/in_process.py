@@ -45,7 +45,7 @@ class Client:
 
     async def __call__(
         self, method, path, body=None, *, content_type="application/json",
-        accept="application/json", token=None,
+        accept="application/json", token=None, headers=(),
     ):  # fmt: skip
         messages = []
         data = body if isinstance(body, bytes) else b""
@@ -75,6 +75,7 @@ class Client:
                     (b"content-type", content_type.encode()),
                     (b"accept", accept.encode()),
                     (b"user-agent", b"test/1"),
+                    *headers,
                 ],
             },
             receive,

@@ -17,7 +17,7 @@ def test_tokens_are_asked_for_and_checked():
             "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}}
         )
         own = made.body["status"]["token"]
-        assert (await call("GET", PODS, token=own)).status == 200
+        assert (await call("GET", PODS, token=own)).status == 403  # known, and without a role
         call.registry.clock.wall = call.registry.clock.wall.replace(year=2027)
         assert (await call("GET", PODS, token=own)).status == 401
 

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from typing import Protocol
 from zlib import crc32
 
 from poolwright.kubesim import status
-from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
+from poolwright.kubesim.objects import Objects
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
-from poolwright.model.kubernetes import Resource
-
-
-class Objects(Protocol):
-    """What admission may look at: the cluster's objects."""
-
-    def entry(self, resource: Resource, name: str, namespace: str = "") -> Entry | None:
-        """One object."""
-        ...
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Entry]:
-        """All objects of a kind."""
-        ...
-
 
 SERVICE_NETWORK = ipaddress.IPv4Network("10.0.0.0/16")  # AKS's default serviceCidr
 _FIRST_SERVICE = SERVICE_NETWORK.network_address + 1

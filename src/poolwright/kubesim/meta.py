@@ -6,8 +6,8 @@ pkg/registry/generic/registry/store.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,13 +32,18 @@ _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrace
 class WriteOptions:
     """How a write was asked for. ``manager`` is the field manager; empty: none was named, and
     ``agent`` stands in where one is needed. ``applied``: the body carries its managedFields.
+    ``user`` is the caller as ``userInfo``; ``warn`` takes what admission has to say.
     """
 
     manager: str = ""
     dry_run: bool = False
     applied: bool = False
     agent: str = "unknown"
+    user: Mapping[str, Any] = field(default_factory=lambda: _SERVER)
+    warn: Callable[[str], None] | None = None
 
+
+_SERVER: Mapping[str, Any] = {"username": "system:apiserver", "groups": ["system:masters"]}
 
 DEFAULT_OPTIONS = WriteOptions()
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from poolwright.kubesim import meta, status
+from poolwright.kubesim import meta, pod_admission, policy, status
 from poolwright.kubesim.admission import admit_create, admit_delete, assign_cluster_ip
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
@@ -22,7 +22,9 @@ from poolwright.kubesim.entry import Entry, ObjectChange, pack
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
+from poolwright.kubesim.kinds.pod import POD
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
+from poolwright.kubesim.quota import QuotaLedger
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired, NotFound, Precondition, Transient
@@ -76,6 +78,7 @@ class Registry:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._listeners: dict[str, list[Listener]] = {}
         self._everywhere: list[Listener] = []
+        self.quotas = QuotaLedger(self)
 
     @classmethod
     async def load(
@@ -100,6 +103,7 @@ class Registry:
                 declared = [self._declare(entry) for entry in cache.all()]
                 kinds.extend(kind for kind in declared if kind is not None)
         self._revision = max(cache.floor for cache in self._caches.values())
+        self.quotas.reload()
         if start == -1:  # somebody wrote between two lists: read the difference from the log
             floor = min(cache.floor for cache in self._caches.values())
             floors = {name: cache.floor for name, cache in self._caches.items()}
@@ -219,6 +223,8 @@ class Registry:
         new = meta.begin_create(kind, body, namespace, self.clock.now().wall, self.identity)
         admit_create(self, kind, new)
         kind.default(new)
+        if kind is POD:
+            pod_admission.complete(self, new)
         meta.track(kind, new, None, options, self.clock.now().wall)
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
@@ -227,24 +233,53 @@ class Registry:
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace", ""), metadata["name"])
         group, plural = kind.resource.group, kind.resource.plural
-        if self.cache(kind).get(key) is not None:
-            raise status.already_exists(group, plural, metadata["name"])
-        if options.dry_run:
-            return new
+        if kind is POD:
+            pod_admission.check(self, new)
+        self._review(kind, "CREATE", new, None, options)
+        promise = self.quotas.admit(kind, new)
+        try:
+            if self.cache(kind).get(key) is not None:
+                raise status.already_exists(group, plural, metadata["name"])
+            if options.dry_run:
+                return new
+            revision = await self._create(kind, key, new)
+        except Precondition:
+            raise status.already_exists(group, plural, metadata["name"]) from None
+        finally:
+            if promise is not None:
+                promise.end()
+        metadata["resourceVersion"] = str(revision)
+        return new
+
+    async def _create(self, kind: ObjectKind, key: str, new: Body) -> int:
         write = Create(
             store_kind(kind),
             key,
-            metadata["uid"],
+            new["metadata"]["uid"],
             pack(kind, new),
             None,
             self.clock.now().wall,
         )
-        try:
-            revision = await self._commit(write)
-        except Precondition:
-            raise status.already_exists(group, plural, metadata["name"]) from None
-        metadata["resourceVersion"] = str(revision)
-        return new
+        return await self._commit(write)
+
+    def _review(
+        self,
+        kind: ObjectKind,
+        operation: str,
+        new: Body | None,
+        old: Mapping[str, Any] | None,
+        options: WriteOptions,
+        subresource: str = "",
+    ) -> None:
+        """Raise unless the admission policies let a write pass."""
+        if not policy.is_watched(self):
+            return
+        request = policy.Request(
+            kind, operation, new, old, options.user, subresource, options.dry_run
+        )
+        for text in policy.review(self, request):
+            if options.warn is not None:
+                options.warn(text)
 
     async def update(
         self,
@@ -283,6 +318,7 @@ class Registry:
             meta.track(kind, new, old, options, self.clock.now().wall, subresource)
             meta.finish_update(kind, new, old, subresource)
             meta.check(kind, new, old, subresource)
+            self._review(kind, "UPDATE", new, old, options, subresource)
             packed = pack(kind, new)
             if packed == entry.data or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)
@@ -337,6 +373,7 @@ class Registry:
         propagation: str = "",
         expect: Preconditions = UNGUARDED,
         dry_run: bool = False,
+        options: WriteOptions = meta.DEFAULT_OPTIONS,
     ) -> tuple[dict[str, Any], bool]:
         """Delete, or begin to where grace or finalizers hold the object.
 
@@ -353,6 +390,7 @@ class Registry:
             admit_delete(kind, name)
             meta.check_guard(kind, entry, expect, deleting=True)
             body = entry.object()
+            self._review(kind, "DELETE", None, body, options)
             now = self.clock.now().wall
             gone = meta.begin_delete(kind, body, grace_seconds, propagation, now)
             packed = pack(kind, body)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from starlette.types import ASGIApp
 
 from poolwright.kubesim.api.application import Application
+from poolwright.kubesim.bootstrap import bootstrap_objects
 from poolwright.kubesim.cluster import (
     CONTROL_PLANE,
     CONTROL_PLANE_NAME,
@@ -204,6 +205,7 @@ class KubeSim:
             group.create_task(cluster.registry.follow())
             group.create_task(keep_namespaces(cluster.registry))
             group.create_task(keep_definitions(cluster.registry))
+            group.create_task(cluster.registry.quotas.run())
             group.create_task(
                 expire_events(cluster.registry, timedelta(seconds=self._settings.event_seconds))
             )
@@ -225,6 +227,8 @@ class KubeSim:
             account = {"metadata": {"name": "default"}}
             await _ensure(registry, names.SERVICE_ACCOUNTS, account, namespace)
         await _ensure(registry, names.SERVICES, _API_SERVICE, "default")
+        for resource, body in bootstrap_objects():
+            await _ensure(registry, resource, body)
 
     def _shown(self, cluster: Cluster) -> ControlPlane:
         return ControlPlane(

@@ -69,3 +69,25 @@ def resource_text(resource: str, amount: int) -> str:
     if resource in {"memory", "ephemeral-storage"} and amount % 1024 == 0:
         return f"{amount // 1024}Ki"
     return str(amount)
+
+
+_BINARY_STEPS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL_STEPS = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+
+
+def quantity_text(value: Fraction, *, binary: bool = False) -> str:
+    """An amount in its canonical form: the largest suffix that leaves a whole number.
+
+    Source: k8s.io/apimachinery pkg/api/resource (CanonicalizeBytes).
+    """
+    if value == 0:
+        return "0"
+    if binary and value.denominator == 1 and abs(value) >= 1024:
+        amount, step = value.numerator, 0
+        while amount % 1024 == 0 and step < len(_BINARY_STEPS) - 1:
+            amount, step = amount // 1024, step + 1
+        return f"{amount}{_BINARY_STEPS[step]}"
+    nanos, step = _ceil(value * 10**9), 0
+    while nanos % 1000 == 0 and step < len(_DECIMAL_STEPS) - 1:
+        nanos, step = nanos // 1000, step + 1
+    return f"{nanos}{_DECIMAL_STEPS[step]}"

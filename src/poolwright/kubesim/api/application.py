@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from poolwright.kubesim import status
+from poolwright.kubesim.access import MASTERS, Attempt, is_allowed, refused
 from poolwright.kubesim.api import discovery, openapi, pod_access, resource, review
 from poolwright.kubesim.api.call import Call, Disconnected
 from poolwright.kubesim.api.scale import SCALE
@@ -108,6 +109,9 @@ class Application:
                 raise status.unauthorized()
         else:
             call.user = user
+        if MASTERS not in call.user.groups and not _is_resource(segments):
+            path = "/" + "/".join(segments)
+            _authorize(call, call.user, Attempt(_VERBS.get(call.method, ""), path=path))
         if not segments:
             await discovery.root(call)
             return
@@ -126,13 +130,48 @@ class Application:
 
 def _caller(call: Call) -> User | None:
     token = _bearer(call.header(b"authorization"))
-    return call.cluster.authenticate(token) if token else None
+    user = call.cluster.authenticate(token) if token else None
+    name = call.header(b"impersonate-user")
+    if user is None or not name:
+        return user
+    groups = [value.decode("latin-1") for key, value in call.scope["headers"] if key == _AS_GROUP]
+    for kind, wanted in (("users", name), *(("groups", group) for group in groups)):
+        _authorize(call, user, Attempt("impersonate", resource=kind, name=wanted))
+    if name.startswith("system:serviceaccount:") and not groups:
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{name.split(':')[2]}"]
+    return User(name, (*groups, "system:authenticated"))
+
+
+_AS_GROUP = b"impersonate-group"
+_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch",
+          "DELETE": "delete"}  # fmt: skip
+
+
+def _authorize(call: Call, user: User, attempt: Attempt) -> None:
+    """Raise Forbidden unless a user may do something."""
+    if MASTERS not in user.groups and not is_allowed(call.registry, user, attempt):
+        raise refused(user, attempt)
+
+
+def _verb_of(call: Call, name: str) -> str:
+    """The verb that roles speak of."""
+    verb = _VERBS.get(call.method, call.method.lower())
+    if name:
+        return verb
+    if verb == "get":
+        return "watch" if call.flag("watch") else "list"
+    return "deletecollection" if verb == "delete" else verb
 
 
 def _bearer(header: str) -> str:
     """The token of an Authorization header; empty if there is none."""
     kind, _, token = header.partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
+
+
+def _is_resource(segments: list[str]) -> bool:
+    """Whether a path names a resource (its rules are others than those of plain paths)."""
+    return len(segments) > {"api": 2, "apis": 3}.get(segments[0] if segments else "", 99)
 
 
 async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> None:
@@ -143,6 +182,11 @@ async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> No
     if rest[0] == "namespaces" and len(rest) > 2 and (group, rest[2]) not in _NAMESPACE_PARTS:
         namespace, rest = rest[1], rest[2:]
     plural = rest[0]
+    if MASTERS not in call.user.groups:
+        name, subresource = (*rest[1:3], "", "")[:2]
+        home = name if (group, plural) == ("", "namespaces") else namespace
+        attempt = Attempt(_verb_of(call, name), group, plural, subresource, home, name)
+        _authorize(call, call.user, attempt)
     if (group, version, plural) in review.REVIEWS:
         await review.serve(call, group, plural, namespace)
         return

@@ -142,6 +142,13 @@ class Call:
             )
         return name
 
+    def caller_options(self) -> WriteOptions:
+        """Who asks, for a write without a field manager."""
+        user = self.user
+        return WriteOptions(
+            user={"username": user.name, "groups": list(user.groups)}, warn=self.warnings.append
+        )
+
     def write_options(self) -> WriteOptions:
         """Field manager and dry run of a write.
 
@@ -165,7 +172,14 @@ class Call:
                 [status.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS)],
             )
         agent = self.header(b"user-agent").partition("/")[0]
-        return WriteOptions(self.manager(), bool(dry_run), agent=agent or "unknown")
+        user = self.user
+        return WriteOptions(
+            self.manager(),
+            bool(dry_run),
+            agent=agent or "unknown",
+            user={"username": user.name, "groups": list(user.groups)},
+            warn=self.warnings.append,
+        )
 
     async def answer(
         self,

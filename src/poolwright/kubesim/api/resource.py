@@ -358,6 +358,7 @@ async def delete(call: Call, target: Target) -> None:
         propagation=propagation,
         expect=expect,
         dry_run=dry_run,
+        options=call.caller_options(),
     )
     if not gone or kind.grace is not None:
         out = output(call, target)
@@ -395,6 +396,7 @@ async def delete_collection(call: Call, target: Target) -> None:
                 propagation=propagation,
                 expect=Preconditions(uid=entry.uid),
                 dry_run=dry_run,
+                options=call.caller_options(),
             )
         except status.StatusError as error:
             if error.reason not in {"NotFound", "Conflict"}:

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any, cast
 
 from poolwright.kubesim import status
+from poolwright.kubesim.access import Attempt, is_allowed, rules_of
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
-from poolwright.kubesim.cluster import TOKEN_AUDIENCE
+from poolwright.kubesim.cluster import TOKEN_AUDIENCE, User
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child
 
@@ -29,14 +30,42 @@ class Review:
     namespaced: bool = False
 
 
-def _allow(_call: Call, _body: dict[str, Any]) -> dict[str, Any]:
-    return {"allowed": True}
+def _attempt(body: dict[str, Any]) -> Attempt:
+    """What a review asks about."""
+    path = child(body, "spec", "nonResourceAttributes")
+    if path:
+        return Attempt(str(path.get("verb") or ""), path=str(path.get("path") or ""))
+    asked = child(body, "spec", "resourceAttributes")
+    members = ("verb", "group", "resource", "subresource", "namespace", "name")
+    return Attempt(*(str(asked.get(member) or "") for member in members))
 
 
-def _all_rules(_call: Call, _body: dict[str, Any]) -> dict[str, Any]:
+def _decision(call: Call, user: User, body: dict[str, Any]) -> dict[str, Any]:
+    return {"allowed": is_allowed(call.registry, user, _attempt(body))}
+
+
+def _may_i(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    return _decision(call, call.user, body)
+
+
+def _may_they(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    spec = child(body, "spec")
+    groups = tuple(str(group) for group in spec.get("groups") or ())
+    return _decision(call, User(str(spec.get("user") or ""), groups), body)
+
+
+def _my_rules(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    namespace = str(child(body, "spec").get("namespace") or "")
+    rules = list(rules_of(call.registry, call.user, namespace))
+    resources = ("verbs", "apiGroups", "resources", "resourceNames")
+    paths = ("verbs", "nonResourceURLs")
     return {
-        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        "resourceRules": [
+            {m: rule[m] for m in resources if m in rule} for rule in rules if "resources" in rule
+        ],
+        "nonResourceRules": [
+            {m: rule[m] for m in paths if m in rule} for rule in rules if "nonResourceURLs" in rule
+        ],
         "incomplete": False,
     }
 
@@ -57,11 +86,11 @@ def _token(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 
 REVIEWS: dict[tuple[str, str, str], Review] = {
-    (AUTHORIZATION, "v1", "selfsubjectaccessreviews"): Review("SelfSubjectAccessReview", _allow),
-    (AUTHORIZATION, "v1", "selfsubjectrulesreviews"): Review("SelfSubjectRulesReview", _all_rules),
-    (AUTHORIZATION, "v1", "subjectaccessreviews"): Review("SubjectAccessReview", _allow),
+    (AUTHORIZATION, "v1", "selfsubjectaccessreviews"): Review("SelfSubjectAccessReview", _may_i),
+    (AUTHORIZATION, "v1", "selfsubjectrulesreviews"): Review("SelfSubjectRulesReview", _my_rules),
+    (AUTHORIZATION, "v1", "subjectaccessreviews"): Review("SubjectAccessReview", _may_they),
     (AUTHORIZATION, "v1", "localsubjectaccessreviews"): Review(
-        "LocalSubjectAccessReview", _allow, namespaced=True
+        "LocalSubjectAccessReview", _may_they, namespaced=True
     ),
     (AUTHENTICATION, "v1", "tokenreviews"): Review("TokenReview", _token),
     (AUTHENTICATION, "v1", "selfsubjectreviews"): Review("SelfSubjectReview", _self),

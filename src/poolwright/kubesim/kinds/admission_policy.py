@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from poolwright.kubesim import cel
 from poolwright.kubesim.kinds.cell import age_of, selector_text
 from poolwright.kubesim.kinds.declare import (
     all_of,
@@ -17,6 +18,7 @@ from poolwright.kubesim.kinds.declare import (
     needed,
     one_of,
     starts_with_status,
+    values,
 )
 from poolwright.kubesim.kinds.kind import Column, ObjectKind
 from poolwright.kubesim.status import Cause, invalid, required
@@ -45,6 +47,26 @@ def _check_policy(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Ite
         yield required("spec.auditAnnotations", where)
     if not children(new, "spec", "matchConstraints", "resourceRules"):
         yield required("spec.matchConstraints.resourceRules")
+
+
+_VARIABLES = (
+    "object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer",
+)  # fmt: skip
+
+
+def _check_expressions(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    for path in (
+        "spec.validations[].expression",
+        "spec.validations[].messageExpression",
+        "spec.matchConditions[].expression",
+        "spec.variables[].expression",
+        "spec.auditAnnotations[].valueExpression",
+    ):
+        for where, text in values(new, path):
+            try:
+                cel.check(str(text or "true"), _VARIABLES)
+            except cel.CelError as error:
+                yield invalid(where, text, f"compilation failed: {error}")
 
 
 ADMISSION_POLICY = ObjectKind(
@@ -80,9 +102,10 @@ ADMISSION_POLICY = ObjectKind(
         },
         only_in=("spec.matchConstraints",),
     ),
-    prepare=starts_with_status({}),
+    prepare=starts_with_status({"observedGeneration": 1, "typeChecking": {}}),
     validate=all_of(
         _check_policy,
+        _check_expressions,
         one_of("spec.failurePolicy", ("Fail", "Ignore")),
         one_of("spec.matchConstraints.matchPolicy", ("Equivalent", "Exact")),
         one_of("spec.matchConstraints.resourceRules[].scope", ("*", "Cluster", "Namespaced")),

@@ -13,7 +13,6 @@ from poolwright.kubesim.status import Cause, forbidden
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 
-_PRIORITIES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
 _OUTAGES = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 OUTAGE_SECONDS = 300  # admission plugin DefaultTolerationSeconds
 _GRACE_SECONDS = 30
@@ -50,7 +49,7 @@ def _tolerates(toleration: Json, key: str) -> bool:
     }
 
 
-def _qos(spec: Json) -> str:
+def quality_of_service(spec: Json) -> str:
     """The pod's quality of service.
 
     Source: k8s.io/kubernetes pkg/apis/core/v1/helper/qos.
@@ -74,8 +73,6 @@ def _prepare(body: Body, old: Mapping[str, Any] | None) -> None:
     spec = body["spec"]
     if not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = spec["serviceAccount"] = "default"
-    spec["priority"] = _PRIORITIES.get(spec.get("priorityClassName", ""), 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     tolerations: list[Json] = spec.setdefault("tolerations", [])
     for key in _OUTAGES:
         if not any(_tolerates(toleration, key) for toleration in tolerations):
@@ -87,7 +84,7 @@ def _prepare(body: Body, old: Mapping[str, Any] | None) -> None:
                     "tolerationSeconds": OUTAGE_SECONDS,
                 }
             )
-    body["status"] = {"phase": "Pending", "qosClass": _qos(spec)}
+    body["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
 
 
 def _frozen(spec: Mapping[str, Any]) -> dict[str, Any]:

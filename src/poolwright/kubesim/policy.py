@@ -1,0 +1,263 @@
+"""Admission policies: which of them a request meets, and whether it may pass.
+
+Source of matching, variables and wording: k8s.io/apiserver pkg/admission/plugin/policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from poolwright.kubesim import cel, status
+from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.kubesim.objects import Objects
+from poolwright.kubesim.quota import forbidden
+from poolwright.kubesim.selector import from_object, matches
+from poolwright.model import kubernetes as names
+from poolwright.model.json_value import Json, child, children
+
+_CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A write that asks to be let in; ``new`` is None for a deletion, ``old`` for a creation."""
+
+    kind: ObjectKind
+    operation: str
+    new: Json | None
+    old: Json | None
+    user: Json
+    subresource: str = ""
+    dry_run: bool = False
+
+    @property
+    def body(self) -> Json:
+        """The object that the request is about."""
+        found = self.new if self.new is not None else self.old
+        assert found is not None
+        return found
+
+    def wire(self) -> dict[str, Any]:
+        """The variable ``request``."""
+        resource, metadata = self.kind.resource, self.body["metadata"]
+        gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        gvr = {"group": resource.group, "version": resource.version, "resource": resource.plural}
+        return {
+            "kind": gvk,
+            "resource": gvr,
+            "subResource": self.subresource,
+            "requestKind": gvk,
+            "requestResource": gvr,
+            "name": metadata.get("name", ""),
+            "namespace": metadata.get("namespace", ""),
+            "operation": self.operation,
+            "userInfo": dict(self.user),
+            "dryRun": self.dry_run,
+        }
+
+
+def is_watched(registry: Objects) -> bool:
+    """Whether any policy is bound; a cluster without one pays nothing."""
+    return bool(len(registry.cache(names.ADMISSION_POLICY_BINDINGS)))
+
+
+def review(registry: Objects, request: Request) -> list[str]:
+    """The warnings for a request that may pass.
+
+    Raises:
+        StatusError: a policy denies it.
+    """
+    told: list[str] = []
+    for entry in registry.list(names.ADMISSION_POLICY_BINDINGS):
+        binding = entry.object()
+        name = str(child(binding, "spec").get("policyName") or "")
+        policy = registry.get(names.ADMISSION_POLICIES, name)
+        if policy is None or not _concerns(registry, policy, binding, request):
+            continue
+        actions = child(binding, "spec").get("validationActions") or ()
+        for reason, message in _problems(registry, policy, binding, request):
+            text = (
+                f"ValidatingAdmissionPolicy '{name}' with binding '{entry.name}' denied request:"
+                f" {message}"
+            )
+            if "Deny" in actions:
+                raise _denied(request, reason, text)
+            if "Warn" in actions:
+                told.append(text.replace("denied request", "failed"))
+    return told
+
+
+def _denied(request: Request, reason: str, text: str) -> status.StatusError:
+    error = forbidden(request.kind, request.body, text)
+    details = {**error.status_details, "causes": [{"message": text}]}
+    return status.StatusError(_CODES.get(reason, 422), reason, error.message, details=details)
+
+
+# Matching
+
+
+def _concerns(registry: Objects, policy: Json, binding: Json, request: Request) -> bool:
+    constraints = child(policy, "spec", "matchConstraints")
+    narrowed = child(binding, "spec", "matchResources")
+    return _matches(registry, constraints, request) and (
+        not narrowed or _matches(registry, narrowed, request, may_be_any=True)
+    )
+
+
+def _matches(
+    registry: Objects, constraints: Json, request: Request, *, may_be_any: bool = False
+) -> bool:
+    rules = children(constraints, "resourceRules")
+    if not (may_be_any and not rules) and not any(_rule(rule, request) for rule in rules):
+        return False
+    if any(_rule(rule, request) for rule in children(constraints, "excludeResourceRules")):
+        return False
+    objects = constraints.get("objectSelector")
+    if objects and not any(
+        matches(from_object(objects), child(body, "metadata", "labels"))
+        for body in (request.new, request.old)
+        if body is not None
+    ):
+        return False
+    wanted = constraints.get("namespaceSelector")
+    namespace = str(request.body["metadata"].get("namespace") or "")
+    if not wanted or not namespace:
+        return True
+    found = registry.entry(names.NAMESPACES, namespace)
+    return found is not None and matches(from_object(wanted), found.labels)
+
+
+def _rule(rule: Json, request: Request) -> bool:
+    resource, metadata = request.kind.resource, request.body["metadata"]
+    scope = rule.get("scope") or "*"
+    if scope != "*" and (scope == "Namespaced") != resource.namespaced:
+        return False
+    named: Sequence[Any] = rule.get("resourceNames") or ()
+    return (
+        _has(rule.get("operations"), request.operation)
+        and _has(rule.get("apiGroups"), resource.group)
+        and _has(rule.get("apiVersions"), resource.version)
+        and any(_names_resource(str(word), request) for word in rule.get("resources") or ())
+        and (not named or metadata.get("name") in named)
+    )
+
+
+def _has(words: Any, wanted: str) -> bool:
+    return "*" in (words or ()) or wanted in (words or ())
+
+
+def _names_resource(word: str, request: Request) -> bool:
+    plural, separator, subresource = word.partition("/")
+    if plural not in {"*", request.kind.resource.plural}:
+        return False
+    return subresource in {"*", request.subresource} if separator else not request.subresource
+
+
+# Evaluation
+
+
+def _params(registry: Objects, policy: Json, binding: Json, request: Request) -> list[Any]:
+    """What the policy is parameterised with; [None] for a policy without parameters.
+
+    Raises:
+        CelError: they are missing and the binding says that this denies.
+    """
+    kind = child(policy, "spec", "paramKind")
+    reference = child(binding, "spec", "paramRef")
+    if not kind or not reference:
+        return [None]
+    group, _, version = str(kind.get("apiVersion", "")).rpartition("/")
+    found = next(
+        (
+            view
+            for (g, v, _), view in registry.catalog.views.items()
+            if (g, v, view.resource.kind) == (group, version, kind.get("kind"))
+        ),
+        None,
+    )
+    if found is None:
+        raise cel.CelError(f"failed to configure policy: failed to find resource for {kind}")
+    namespace = ""
+    if found.resource.namespaced:
+        sent = request.body["metadata"].get("namespace")
+        namespace = str(reference.get("namespace") or sent or "")
+    name = reference.get("name")
+    if name:
+        entry = registry.entry(found.kind, str(name), namespace)
+        entries = [entry] if entry is not None else []
+    else:
+        wanted = from_object(reference.get("selector"))
+        entries = [e for e in registry.list(found.kind, namespace) if matches(wanted, e.labels)]
+    if not entries and reference.get("parameterNotFoundAction") != "Allow":
+        raise cel.CelError(
+            "failed to configure binding: no params found for policy binding with `Deny`"
+            " parameterNotFoundAction"
+        )
+    return [found.to_wire(entry.object()) for entry in entries]
+
+
+def _problems(
+    registry: Objects, policy: Json, binding: Json, request: Request
+) -> Iterator[tuple[str, str]]:
+    """(reason, message) of every validation that fails."""
+    spec = child(policy, "spec")
+    fails = spec.get("failurePolicy") != "Ignore"
+    try:
+        for params in _params(registry, policy, binding, request):
+            yield from _validations(registry, spec, request, params, fails=fails)
+    except cel.CelError as error:
+        if fails:
+            yield "Invalid", str(error)
+
+
+def _validations(
+    registry: Objects, spec: Json, request: Request, params: Any, *, fails: bool
+) -> Iterator[tuple[str, str]]:
+    values = _values(registry, request, params)
+    for condition in children(spec, "matchConditions"):
+        if cel.evaluate(str(condition["expression"]), values) is not True:
+            return
+    for variable in children(spec, "variables"):
+        name = str(variable["name"])
+        try:
+            values["variables"][name] = cel.evaluate(str(variable["expression"]), values)
+        except cel.CelError:
+            continue  # an error only where it is used: there it is missing
+    for validation in children(spec, "validations"):
+        expression = str(validation["expression"]).strip()
+        reason = str(validation.get("reason") or "Invalid")
+        try:
+            if cel.evaluate(expression, values) is True:
+                continue
+        except cel.CelError as error:
+            if fails:
+                yield "Invalid", f"expression '{expression}' resulted in error: {error}"
+            continue
+        yield reason, _message(validation, expression, values)
+
+
+def _message(validation: Json, expression: str, values: Mapping[str, Any]) -> str:
+    dynamic = validation.get("messageExpression")
+    if dynamic:
+        try:
+            found = cel.evaluate(str(dynamic), values)
+            if isinstance(found, str) and found.strip():
+                return found.strip()
+        except cel.CelError:
+            pass
+    return str(validation.get("message") or f"failed expression: {expression}").strip()
+
+
+def _values(registry: Objects, request: Request, params: Any) -> dict[str, Any]:
+    namespace = request.body["metadata"].get("namespace")
+    return {
+        "object": request.new,
+        "oldObject": request.old,
+        "request": request.wire(),
+        "params": params,
+        "namespaceObject": registry.get(names.NAMESPACES, namespace) if namespace else None,
+        "variables": {},
+        "authorizer": None,
+    }

@@ -1,0 +1,234 @@
+"""What keeps objects out: quotas, limits, classes, policies, roles."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .in_process import MERGE, pod, run
+
+PODS = "/api/v1/namespaces/default/pods"
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+LIMITS = "/api/v1/namespaces/default/limitranges"
+CONFIGS = "/api/v1/namespaces/default/configmaps"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def gpu_pod(name, count, **resources):
+    body = pod(name)
+    body["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": count, **resources}}
+    return body
+
+
+async def settle():
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def used(call, name="q"):
+    await settle()
+    return (await call("GET", f"{QUOTAS}/{name}")).body["status"]["used"]
+
+
+def test_a_quota_counts_gpus_and_objects_and_refuses_the_rest():
+    async def test(call):
+        hard = {"requests.nvidia.com/gpu": "2", "pods": "3", "count/configmaps": "1"}
+        await call("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+        assert (await call("POST", PODS, gpu_pod("a", 2))).status == 201
+        assert await used(call) == {
+            "requests.nvidia.com/gpu": "2", "pods": "1", "count/configmaps": "0",
+        }  # fmt: skip
+        refused = await call("POST", PODS, gpu_pod("b", 1))
+        assert (refused.status, refused.body["reason"]) == (403, "Forbidden")
+        assert refused.body["message"] == (
+            'pods "b" is forbidden: exceeded quota: q, requested: requests.nvidia.com/gpu=1,'
+            " used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2"
+        )
+        await call("POST", CONFIGS, {"metadata": {"name": "one"}})
+        assert (await call("POST", CONFIGS, {"metadata": {"name": "two"}})).status == 403
+        await call("DELETE", f"{PODS}/a?gracePeriodSeconds=0")
+        assert (await used(call))["requests.nvidia.com/gpu"] == "0"
+        assert (await call("POST", PODS, gpu_pod("b", 1))).status == 201
+        finished = {"status": {"phase": "Succeeded"}}
+        await call("PATCH", f"{PODS}/b/status", finished, content_type=MERGE)
+        assert (await used(call))["pods"] == "0"
+
+    run(test)
+
+
+def test_requests_at_the_same_moment_share_one_quota():
+    async def test(call):
+        await call("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}})
+        answers = await asyncio.gather(*(call("POST", PODS, pod(f"p{n}")) for n in range(8)))
+        assert sorted(answer.status for answer in answers) == [201] * 3 + [403] * 5
+        assert (await used(call))["pods"] == "3"
+
+    run(test)
+
+
+def test_scopes_choose_pods_and_compute_must_be_said():
+    async def test(call):
+        spec = {"hard": {"pods": "5"}, "scopes": ["BestEffort"]}
+        await call("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": spec})
+        await call("POST", PODS, pod("best"))
+        await call("POST", PODS, gpu_pod("burst", 1, cpu="1"))
+        assert await used(call) == {"pods": "1"}
+        spec = {"hard": {"requests.cpu": "1", "limits.memory": "1Gi"}}
+        await call("POST", QUOTAS, {"metadata": {"name": "c"}, "spec": spec})
+        refused = await call("POST", PODS, pod("silent"))
+        assert refused.body["message"] == (
+            'pods "silent" is forbidden: failed quota: c: must specify limits.memory for: main;'
+            " requests.cpu for: main"
+        )
+
+    run(test)
+
+
+def test_limits_are_filled_in_and_held():
+    async def test(call):
+        limit = {
+            "type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"},
+            "max": {"cpu": "1"},
+        }  # fmt: skip
+        body = {"metadata": {"name": "l"}, "spec": {"limits": [limit]}}
+        assert (await call("POST", LIMITS, body)).status == 201
+        made = (await call("POST", PODS, pod("a"))).body
+        assert made["spec"]["containers"][0]["resources"] == {
+            "requests": {"cpu": "100m"}, "limits": {"cpu": "500m"},
+        }  # fmt: skip
+        assert made["metadata"]["annotations"]["kubernetes.io/limit-ranger"] == (
+            "LimitRanger plugin set: cpu request for container main; cpu limit for container main"
+        )
+        refused = await call("POST", PODS, gpu_pod("b", 1, cpu="2"))
+        assert refused.body["message"] == (
+            'pods "b" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+        )
+
+    run(test)
+
+
+def test_classes_are_resolved():
+    async def test(call):
+        path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+        body = {"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"}
+        assert (await call("POST", path, body)).status == 201
+        body = {"metadata": {"name": "nv"}, "handler": "nvidia",
+                "overhead": {"podFixed": {"cpu": "250m"}},
+                "scheduling": {"nodeSelector": {"gpu": "yes"}}}  # fmt: skip
+        assert (await call("POST", "/apis/node.k8s.io/v1/runtimeclasses", body)).status == 201
+        asked = pod("a")
+        asked["spec"].update(priorityClassName="high", runtimeClassName="nv")
+        spec = (await call("POST", PODS, asked)).body["spec"]
+        assert (spec["priority"], spec["preemptionPolicy"]) == (1000, "Never")
+        assert (spec["overhead"], spec["nodeSelector"]) == ({"cpu": "250m"}, {"gpu": "yes"})
+        for member, text in (
+            ("priorityClassName", "no PriorityClass with name none was found"),
+            ("runtimeClassName", 'pod rejected: RuntimeClass "none" not found'),
+        ):
+            bad = pod("b")
+            bad["spec"][member] = "none"
+            refused = await call("POST", PODS, bad)
+            assert (refused.status, text in refused.body["message"]) == (403, True)
+
+    run(test)
+
+
+def deployment(name, replicas):
+    labels = {"app": name}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_a_policy_in_cel_denies_and_warns():
+    async def test(call):
+        rule = {
+            "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+            "resources": ["deployments"],
+        }  # fmt: skip
+        policy = {
+            "metadata": {"name": "few"},
+            "spec": {
+                "matchConstraints": {"resourceRules": [rule]},
+                "variables": [{"name": "n", "expression": "object.spec.replicas"}],
+                "validations": [{"expression": "variables.n <= 2"}],
+            },
+        }
+        assert (await call("POST", POLICIES, policy)).status == 201
+        binding = {
+            "metadata": {"name": "few-here"},
+            "spec": {"policyName": "few", "validationActions": ["Deny"]},
+        }
+        assert (await call("POST", BINDINGS, binding)).status == 201
+        assert (await call("POST", DEPLOYMENTS, deployment("a", 2))).status == 201
+        refused = await call("POST", DEPLOYMENTS, deployment("b", 3))
+        assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+        assert refused.body["message"] == (
+            "deployments.apps \"b\" is forbidden: ValidatingAdmissionPolicy 'few' with binding"
+            " 'few-here' denied request: failed expression: variables.n <= 2"
+        )
+        change = {"spec": {"replicas": 9}}
+        patched = await call("PATCH", f"{DEPLOYMENTS}/a", change, content_type=MERGE)
+        assert patched.status == 422
+        actions = {"spec": {"validationActions": ["Warn"]}}
+        await call("PATCH", f"{BINDINGS}/few-here", actions, content_type=MERGE)
+        warned = await call("POST", DEPLOYMENTS, deployment("b", 3))
+        assert warned.status == 201
+        assert any(name == "warning" and "few" in value for name, value in warned.headers)
+
+    run(test)
+
+
+def test_an_expression_that_does_not_compile_is_refused():
+    async def test(call):
+        rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+        spec = {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "object.spec =="}],
+        }
+        refused = await call("POST", POLICIES, {"metadata": {"name": "bad"}, "spec": spec})
+        assert refused.body["details"]["causes"][0]["field"] == "spec.validations[0].expression"
+
+    run(test)
+
+
+def test_who_is_no_admin_needs_a_role():
+    async def test(call):
+        bob = [(b"impersonate-user", b"bob")]
+        refused = await call("GET", PODS, headers=bob)
+        assert (refused.status, refused.body["message"]) == (
+            403,
+            'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the'
+            ' namespace "default"',
+        )
+        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
+        await call("POST", f"{RBAC}/namespaces/default/roles",
+                   {"metadata": {"name": "reader"}, "rules": rules})  # fmt: skip
+        binding = {
+            "metadata": {"name": "bob"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+            "subjects": [{"kind": "User", "name": "bob"}],
+        }
+        bound = await call("POST", f"{RBAC}/namespaces/default/rolebindings", binding)
+        assert bound.status == 201
+        assert (await call("GET", PODS, headers=bob)).status == 200
+        assert (await call("POST", PODS, pod("a"), headers=bob)).status == 403
+        assert (await call("GET", "/api/v1/nodes", headers=bob)).status == 403
+        assert (await call("GET", "/apis", headers=bob)).status == 200
+        asked = {"spec": {"namespace": "default"}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        found = (await call("POST", path, asked, headers=bob)).body["status"]["resourceRules"]
+        assert {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]} in found
+        for verb, allowed in (("list", True), ("delete", False)):
+            attributes = {"verb": verb, "resource": "pods", "namespace": "default"}
+            path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            body = {"spec": {"resourceAttributes": attributes}}
+            answer = await call("POST", path, body, headers=bob)
+            assert answer.body["status"]["allowed"] is allowed
+
+    run(test)
