@@ -24,6 +24,7 @@ from poolwright.plan.actions import (
     Action,
     CreateMachine,
     DeleteMachine,
+    DeleteNode,
     EvictPod,
     PatchNode,
     ReimageMachine,
@@ -320,6 +321,8 @@ class Sandbox:
                     pods[:] = [p for p in pods if (p.name, p.uid) != (name, uid)]
             case PatchNode():
                 self._patch(action)
+            case DeleteNode(name=name):
+                self.nodes.pop(name, None)
             case _:
                 machine = self.machines.get(action.name)
                 if machine is not None and machine.uid == action.uid:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from plan.pool_world import (
     CLUSTER_STATUS,
     IMAGE,
@@ -23,9 +25,16 @@ from poolwright.model.agent_pool import (
 )
 from poolwright.model.errors import ErrorDetail
 from poolwright.model.machine import MachinePhase
+from poolwright.model.node import NodeCondition
 from poolwright.model.pod import Budget
 from poolwright.model.taint import Taint
-from poolwright.plan.actions import CreateMachine, DeleteMachine, PatchNode, ReimageMachine
+from poolwright.plan.actions import (
+    CreateMachine,
+    DeleteMachine,
+    DeleteNode,
+    PatchNode,
+    ReimageMachine,
+)
 from poolwright.plan.bootstrap import STARTUP_TAINT
 from poolwright.plan.pool import plan_refusal
 from poolwright.plan.upkeep import CORDONED
@@ -238,6 +247,130 @@ def test_an_undrainable_node_is_quarantined_if_asked():
     assert sandbox.status.error.code == "UpgradeFailed"
     new = [m for m in sandbox.machines.values() if m.bootstrap.node_image_version == IMAGE]
     assert len(new) == 2
+
+
+def blocked_upgrade(count, blocked, **settings):
+    """An upgrade of ``count`` nodes, the first ``blocked`` of which cannot be drained."""
+    behavior = UndrainableNodeBehavior.CORDON
+    sandbox = Sandbox(
+        pool_spec(
+            node_image_version=OLD_IMAGE,
+            count=count,
+            upgrade_settings=UpgradeSettings(undrainable_node_behavior=behavior, **settings),
+        )
+    ).settled(count)
+    for index in range(blocked):
+        sandbox.pods[name_of(index)] = [pod(f"web-{index}", name_of(index))]
+    sandbox.budgets = BLOCKING
+    sandbox.change(STATE.UPGRADING, node_image_version=IMAGE)
+    sandbox.run(steps=1000)
+    return sandbox
+
+
+def quarantined(sandbox):
+    label = "kubernetes.azure.com/upgrade-status"
+    return sorted(n.name for n in sandbox.nodes.values() if n.labels.get(label) == "Quarantined")
+
+
+def renewed(sandbox):
+    return [m for m in sandbox.machines.values() if m.bootstrap.node_image_version == IMAGE]
+
+
+def test_as_many_nodes_as_allowed_may_stay_blocked():
+    sandbox = blocked_upgrade(6, 2, max_blocked_nodes="2")
+    assert quarantined(sandbox) == [name_of(0), name_of(1)]
+    assert len(renewed(sandbox)) == 6
+    assert sandbox.status.error.code == "UpgradeFailed"
+    assert "maxBlockedNodes" not in sandbox.status.error.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({"max_blocked_nodes": "1"}, 1),
+        ({"max_blocked_nodes": "0"}, 0),
+        ({"max_surge": "2"}, 2),
+        ({"max_surge": "0", "max_unavailable": "1"}, 1),
+        ({}, 1),
+    ],
+)
+def test_one_blocked_node_more_fails_the_upgrade_and_leaves_the_rest(settings, most):
+    sandbox = blocked_upgrade(6, 5, **settings)
+    error = sandbox.status.error
+    assert error.code == "UpgradeFailed"
+    assert f"maxBlockedNodes ({most})" in error.message
+    assert most < len(quarantined(sandbox)) <= most + 2
+    assert all(name in error.message for name in quarantined(sandbox))
+    others = [n for n in sandbox.nodes.values() if n.name not in quarantined(sandbox)]
+    assert not any(node.unschedulable for node in others)
+
+
+def test_an_operation_that_is_no_upgrade_succeeds_beside_quarantined_nodes():
+    sandbox = blocked_upgrade(4, 1, max_blocked_nodes="1")
+    sandbox.change(STATE.SCALING, count=5)
+    assert sandbox.run().end.state is OperationState.SUCCEEDED
+    assert quarantined(sandbox) == [name_of(0)]
+
+
+@pytest.mark.parametrize("state", [STATE.SUCCEEDED, STATE.FAILED, STATE.CANCELED])
+def test_a_node_whose_machine_is_gone_is_removed_once_it_is_silent(state):
+    sandbox = Sandbox(pool_spec()).settled(3)
+    sandbox.status = replace(sandbox.status, provisioning_state=state)
+    node = sandbox.nodes[name_of(0)]
+    strangers = {
+        "silent": {"Ready": NodeCondition("Unknown")},
+        "empty": {},
+        "joining": {"Ready": NodeCondition("False")},
+        "alive": {"Ready": NodeCondition("True")},
+    }
+    for name, conditions in strangers.items():
+        sandbox.nodes[name] = replace(node, name=name, uid=name, conditions=conditions)
+    removed = [a for a in sandbox.plan().actions if isinstance(a, DeleteNode)]
+    assert [(a.name, a.uid, a.event.reason) for a in removed] == [
+        ("silent", "silent", "DeletingNode"),
+        ("empty", "empty", "DeletingNode"),
+    ]
+    sandbox.step()
+    assert {"joining", "alive", *sandbox.machines} == set(sandbox.nodes)
+
+
+def test_an_abort_gives_cordoned_nodes_back():
+    sandbox = Sandbox(pool_spec(node_image_version=OLD_IMAGE, count=2)).settled(2)
+    sandbox.pods[name_of(0)] = [pod("web-1", name_of(0))]
+    sandbox.budgets = BLOCKING
+    sandbox.change(STATE.UPGRADING, node_image_version=IMAGE)
+    for _ in range(6):
+        sandbox.step()
+    assert any(node.unschedulable for node in sandbox.nodes.values())
+    sandbox.status = replace(sandbox.status, is_halted=True, provisioning_state=STATE.CANCELING)
+    sandbox.step()
+    machines = sorted(sandbox.machines)
+    sandbox.step()
+    assert sandbox.status.provisioning_state is STATE.CANCELED
+    assert not any(node.unschedulable for node in sandbox.nodes.values())
+    assert sorted(sandbox.machines) == machines
+
+
+def test_a_thousand_nodes_are_upgraded_in_place_a_tenth_at_a_time():
+    settings = UpgradeSettings(max_surge="0", max_unavailable="10%")
+    spec = pool_spec(node_image_version=OLD_IMAGE, count=1000, upgrade_settings=settings)
+    sandbox = Sandbox(spec, actions_max=100).settled(1000)
+    sandbox.change(STATE.UPGRADING, node_image_version=IMAGE)
+    away: list[int] = []
+    for _ in range(200):
+        plan = sandbox.step()
+        ready = [
+            node.name
+            for node in sandbox.nodes.values()
+            if not node.unschedulable and sandbox.machines[node.name].phase is MachinePhase.RUNNING
+        ]
+        away.append(1000 - len(ready))
+        assert len(sandbox.machines) == 1000
+        if plan.end is not None:
+            break
+    assert plan.end.state is OperationState.SUCCEEDED
+    assert max(away) == 100
+    assert len(away) < 120  # ten waves of some minutes each: not node by node
 
 
 def test_stop_and_start():

@@ -32,6 +32,7 @@ from poolwright.plan.actions import (
     Action,
     CreateMachine,
     DeleteMachine,
+    DeleteNode,
     EvictPod,
     NodeEvent,
     PatchNode,
@@ -150,6 +151,8 @@ class Actor:
                 await provider.start_machine(cluster, name, uid=uid)
             case EvictPod(namespace=namespace, name=name, uid=uid):
                 await self._clusters.kube(cluster).evict(namespace, name, uid=uid)
+            case DeleteNode(name=name, uid=uid):
+                await self._clusters.kube(cluster).delete(NODES, name, uid=uid)
             case PatchNode():
                 await _patch_node(self._clusters.kube(cluster), action)
 

@@ -96,6 +96,16 @@ class PatchNode:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteNode:
+    """Remove the Kubernetes object of a node whose machine is gone."""
+
+    name: str
+    uid: str
+    because: str
+    event: NodeEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EvictPod:
     """Ask for the eviction of one incarnation of a pod."""
 
@@ -113,5 +123,6 @@ Action = (
     | StopMachine
     | StartMachine
     | PatchNode
+    | DeleteNode
     | EvictPod
 )

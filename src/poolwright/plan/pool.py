@@ -25,7 +25,7 @@ from poolwright.plan.plan import CANCELED, SUCCEEDED, OperationEnd, PoolPlan, fa
 from poolwright.plan.readiness import ready_within
 from poolwright.plan.rollout import Rollout
 from poolwright.plan.upgrade import may_go_in_place
-from poolwright.plan.upkeep import plan_upkeep
+from poolwright.plan.upkeep import plan_strays, plan_upkeep
 from poolwright.plan.world import Member, PoolWorld, observe_members
 
 REFUSAL_PAUSE = timedelta(minutes=5)
@@ -148,13 +148,13 @@ def _counted(status: AgentPoolStatus, members: Sequence[Member]) -> AgentPoolSta
 
 
 def _upkeep_only(world: PoolWorld) -> PoolPlan:
-    """After a failure or an abort: nodes are kept well, machines are left for inspection.
+    """After a failure or an abort: nodes are kept well, machines are left as they are.
 
-    After a failure, what an upgrade had cordoned is given back; an abort leaves it.
+    What the operation had cordoned is given back, because nobody goes on to drain it.
     """
     members = observe_members(world)
-    uncordon = world.pool.status.provisioning_state is ProvisioningState.FAILED
-    patches = plan_upkeep(members, world.pool.spec, cordons={}, uncordon=uncordon)
+    patches: list[Action] = [*plan_upkeep(members, world.pool.spec, cordons={})]
+    patches += plan_strays(world)
     return PoolPlan(
         status=replace(_counted(world.pool.status, members), drains={}),
         actions=tuple(patches[: world.actions_max]),
@@ -232,6 +232,8 @@ def _end(
     """Whether the operation ends with this pass, and how."""
     if rollout.undrainable:
         return _undrainable(rollout)
+    if rollout.is_blocked and not rollout.quarantine:
+        return _quarantined(rollout, f", more than maxBlockedNodes ({rollout.rule.blocked_max})")
     late = list(_late(rollout, started_at))
     coming = sum(at > now for at in late)
     stuck = [m for m in rollout.alive if not m.is_ready]
@@ -240,10 +242,19 @@ def _end(
     busy = rollout.actions or rollout.going or rollout.drains or rollout.outdated
     if busy or len(rollout.alive) != rollout.spec.count or coming:
         return None
-    if rollout.quarantined:
-        names = ", ".join(m.name for m in rollout.quarantined)
-        return failed("UpgradeFailed", f"Nodes could not be drained and are quarantined: {names}")
+    if rollout.quarantined and rollout.status.provisioning_state in _UPGRADES:
+        return _quarantined(rollout)
     return SUCCEEDED
+
+
+_UPGRADES = frozenset({ProvisioningState.UPGRADING, ProvisioningState.UPGRADING_NODE_IMAGE})
+
+
+def _quarantined(rollout: Rollout, excess: str = "") -> OperationEnd:
+    names = ", ".join(m.name for m in rollout.quarantined)
+    return failed(
+        "UpgradeFailed", f"Nodes could not be drained and are quarantined{excess}: {names}"
+    )
 
 
 def _undrainable(rollout: Rollout) -> OperationEnd:

@@ -26,7 +26,7 @@ from poolwright.plan.bootstrap import bootstrap, in_zone, zone_of
 from poolwright.plan.drain import Allowance, Drain, plan_drain
 from poolwright.plan.machine_name import machine_name, vmss_number
 from poolwright.plan.upgrade import roll_rule
-from poolwright.plan.upkeep import plan_upkeep
+from poolwright.plan.upkeep import plan_strays, plan_upkeep
 from poolwright.plan.world import Member, PoolWorld
 
 FAILED_RETRY = timedelta(minutes=5)
@@ -209,16 +209,21 @@ class Rollout:
 
     def _roll(self) -> None:
         """Drain and reimage outdated machines, oldest first, as far as the floor allows."""
-        hold = bool(self._fresh_failures())
         for member in sorted(self.outdated, key=lambda m: (m.memory is None, m.index)):
             if member.memory is None:
-                if hold:
+                if self._fresh_failures() or self.is_blocked:
                     continue
                 if member.is_ready:
                     if self.available <= self.floor:
                         continue
                     self.available -= 1
             self._roll_one(member)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether more nodes of this upgrade are quarantined than its settings allow."""
+        blocked = len(self.quarantined) + len(self.quarantine)
+        return bool(self.outdated) and blocked > self.rule.blocked_max
 
     def _roll_one(self, member: Member) -> None:
         because = (
@@ -339,7 +344,7 @@ class Rollout:
         patches: Iterable[Action] = plan_upkeep(
             kept, self.spec, cordons=self.cordons, quarantine=frozenset(self.quarantine)
         )
-        for patch in patches:
+        for patch in (*patches, *plan_strays(self.world)):
             self._add(patch)
 
     def _add(self, action: Action) -> None:

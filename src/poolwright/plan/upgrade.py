@@ -33,6 +33,8 @@ class RollRule:
     drain_timeout: timedelta
     soak: timedelta
     quarantines: bool
+    blocked_max: int
+    """How many nodes may end up quarantined before the upgrade fails."""
 
 
 def roll_rule(spec: AgentPoolSpec, status: AgentPoolStatus) -> RollRule:
@@ -49,6 +51,10 @@ def roll_rule(spec: AgentPoolSpec, status: AgentPoolStatus) -> RollRule:
     unavailable = amount(settings.max_unavailable or "0", spec.count) if surge == 0 else 0
     if surge == 0 and unavailable == 0:
         unavailable = 1
+    # Source: AKS upgrade-aks-node-pools-rolling: maxBlockedNodes is maxSurge unless it is set.
+    blocked = settings.max_blocked_nodes
+    if blocked is None:
+        blocked = declared if amount(declared, spec.count) else EFFECTIVE_SURGE
     minutes = settings.drain_timeout_in_minutes
     return RollRule(
         surge=surge,
@@ -56,6 +62,7 @@ def roll_rule(spec: AgentPoolSpec, status: AgentPoolStatus) -> RollRule:
         drain_timeout=DRAIN_TIMEOUT if minutes is None else timedelta(minutes=minutes),
         soak=timedelta(minutes=settings.node_soak_duration_in_minutes or 0),
         quarantines=settings.undrainable_node_behavior is UndrainableNodeBehavior.CORDON,
+        blocked_max=amount(blocked, spec.count),
     )
 
 

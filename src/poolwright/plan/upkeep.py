@@ -13,9 +13,9 @@ from typing import Any, cast
 from poolwright.model.agent_pool import AgentPoolSpec
 from poolwright.model.node import Node
 from poolwright.model.taint import Taint
-from poolwright.plan.actions import NodeEvent, PatchNode
+from poolwright.plan.actions import DeleteNode, NodeEvent, PatchNode
 from poolwright.plan.bootstrap import STARTUP_TAINT, ZONE_LABEL, pool_taints
-from poolwright.plan.world import Member
+from poolwright.plan.world import Member, PoolWorld
 
 APPLIED_LABELS = "poolwright.dev/applied-labels"
 APPLIED_TAINTS = "poolwright.dev/applied-taints"
@@ -69,21 +69,49 @@ def plan_upkeep(
     spec: AgentPoolSpec,
     *,
     cordons: Mapping[str, NodeEvent],
-    uncordon: bool = True,
     quarantine: frozenset[str] = frozenset(),
 ) -> list[PatchNode]:
     """At most one patch per node. ``cordons`` are the nodes that shall be cordoned, with the event
-    that says so; other cordons of ours are taken back if ``uncordon``.
+    that says so; other cordons of ours are taken back.
     """
     patches: list[PatchNode] = []
     for member in members:
         node = member.node
         if node is None or node.deleting:
             continue
-        patch = _patch(member, node, spec, cordons, uncordon, quarantine)
+        patch = _patch(member, node, spec, cordons, quarantine)
         if patch is not None:
             patches.append(patch)
     return patches
+
+
+def plan_strays(world: PoolWorld) -> list[DeleteNode]:
+    """The nodes whose machine does not exist, as a cloud provider's node controller removes them.
+
+    Only one whose kubelet is silent, or never spoke: a node that joined after the machines were
+    listed says how it is.
+
+    Source: kubernetes cloud-provider, controllers/nodelifecycle.
+    """
+    machines = {machine.name for machine in world.machines}
+    return [
+        DeleteNode(
+            node.name,
+            node.uid,
+            "its machine does not exist",
+            NodeEvent(
+                "DeletingNode",
+                f"Deleting node {node.name} because it does not exist in the cloud provider",
+            ),
+        )
+        for node in (world.nodes or {}).values()
+        if node.name not in machines and not node.deleting and _is_silent(node)
+    ]
+
+
+def _is_silent(node: Node) -> bool:
+    ready = node.conditions.get("Ready")
+    return ready is None or ready.status == "Unknown"
 
 
 def _patch(
@@ -91,7 +119,6 @@ def _patch(
     node: Node,
     spec: AgentPoolSpec,
     cordons: Mapping[str, NodeEvent],
-    uncordon: bool,
     quarantine: frozenset[str],
 ) -> PatchNode | None:
     because: list[str] = []
@@ -115,7 +142,7 @@ def _patch(
             unschedulable, event = True, cordons[member.name]
             annotations[CORDONED] = "drain"
             because.append("it is being drained")
-    elif uncordon and CORDONED in node.annotations and not member.is_quarantined:
+    elif CORDONED in node.annotations and not member.is_quarantined:
         unschedulable = False
         annotations[CORDONED] = None
         because.append("it stays")
