@@ -187,7 +187,7 @@ def kubectl_of(server, az, tmp_path_factory):
     return of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until():
     """Ask again until it holds; the deadline only bounds a failure."""
 
