@@ -32,6 +32,7 @@ class Call:
         "_headers",
         "_query",
         "cluster",
+        "duplicates",
         "method",
         "receive",
         "scope",
@@ -58,6 +59,7 @@ class Call:
         self.segments = segments
         self.method: str = scope.get("method", "GET")
         self.warnings: list[str] = []
+        self.duplicates: list[str] = []
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, str] | None = None
 
@@ -124,7 +126,14 @@ class Call:
 
     async def object(self) -> dict[str, Any]:
         """The request's body as an object."""
-        return negotiate.read_object(await self.body(), self.header(b"content-type"))
+        data = await self.body()
+        body = negotiate.read_object(data, self.header(b"content-type"))
+        self.note_duplicates(data, body)
+        return body
+
+    def note_duplicates(self, data: bytes, value: Any) -> None:
+        """Remember which members a body names twice."""
+        self.duplicates = negotiate.duplicates(data, value)
 
     def manager(self) -> str:
         """The field manager: named, or the first word of the user agent for tracked objects.

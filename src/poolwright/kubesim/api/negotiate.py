@@ -5,6 +5,9 @@ Source: k8s.io/apiserver pkg/endpoints/handlers/negotiation and rest.go (message
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -13,7 +16,7 @@ import msgspec
 import yaml
 
 from poolwright.kubesim import protobuf, status
-from poolwright.kubesim.entry import decode
+from poolwright.kubesim.entry import decode, encode
 from poolwright.model.json_value import Json
 
 BODY_MAX_BYTES = 3 * 1024 * 1024  # k8s.io/apiserver pkg/server/config.go MaxRequestBodyBytes
@@ -137,6 +140,35 @@ def read_object(data: bytes, content_type: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which of its names came twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(name for name, _ in pairs)
+        self.twice = [name for name, count in counts.items() if count > 1]
+
+
+def _twice(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Object):
+        yield from (f"{path}{name}" for name in value.twice)
+        for name, inner in value.items():
+            yield from _twice(inner, f"{path}{name}.")
+    elif isinstance(value, list):
+        for position, inner in enumerate(cast("list[Any]", value)):
+            yield from _twice(inner, f"{path.removesuffix('.')}[{position}].")
+
+
+def duplicates(data: bytes, value: Any) -> list[str]:
+    """The paths of members that a JSON body names twice, of which decoding keeps one."""
+    if not data.startswith(b"{") or data.count(b'":') == encode(value).count(b'":'):
+        return []  # as many members as were kept
+    try:
+        return list(_twice(json.loads(data, object_pairs_hook=_Object), ""))
+    except (ValueError, RecursionError):
+        return []
+
+
 def _read_protobuf(data: bytes) -> dict[str, Any]:
     try:
         return protobuf.read_object(data)
@@ -156,6 +188,17 @@ def _go_error(text: str) -> str:
 
 class _Loader(yaml.SafeLoader):
     """YAML as JSON has it: timestamps stay text, and nothing refers to anything."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, in which a key may be set once."""
+        keys = [key.value for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                line = node.value[position][0].start_mark.line + 1
+                raise yaml.YAMLError(
+                    f'yaml: unmarshal errors:\n  line {line}: key "{key}" already set in map'
+                )
+        return super().construct_mapping(node, deep)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """One node; an alias could make a small body huge."""

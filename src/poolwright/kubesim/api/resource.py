@@ -188,9 +188,12 @@ def read_body(call: Call, view: View, body: dict[str, Any]) -> dict[str, Any]:
 def prune(call: Call, view: View, body: dict[str, Any]) -> None:
     """Hold an object against the schema of its kind."""
     unknown = view.prune(body)
-    if not unknown:
+    if not unknown and not call.duplicates:
         return
-    told = [f'unknown field "{path}"' for path in unknown[:_UNKNOWN_MAX]]
+    told = [
+        *(f'unknown field "{path}"' for path in unknown),
+        *(f'duplicate field "{path}"' for path in call.duplicates),
+    ][:_UNKNOWN_MAX]
     match call.query.get("fieldValidation", "Warn"):
         case "Strict":
             resource = view.resource
@@ -246,12 +249,13 @@ async def patch(call: Call, target: Target) -> None:
     change = negotiate.read_value(data, media)
     if media == _PATCHES[3]:
         if isinstance(change, dict):
-            prune(call, target.view, cast("dict[str, Any]", change))
+            _declared_only(target, cast("dict[str, Any]", change))
         made, is_new = await apply(call, target, change, options)
         out = output(call, target)
         await call.answer(201 if is_new else 200, out.body(made, None), out.media)
         return
     view = target.view
+    call.note_duplicates(data, change)
     if media != _PATCHES[0] and not isinstance(change, dict):
         raise status.bad_request(
             "json: cannot unmarshal array into Go value of type map[string]interface {}"
@@ -291,6 +295,25 @@ async def patch(call: Call, target: Target) -> None:
     )
     out = output(call, target)
     await call.answer(200, out.body(made, None), out.media)
+
+
+def _declared_only(target: Target, body: dict[str, Any]) -> None:
+    """Raise unless the schema knows every field that is applied.
+
+    Source of the wording: k8s.io/apimachinery pkg/util/managedfields and structured-merge-diff.
+    """
+    unknown = target.view.prune(body)
+    if unknown:
+        resource = target.view.resource
+        where = f"{target.namespace}/{target.name}" if target.namespace else f"/{target.name}"
+        problems = "\n".join(f"  .{path}: field not declared in schema" for path in unknown)
+        problems = problems.strip() if len(unknown) == 1 else f"errors:\n{problems}"
+        raise status.StatusError(
+            400,
+            "BadRequest",
+            f"failed to create typed patch object ({where}; {resource.api_version},"
+            f" Kind={resource.kind}): {problems}",
+        )
 
 
 def _patch_guard(change: Any) -> Preconditions:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from poolwright.kubesim import status
 from poolwright.kubesim.access import Attempt, is_allowed, rules_of
+from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.cluster import TOKEN_AUDIENCE, User
@@ -102,6 +103,8 @@ async def serve(call: Call, group: str, plural: str, _namespace: str) -> None:
     if call.method != "POST":
         raise status.method_not_supported("")
     review = REVIEWS[group, "v1", plural]
+    if call.form().view:  # it has no metadata that a table could show
+        raise negotiate.not_acceptable()
     body = await call.object()
     await call.answer_object(
         {

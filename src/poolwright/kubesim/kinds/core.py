@@ -340,6 +340,7 @@ EVENT = ObjectKind(
         "involvedObject.fieldPath": _involved("fieldPath"),
         "reason": _top("reason"),
         "reportingComponent": _top("reportingComponent"),
+        "reportingController": _top("reportingComponent"),
         "source": lambda body: str(
             child(body, "source").get("component") or body.get("reportingComponent") or ""
         ),
