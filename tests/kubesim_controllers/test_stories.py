@@ -22,6 +22,8 @@ from poolwright.model.kubernetes import (
 
 from .world import EXIT, KEY, RUN_SECONDS, play, template, workload
 
+HASH = "controller-revision-hash"
+
 
 def ready_pods(w, **labels):
     return [
@@ -99,6 +101,11 @@ def test_a_daemon_set_follows_nodes_and_rolls_one_by_one():
         assert {p["spec"]["containers"][0]["image"] for p in w.pods()} == {"registry/plugin:2"}
         status = w.get(DAEMON_SETS, "nvidia-device-plugin")["status"]
         assert status["updatedNumberScheduled"] == status["numberAvailable"] == 2
+
+        revisions = [e.object() for e in w.registry.list(CONTROLLER_REVISIONS, "default")]
+        hashes = {r["revision"]: r["metadata"]["labels"][HASH] for r in revisions}
+        assert {p["metadata"]["labels"][HASH] for p in w.pods()} == {hashes[2]}
+        assert sorted(hashes) == [1, 2]
 
         def unlabel(node):
             del node["metadata"]["labels"]["gpu"]

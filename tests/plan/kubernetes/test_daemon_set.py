@@ -14,7 +14,6 @@ from poolwright.model.pod import Pod
 from poolwright.model.taint import Taint
 from poolwright.plan.kubernetes.action import CreateObject, DeleteObject
 from poolwright.plan.kubernetes.daemon_set import (
-    REVISION_LABEL,
     DaemonSet,
     DaemonTally,
     place_of,
@@ -22,15 +21,17 @@ from poolwright.plan.kubernetes.daemon_set import (
     plan_daemon_set,
     runs_on,
 )
+from poolwright.plan.kubernetes.history import REVISION_LABEL
 from poolwright.plan.kubernetes.placement import pinned_nodes
 
 
-def daemon_set(image="plugin:1", max_unavailable=1, **pod):
+def daemon_set(image="plugin:1", max_unavailable=1, max_surge=0, **pod):
     template = {
         "metadata": {"labels": {"app": "d"}},
         "spec": {"containers": [{"image": image}], **pod},
     }
-    update = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable}}
+    rolling = {"maxUnavailable": max_unavailable, "maxSurge": max_surge}
+    update = {"type": "RollingUpdate", "rollingUpdate": rolling}
     return DaemonSet.from_object(
         {
             "metadata": {"name": "d", "namespace": "default", "uid": "ds", "generation": 1},
@@ -118,7 +119,7 @@ def test_a_rollout_keeps_enough_pods_and_ends(count, limit):
     for _ in range(4 * count):
         for name, each in nodes.items():
             here = [pods[name]] if name in pods else []
-            tally.set(name, place_of(new, each, here, available=True))
+            tally.set(name, place_of(new, each, here, frozenset(p.uid for p in here)))
         plan = plan_daemon_set(new, tally)
         doomed = {a.target.name for a in plan.actions if isinstance(a, DeleteObject)}
         pods = {n: p for n, p in pods.items() if p.name not in doomed}
@@ -130,3 +131,29 @@ def test_a_rollout_keeps_enough_pods_and_ends(count, limit):
     status = tally.status(new)
     assert (status["updatedNumberScheduled"], status["numberAvailable"]) == (count, count)
     assert status["numberUnavailable"] is None
+
+
+def test_with_a_surge_the_old_pod_stays_until_the_new_one_can_replace_it():
+    old, new = daemon_set(), daemon_set("plugin:2", max_unavailable=0, max_surge=1)
+    nodes = [node(n) for n in "abc"]
+    tally = DaemonTally()
+    for each in nodes:
+        here = [pod(f"p-{each.name}", old.hash, node_name=each.name)]
+        tally.set(each.name, place_of(new, each, here, frozenset(p.uid for p in here)))
+    assert (tally.rollout(new), tally.surge(new)) == ([], ["a"])
+    before = pod("p-a", old.hash, created="1")
+    assert plan_daemon_node(new, "a", nodes[0], [before]).actions == ()
+    (made,) = plan_daemon_node(new, "a", nodes[0], [before], may_surge=True).actions
+    assert made.body["metadata"]["labels"][REVISION_LABEL] == new.hash
+    fresh = pod("q-a", new.hash, ready=False, created="2")
+    assert plan_daemon_node(new, "a", nodes[0], [before, fresh], may_surge=True).actions == ()
+    tally.set("a", place_of(new, nodes[0], [before, fresh], frozenset({"u-p-a"})))
+    assert tally.surge(new) == []
+    up = replace(fresh, is_ready=True)
+    plan = plan_daemon_node(new, "a", nodes[0], [before, up], available=frozenset({"u-q-a"}))
+    assert [a.target.name for a in plan.actions if isinstance(a, DeleteObject)] == ["p-a"]
+    tally.set("a", place_of(new, nodes[0], [up], frozenset({"u-q-a"})))
+    assert tally.surge(new) == ["b"]
+    unready = [replace(before, is_ready=False), fresh]
+    plan = plan_daemon_node(new, "a", nodes[0], unready)
+    assert [a.target.name for a in plan.actions if isinstance(a, DeleteObject)] == ["p-a"]

@@ -104,7 +104,8 @@ async def _run(
         JobController(*parts),
         BudgetController(*parts),
     )
-    totals = loop_of(DaemonSetController(daemons, performer), debounce=_TOGETHER)
+    sets = DaemonSetController(following, state, daemons, performer)
+    totals = loop_of(sets, debounce=_TOGETHER)
     scheduler.start(loop_of(scheduler, workers=1))
     daemons.start(loop_of(daemons, workers=64), totals)
     nodes.start(loop_of(nodes, workers=32))

@@ -6,13 +6,16 @@ follow from its tally, written once per debounce.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from poolwright.kubesim.controllers.perform import Performer
 from poolwright.kubesim.controllers.state import ClusterState, Following, node_of
 from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.model.instant import Instant
-from poolwright.model.kubernetes import DAEMON_SETS
+from poolwright.model.kubernetes import CONTROLLER_REVISIONS, DAEMON_SETS
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
+from poolwright.plan.kubernetes.action import Plan
 from poolwright.plan.kubernetes.daemon_set import (
     DaemonSet,
     DaemonTally,
@@ -20,6 +23,12 @@ from poolwright.plan.kubernetes.daemon_set import (
     plan_daemon_node,
     plan_daemon_set,
     runs_on,
+)
+from poolwright.plan.kubernetes.history import (
+    REVISION_LABEL,
+    plan_history,
+    plan_truncation,
+    revision_of,
 )
 from poolwright.plan.kubernetes.replica_set import available_at
 from poolwright.ports.clock import Clock
@@ -43,6 +52,7 @@ class DaemonNodeController:
         self._clock = clock
         self.sets: dict[str, DaemonSet] = {}
         self.tallies: dict[str, DaemonTally] = {}
+        self._may_surge: dict[NodeKey, str] = {}
 
     def start(self, loop: Loop[NodeKey], totals: Loop[str]) -> None:
         """Look at every pair once, and at each again when something of it changes."""
@@ -93,12 +103,25 @@ class DaemonNodeController:
         daemon_set = self.sets.get(set_key)
         if daemon_set is None:
             return None
-        node = self._state.nodes.get(name)
-        plan = plan_daemon_node(daemon_set, name, node, self._pods(daemon_set, name))
+        node, pods = self._state.nodes.get(name), self._pods(daemon_set, name)
+        plan = plan_daemon_node(
+            daemon_set,
+            name,
+            node,
+            pods,
+            available=self._available(daemon_set, pods)[0],
+            may_surge=self._may_surge.pop(key, None) == daemon_set.hash,
+        )
         if plan.actions:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
         return self._count(set_key, name)
+
+    def let_surge(self, set_key: str, names: Iterable[str]) -> None:
+        """Let nodes have a new pod of a set beside the old one."""
+        for name in names:
+            self._may_surge[set_key, name] = self.sets[set_key].hash
+            self._loop.wake((set_key, name))
 
     def _pods(self, daemon_set: DaemonSet, node: str) -> list[Pod]:
         uid = daemon_set.target.uid
@@ -109,16 +132,20 @@ class DaemonNodeController:
         if daemon_set is None or tally is None:
             return None
         pods = self._pods(daemon_set, name)
-        now = self._clock.now().world
-        waits = [
-            at
-            for p in pods
-            if p.is_ready
-            and (at := available_at(p, self._state.ready_at, daemon_set.min_ready_seconds)) > now
-        ]
-        tally.set(name, place_of(daemon_set, self._state.nodes.get(name), pods, not waits))
+        available, wake_at = self._available(daemon_set, pods)
+        tally.set(name, place_of(daemon_set, self._state.nodes.get(name), pods, available))
         self._totals.wake(set_key)
-        return min(waits, default=None)
+        return wake_at
+
+    def _available(
+        self, daemon_set: DaemonSet, pods: Iterable[Pod]
+    ) -> tuple[frozenset[str], Instant | None]:
+        """The pods that were ready for long enough, and when the next one will have been."""
+        now, minimum = self._clock.now().world, daemon_set.min_ready_seconds
+        ready_at = self._state.ready_at
+        since = {p.uid: available_at(p, ready_at, minimum) for p in pods if p.is_ready}
+        later = min((at for at in since.values() if at > now), default=None)
+        return frozenset(uid for uid, at in since.items() if at <= now), later
 
 
 class DaemonSetController:
@@ -126,20 +153,50 @@ class DaemonSetController:
 
     name = "daemon_set"
 
-    def __init__(self, nodes: DaemonNodeController, performer: Performer) -> None:
+    def __init__(
+        self,
+        registry: Following,
+        state: ClusterState,
+        nodes: DaemonNodeController,
+        performer: Performer,
+    ) -> None:
+        self._registry = registry
+        self._state = state
         self._nodes = nodes
         self._performer = performer
+        self._recorded: dict[str, tuple[str, str]] = {}
 
     async def reconcile(self, key: str) -> Instant | None:
-        """Write the status, and replace what the rolling update allows."""
+        """Write the history and the status, and replace what the rolling update allows."""
         daemon_set, tally = self._nodes.sets.get(key), self._nodes.tallies.get(key)
         if daemon_set is None or tally is None:
+            self._recorded.pop(key, None)
             return None
+        await self._record(key, daemon_set)
         plan = plan_daemon_set(daemon_set, tally)
+        await self._perform(plan)
+        self._nodes.let_surge(key, tally.surge(daemon_set))
+        return plan.wake_at
+
+    async def _record(self, key: str, daemon_set: DaemonSet) -> None:
+        """Keep the template as the newest revision, once for every change."""
+        uid = daemon_set.target.uid
+        if daemon_set.deleting or self._recorded.get(key) == (uid, daemon_set.hash):
+            return
+        revisions = [e.object() for e in self._registry.owned_by(CONTROLLER_REVISIONS, uid)]
+        wire = daemon_set.wire
+        _, actions = plan_history(DAEMON_SETS, wire, revisions, REVISION_LABEL)
+        hashes = {p.labels.get(REVISION_LABEL) for p in self._state.owned_by(uid)}
+        names = (revision_of(r) for r in revisions)
+        used = [r.name for r in names if r.hash in hashes or r.hash == daemon_set.hash]
+        actions.extend(plan_truncation(wire, revisions, used))
+        await self._perform(Plan(tuple(actions)))
+        self._recorded[key] = (uid, daemon_set.hash)
+
+    async def _perform(self, plan: Plan) -> None:
         if plan.actions:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
-        return plan.wake_at
 
 
 def _same_will(old: DaemonSet, new: DaemonSet) -> bool:

@@ -3,7 +3,7 @@
 Decided node by node, so that a change costs what it concerns; the numbers of a set's status and its
 rolling update come from a tally that is kept as nodes change.
 
-Source: k8s.io/kubernetes v1.35 pkg/controller/daemon.
+Source: k8s.io/kubernetes v1.36 pkg/controller/daemon.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from poolwright.plan.kubernetes.action import (
     Target,
     patch_status,
 )
-from poolwright.plan.kubernetes.template import pod_from, rounded, safe_hash
+from poolwright.plan.kubernetes.history import REVISION_LABEL, template_hash
+from poolwright.plan.kubernetes.template import pod_from, rounded
 
 CONTROLLER = "daemonset-controller"
-REVISION_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
 
 
@@ -62,6 +62,7 @@ class DaemonSet:
     hash: str
     rolling: bool
     max_unavailable: int | str
+    max_surge: int | str
     min_ready_seconds: int
     deleting: bool
 
@@ -79,18 +80,25 @@ class DaemonSet:
         pod_spec["tolerations"] = tolerations
         strategy = child(spec, "updateStrategy")
         unavailable = child(strategy, "rollingUpdate").get("maxUnavailable")
+        surge = child(strategy, "rollingUpdate").get("maxSurge")
         return cls(
             wire=wire,
             target=Target.of(DAEMON_SETS, wire),
             revision=wire["metadata"].get("resourceVersion", ""),
             pod_spec=pod_spec,
             probe=Pod.from_object({"metadata": {"name": ""}, "spec": pod_spec}),
-            hash=safe_hash(template, 10),
+            hash=template_hash(wire),
             rolling=strategy.get("type", "RollingUpdate") == "RollingUpdate",
             max_unavailable=1 if unavailable is None else unavailable,
+            max_surge=0 if surge is None else surge,
             min_ready_seconds=int(spec.get("minReadySeconds") or 0),
             deleting="deletionTimestamp" in wire["metadata"],
         )
+
+    @property
+    def surges(self) -> bool:
+        """Whether a new pod may come up beside the old one (AllowsSurge)."""
+        return self.rolling and rounded(self.max_surge, 100, up=True) > 0
 
     def pod_for(self, node: str) -> dict[str, Any]:
         """The pod of this set for a node: bound through affinity on the node's name."""
@@ -126,7 +134,9 @@ def runs_on(daemon_set: DaemonSet, node: Node) -> tuple[bool, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What one node contributes to a set's status. ``outdated`` is its pod of an older template."""
+    """What one node contributes to a set's status. ``outdated`` is its pod of an older template;
+    ``surging``: a new one is there as well.
+    """
 
     desired: bool = False
     scheduled: bool = False
@@ -135,6 +145,7 @@ class Place:
     available: bool = False
     updated: bool = False
     outdated: Target | None = None
+    surging: bool = False
     leaving: bool = False
 
 
@@ -149,10 +160,27 @@ def _delete(daemon_set: DaemonSet, pod: Pod, because: str) -> tuple[Action, ...]
     return DeleteObject(_target(pod), because), told
 
 
+def _sorted(daemon_set: DaemonSet, pods: Sequence[Pod]) -> tuple[list[Pod], list[Pod]]:
+    """The pods of the present template and those of older ones that stay, each oldest first."""
+    live = sorted((p for p in pods if not p.deleting), key=lambda p: (p.created, p.name))
+    new = [p for p in live if p.labels.get(REVISION_LABEL) == daemon_set.hash]
+    return new, [p for p in live if p not in new]
+
+
 def plan_daemon_node(
-    daemon_set: DaemonSet, name: str, node: Node | None, pods: Sequence[Pod]
+    daemon_set: DaemonSet,
+    name: str,
+    node: Node | None,
+    pods: Sequence[Pod],
+    *,
+    available: frozenset[str] = frozenset(),
+    may_surge: bool = False,
 ) -> Plan:
-    """What a set does on one node. ``pods`` are the set's pods that are on it or bound for it."""
+    """What a set does on one node.
+
+    ``pods`` are the set's pods that are on it or bound for it, ``available`` those of them, by
+    uid, that were ready for long enough; ``may_surge``: a new pod may come beside the old one.
+    """
     if daemon_set.deleting or node is None:
         return Plan()
     should_run, may_stay = runs_on(daemon_set, node)
@@ -169,34 +197,50 @@ def plan_daemon_node(
             RecordEvent(daemon_set.target, "FailedDaemonPod", words, CONTROLLER, "Warning")
         )
         actions.extend(_delete(daemon_set, pod, "it failed"))
-    for pod in [p for p in live if p.phase != "Failed"][1:]:
-        actions.extend(_delete(daemon_set, pod, "the node has an older pod of the set"))
-    if should_run and not pods:
+    kept = [p for p in live if p.phase != "Failed"]
+    for pod in _superfluous(daemon_set, kept, available):
+        actions.extend(_delete(daemon_set, pod, "the node has another pod of the set"))
+    new, old = _sorted(daemon_set, kept)
+    if should_run and (not pods or (may_surge and old and not new)):
         told = RecordEvent(daemon_set.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
         body = daemon_set.pod_for(name)
-        actions.append(CreateObject(PODS, body, f"{name} has no pod of the set", told))
+        because = f"{name} has no pod of the {'set' if not pods else 'present template'}"
+        actions.append(CreateObject(PODS, body, because, told))
     return Plan(tuple(actions))
 
 
+def _superfluous(
+    daemon_set: DaemonSet, pods: Sequence[Pod], available: frozenset[str]
+) -> Sequence[Pod]:
+    """All but the oldest; with a surge the old one stays until the new one can replace it."""
+    if not daemon_set.surges:
+        return pods[1:]
+    new, old = _sorted(daemon_set, pods)
+    if new and old and (not old[0].is_ready or new[0].uid in available):
+        return (*old, *new[1:])
+    return (*old[1:], *new[1:])
+
+
 def place_of(
-    daemon_set: DaemonSet, node: Node | None, pods: Sequence[Pod], available: bool
+    daemon_set: DaemonSet, node: Node | None, pods: Sequence[Pod], available: frozenset[str]
 ) -> Place:
-    """What a node contributes; ``available`` says that its pod was ready for long enough."""
+    """What a node contributes; ``available``: the pods, by uid, that were ready long enough."""
     desired = node is not None and runs_on(daemon_set, node)[0]
-    live = sorted((p for p in pods if not p.deleting), key=lambda p: (p.created, p.name))
-    pod = live[0] if live else None
     if not desired:
         return Place(misscheduled=bool(pods))
-    if pod is None:
+    new, old = _sorted(daemon_set, pods)
+    live = sorted((*new, *old), key=lambda p: (p.created, p.name))
+    if not live:
         return Place(desired=True, scheduled=bool(pods), leaving=bool(pods))
-    is_current = pod.labels.get(REVISION_LABEL) == daemon_set.hash
+    pod = live[0]
     return Place(
         desired=True,
         scheduled=True,
         ready=pod.is_ready,
-        available=pod.is_ready and available,
-        updated=is_current,
-        outdated=None if is_current else _target(pod),
+        available=pod.is_ready and pod.uid in available,
+        updated=pod in new,
+        outdated=_target(old[0]) if old else None,
+        surging=bool(old and new),
     )
 
 
@@ -239,7 +283,7 @@ class DaemonTally:
 
     def rollout(self, daemon_set: DaemonSet) -> list[Target]:
         """Pods of older templates to replace now, without passing maxUnavailable."""
-        if not daemon_set.rolling or not self._outdated:
+        if not daemon_set.rolling or daemon_set.surges or not self._outdated:
             return []
         allowed = rounded(daemon_set.max_unavailable, self._sums["desired"], up=True)
         room = max(1, allowed) - (self._sums["desired"] - self._sums["available"])
@@ -252,6 +296,24 @@ class DaemonTally:
                 chosen.append(place.outdated)  # it is unavailable anyway
             elif room > 0:
                 chosen.append(place.outdated)
+                room -= 1
+        return chosen
+
+    def surge(self, daemon_set: DaemonSet) -> list[str]:
+        """Nodes that may now have a new pod beside the old one, without passing maxSurge."""
+        if not daemon_set.surges or not self._outdated:
+            return []
+        room = max(1, rounded(daemon_set.max_surge, self._sums["desired"], up=True))
+        room -= sum(place.surging for place in self._outdated.values())
+        chosen: list[str] = []
+        for name in sorted(self._outdated):
+            place = self._outdated[name]
+            if place.surging:
+                continue
+            if not place.available:
+                chosen.append(name)
+            elif room > 0:
+                chosen.append(name)
                 room -= 1
         return chosen
 
