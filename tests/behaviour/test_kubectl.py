@@ -31,6 +31,7 @@ _NORMAL = (
     (re.compile(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b"), "<ip>"),
     (re.compile(r"\b(web|once)-[a-z0-9]{8,10}(-[a-z0-9]{5})?\b"), r"\1-<hash>"),
     (re.compile(r"pod-template-hash=\w+"), "pod-template-hash=<hash>"),
+    (re.compile(r"kube-api-access-[a-z0-9]{5}\b"), "kube-api-access-<hash>"),
     (re.compile(r"(?<![\w.])(\d+[smhd])+(?![\w.])"), "<age>"),
     (re.compile(r"[ \t]+"), " "),
     (re.compile(r" +$", re.M), ""),

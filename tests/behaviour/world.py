@@ -119,7 +119,7 @@ class World:
             assert response.status_code == 200, response.read()
             yield (json.loads(line) for line in response.iter_lines())
 
-    def until(self, question, seconds: float = 60) -> Any:
+    def until(self, question, seconds: float = 40) -> Any:
         """Ask again until it holds; the deadline only bounds a failure."""
         deadline = time.monotonic() + seconds
         while not (answer := question()):
@@ -127,7 +127,7 @@ class World:
             time.sleep(0.1)
         return answer
 
-    def until_gone(self, path: str, seconds: float = 60) -> None:
+    def until_gone(self, path: str, seconds: float = 40) -> None:
         self.until(lambda: self.ask("GET", path).status_code == 404, seconds)
 
     def items(self, path: str, **query) -> list[Any]:

@@ -1,0 +1,96 @@
+"""Each request of the corpus is answered as the real Kubernetes answers it.
+
+``request_answers.json`` holds its answers (``POOLWRIGHT_TEST_RECORD=1`` writes it anew from the
+live world, which also keeps it honest); what differs in the embedded world is counted down there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from behaviour.manifests import config_map
+from behaviour.request_corpus import NAMESPACE, requests
+
+HERE = Path(__file__).parent
+RECORD = HERE / "request_answers.json"
+DIFFERENCES = json.loads((HERE / "differences.json").read_text())["requests"]
+_MOVING = (
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<uid>"),
+    (re.compile(r"current: \d+"), "current: <version>"),
+    (re.compile(r"\b([Mm]ade[-_])[a-z0-9]{5}\b"), r"\1<hash>"),
+    (re.compile(r"\(\d{3,}\)"), "(<version>)"),
+)
+
+
+def answer(world, request):
+    """What matters of a response: for a refusal its Status, else the code; and the warnings."""
+    response = world._client.request(
+        request.method,
+        request.path.lstrip("/"),
+        content=request.body,
+        params=request.query,
+        headers={**({"Content-Type": request.media} if request.body else {}), **request.headers},
+    )
+    result = {"code": response.status_code}
+    warnings = response.headers.get_list("Warning")
+    if warnings:
+        result["warnings"] = warnings
+    if response.status_code >= 400:
+        try:
+            status = response.json()
+        except ValueError:
+            status = {"message": response.text.strip()}
+        causes = (status.get("details") or {}).get("causes") or []
+        message = status.get("message") or ""
+        for cause in sorted(causes, key=lambda cause: -len(cause.get("message", ""))):
+            message = message.replace(cause.get("message", ""), "<cause>")
+        result["reason"] = status.get("reason")
+        result["message"] = message
+        result["causes"] = sorted(json.dumps(cause, sort_keys=True) for cause in causes)
+    text = json.dumps(result)
+    for pattern, replacement in _MOVING:
+        text = pattern.sub(replacement, text)
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def corpus(world):
+    world.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    account = f"{path}/serviceaccounts/default"
+    world.until(lambda: world.ask("GET", account).status_code == 200)
+    world.ask("POST", f"{path}/configmaps", config_map("one", a="1"))
+    yield requests()
+    world.delete(path)
+
+
+def test_answers_are_those_of_the_real_one(world, corpus):
+    answers = {request.name: _safely(world, request) for request in corpus}
+    if world.name == "live" and os.environ.get("POOLWRIGHT_TEST_RECORD"):
+        lines = [f"{json.dumps(name)}: {json.dumps(item)}" for name, item in answers.items()]
+        RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    recorded = json.loads(RECORD.read_text())
+    known = DIFFERENCES if world.name == "embedded" else {}
+    different = {
+        name: (recorded.get(name), here)
+        for name, here in answers.items()
+        if here != recorded.get(name) and not any(re.search(rule, name) for rule in known)
+    }
+    keep = os.environ.get("POOLWRIGHT_TEST_DIFFERENCES")
+    if keep:
+        Path(keep).write_text(json.dumps(different, indent=1))
+    lines = [f"{name}\n  real {there}\n  here {here}" for name, (there, here) in different.items()]
+    assert not different, "\n".join([f"{len(different)} of {len(answers)} differ", *lines[:20]])
+
+
+def _safely(world, request):
+    try:
+        return answer(world, request)
+    except httpx.TransportError as error:
+        return {"code": 0, "message": type(error).__name__}
