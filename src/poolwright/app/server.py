@@ -19,7 +19,7 @@ from poolwright.app import idle_loop
 from poolwright.app.certificates import Certificates, ensure_certificates, ensure_signing_key
 from poolwright.app.composition import Outside, Product
 from poolwright.app.data_directory import DataDirectory, client_environment
-from poolwright.app.joined_writes import JoinedHttpProtocol
+from poolwright.app.header_deadline import TimelyHttpProtocol
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.settings import Settings, SettingsError, load_settings
@@ -93,12 +93,13 @@ def _uvicorn(app: Any, certificates: Certificates | None) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=JoinedHttpProtocol,
+            http=TimelyHttpProtocol,
             ws="websockets-sansio",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody may say in a header where a request came from
             timeout_graceful_shutdown=_CLOSE_SECONDS,
             timeout_keep_alive=75,
             ssl_certfile=certificates and certificates.certificate,
