@@ -1,7 +1,7 @@
 """GET of an agent pool per second, beside moto's node group and a bare Starlette route; durable
 PUTs of agent pools per second, beside raw SQLite.
 
-Run: python bench/bench_api.py [--seconds 4] [--connections 16] [--moto-python PYTHON]
+Run: python bench/bench_api.py [--seconds 1] [--connections 16] [--moto-python PYTHON]
 Every server is one process with one worker; the load generator (`load.py`) is another, the same for
 all. Each part is a process of its own with a deadline; one that fails says so in the result.
 """
@@ -39,11 +39,11 @@ from measured import (
 )
 
 HERE = Path(__file__).parent
-ROUNDS = 5
-WRITE_ROUNDS = 3
+ROUNDS = 15
+WRITE_ROUNDS = 6
 PART_SECONDS = 140
 API = "api-version=2026-08-01"
-WRITE_SECONDS = 1.5
+WRITE_SECONDS = 0.8
 CLUSTERS = 40
 """A cluster takes at most 100 pools: enough for all rounds at 800 a second."""
 RAW_BODY = b"x" * 900
@@ -293,7 +293,7 @@ def run_part(name: str) -> Result:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument(
         "--moto-python", default=str(MOTO_PYTHON if MOTO_PYTHON.exists() else sys.executable)

@@ -1,6 +1,6 @@
 """What the embedded store does per second, beside raw sqlite3 with the same synchronous.
 
-Run: python bench/bench_store.py [--writers 100] [--seconds 0.5]
+Run: python bench/bench_store.py [--writers 100] [--seconds 0.2]
 The raw side runs the same upserts of ``objects`` (and, for the fair line, the same rows of
 ``changes`` and ``scopes``) in transactions of as many rows as there are concurrent writers.
 """
@@ -30,7 +30,7 @@ from poolwright.model.record import Kind
 from poolwright.ports.store import Create, Update
 from poolwright.store import SqlStore
 
-ROUNDS = 5
+ROUNDS = 11
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BLOB = Kind("Pod", bytes, NoneType)
 BODY = os.urandom(1500).hex().encode()
@@ -288,7 +288,7 @@ def share(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--writers", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--seconds", type=float, default=0.2)
     options = parser.parse_args()
     began = machine()
     with tempfile.TemporaryDirectory() as name:
