@@ -78,6 +78,7 @@ class RealClock:
         self._idle_seen = self._readings.idle()
         self._gained = 0.0  # world seconds beyond real time
         self._short_waits = 0
+        self._naps: dict[asyncio.Future[None], None] = {}
         self._reserved_until = -1
 
     def now(self) -> Now:
@@ -119,18 +120,29 @@ class RealClock:
         finally:
             self._gain()
             self._short_waits -= 1
+            if not self._short_waits:
+                self._wake_sleepers()
 
     async def sleep_until(self, at: Instant) -> None:
         """Wait until world time reaches ``at``."""
-        while (left := at.micros - self._world().micros) > 0:  # noqa: ASYNC110 - a timer
-            await asyncio.sleep(max(left / 1e6 / self.speed, self._nap()))
+        loop = asyncio.get_running_loop()
+        while (left := at.micros - self._world().micros) > 0:
+            # At least a microsecond: less could vanish in the loop's floating-point time.
+            seconds = max(left / 1e6 / self._rate(), 1e-6)
+            nap: asyncio.Future[None] = loop.create_future()
+            self._naps[nap] = None
+            timer = loop.call_later(seconds, _end_nap, nap)
+            try:
+                await nap
+            finally:
+                timer.cancel()
+                self._naps.pop(nap, None)
 
-    def _nap(self) -> float:
-        """The least to sleep, in real seconds. At least a microsecond: less could vanish in the
-        loop's floating-point time. While the world is slowed down there is no point in looking
-        much more often, and it may get its speed back at any time.
-        """
-        return 1e-6 if self._rate() == self.speed else 1e-3
+    def _wake_sleepers(self) -> None:
+        """The world has its speed back: whoever sleeps reckons anew how long."""
+        if self.speed > _ATTENTIVE:
+            for nap in self._naps:
+                _end_nap(nap)
 
     def _reserve(self, world: Instant) -> None:
         reserved = min(_RESERVED * self.speed, _RESERVED_MOST)
@@ -148,6 +160,11 @@ class RealClock:
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps({"world_micros": micros}))
         os.replace(partial, self._path)
+
+
+def _end_nap(nap: asyncio.Future[None]) -> None:
+    if not nap.done():
+        nap.set_result(None)
 
 
 def _resume(path: Path | None) -> int:

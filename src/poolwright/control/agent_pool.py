@@ -22,7 +22,7 @@ from poolwright.model.record import Stored
 from poolwright.plan.actions import Action
 from poolwright.plan.plan import PoolPlan
 from poolwright.plan.pool import plan_agent_pool, plan_refusal
-from poolwright.plan.world import PoolWorld
+from poolwright.plan.world import PoolWorld, Recall
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import Clusters
 from poolwright.ports.machine_provider import MachineProvider
@@ -67,11 +67,13 @@ class AgentPoolController:
         self._clock = clock
         self._actor = actor
         self._actions_max = actions_max
+        self._recalls: dict[PoolKey, Recall] = {}
 
     async def reconcile(self, key: PoolKey) -> Instant | None:
         """One pass. A lost race raises `Precondition`: the loop observes again."""
         world = await self._observe(key)
         if world is None:
+            self._recalls.pop(key, None)
             return None
         plan = plan_agent_pool(world, self._clock.now().world)
         self._explain(world, plan)
@@ -105,6 +107,7 @@ class AgentPoolController:
             pods=picture.pods if picture else {},
             budgets=picture.budgets if picture else {},
             actions_max=self._actions_max,
+            recall=self._recalls.setdefault(key, Recall()),
         )
 
     def _picture(self, key: PoolKey, cluster: Cluster, *, is_leaving: bool) -> _Picture | None:

@@ -193,10 +193,11 @@ def _run(world: PoolWorld, now: Instant) -> PoolPlan:
     if rollout.is_cut:
         wakes.append(now)
     if running and deadline is not None:
-        end = _end(rollout, started_at or now, deadline, now)
+        late = list(_late(rollout, started_at or now))
+        end = _end(rollout, late, deadline, now)
         if end is not None:
             return _ending(world, rollout, status, end)
-        wakes += [deadline, *_late(rollout, started_at or now)]
+        wakes += [deadline, *late]
     return PoolPlan(
         status=status,
         actions=tuple(rollout.actions),
@@ -227,14 +228,13 @@ def _late(rollout: Rollout, started_at: Instant) -> Iterable[Instant]:
 
 
 def _end(
-    rollout: Rollout, started_at: Instant, deadline: Instant, now: Instant
+    rollout: Rollout, late: Sequence[Instant], deadline: Instant, now: Instant
 ) -> OperationEnd | None:
     """Whether the operation ends with this pass, and how."""
     if rollout.undrainable:
         return _undrainable(rollout)
     if rollout.is_blocked and not rollout.quarantine:
         return _quarantined(rollout, f", more than maxBlockedNodes ({rollout.rule.blocked_max})")
-    late = list(_late(rollout, started_at))
     coming = sum(at > now for at in late)
     stuck = [m for m in rollout.alive if not m.is_ready]
     if now >= deadline or ((rollout.failures or late) and not coming and not rollout.drains):

@@ -136,6 +136,8 @@ class Rollout:
         A ready machine goes only while more than the floor are ready. Once one had to be passed
         over for that, only lost ones go before it: a booting one will be needed in its place.
         """
+        if surplus <= 0:
+            return
         passed_over = False
         for member in sorted(self.alive, key=self._order_of_leaving):
             if len(self._leavers) >= surplus:
@@ -342,7 +344,11 @@ class Rollout:
     def _upkeep(self) -> None:
         kept = (m for m in self.members if m.machine.phase is not MachinePhase.DELETING)
         patches: Iterable[Action] = plan_upkeep(
-            kept, self.spec, cordons=self.cordons, quarantine=frozenset(self.quarantine)
+            kept,
+            self.spec,
+            cordons=self.cordons,
+            quarantine=frozenset(self.quarantine),
+            recall=self.world.recall,
         )
         for patch in (*patches, *plan_strays(self.world)):
             self._add(patch)

@@ -15,7 +15,7 @@ from poolwright.model.node import Node
 from poolwright.model.taint import Taint
 from poolwright.plan.actions import DeleteNode, NodeEvent, PatchNode
 from poolwright.plan.bootstrap import STARTUP_TAINT, ZONE_LABEL, pool_taints
-from poolwright.plan.world import Member, PoolWorld
+from poolwright.plan.world import Member, PoolWorld, Recall
 
 APPLIED_LABELS = "poolwright.dev/applied-labels"
 APPLIED_TAINTS = "poolwright.dev/applied-taints"
@@ -70,18 +70,25 @@ def plan_upkeep(
     *,
     cordons: Mapping[str, NodeEvent],
     quarantine: frozenset[str] = frozenset(),
+    recall: Recall | None = None,
 ) -> list[PatchNode]:
     """At most one patch per node. ``cordons`` are the nodes that shall be cordoned, with the event
     that says so; other cordons of ours are taken back.
     """
     patches: list[PatchNode] = []
+    settled = recall.settled if recall is not None else {}
     for member in members:
-        node = member.node
+        node, name = member.node, member.machine.name
         if node is None or node.deleting:
+            continue
+        is_plain = name not in cordons and name not in quarantine
+        if is_plain and settled.get(name) is member:
             continue
         patch = _patch(member, node, spec, cordons, quarantine)
         if patch is not None:
             patches.append(patch)
+        elif is_plain:
+            settled[name] = member
     return patches
 
 

@@ -49,6 +49,53 @@ class PoolWorld:
     pods: Mapping[str, Sequence[Pod]] = field(default_factory=dict[str, Sequence[Pod]])
     budgets: Mapping[str, Sequence[Budget]] = field(default_factory=dict[str, Sequence[Budget]])
     actions_max: int = 100
+    recall: Recall | None = field(default=None, compare=False)
+    """What the last passes found out; planning with and without it is the same but for the work."""
+
+
+class Recall:
+    """Members as earlier passes made them, used again while everything they were made of is the
+    same: a pool of a thousand of which three changed costs three.
+    """
+
+    def __init__(self) -> None:
+        self._made_for: tuple[object, ...] = ()
+        self._known: dict[str, Member] = {}
+        self.settled: dict[str, Member] = {}
+        """Members whose nodes have nothing to be patched, without a cordon."""
+
+    def begin(self, world: PoolWorld) -> None:
+        """Forget everything if the pool or the cluster is another."""
+        made_for = (world.pool.spec, world.cluster)
+        if made_for != self._made_for:
+            self._made_for = made_for
+            self._known = {}
+            self.settled = {}
+
+    def member(
+        self,
+        machine: Machine,
+        node: Node | None,
+        pods: Sequence[Pod],
+        memory: DrainMemory | None,
+    ) -> Member | None:
+        """The member, if it was made of just these."""
+        known = self._known.get(machine.name)
+        if (
+            known is not None
+            and known.machine is machine
+            and known.node is node
+            and known.pods is pods
+            and known.memory is memory
+        ):
+            return known
+        return None
+
+    def keep(self, members: Sequence[Member]) -> None:
+        """Remember these, and nobody else."""
+        self._known = {m.name: m for m in members}
+        if len(self.settled) > 2 * len(members):
+            self.settled = {n: m for n, m in self.settled.items() if self._known.get(n) is m}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,38 +161,64 @@ class _Wanted:
 
 def observe_members(world: PoolWorld) -> list[Member]:
     """The pool's machines by index, each joined with its node, pods and memory."""
-    spec, status = world.pool.spec, world.pool.status
-    want = bootstrap(world.cluster, spec)
-    wanted = _Wanted(world.cluster, spec)
-    taints = pool_taints(spec)
+    status = world.pool.status
+    recall = world.recall or Recall()
+    recall.begin(world)
+    observe = _Observer(world)
     nodes = world.nodes or {}
     members: list[Member] = []
     for machine in world.machines:
         node = nodes.get(machine.name)
         pods = world.pods.get(machine.name, ())
-        labels = wanted.labels(machine.bootstrap)
+        memory = status.drains.get(machine.name)
+        if memory is not None and memory.uid != machine.uid:
+            memory = None
+        known = recall.member(machine, node, pods, memory)
+        members.append(known or observe.member(machine, node, pods, memory))
+    members.sort(key=_place)
+    recall.keep(members)
+    return members
+
+
+def _place(member: Member) -> tuple[int, str]:
+    return member.index, member.machine.name
+
+
+class _Observer:
+    """Makes members of what is seen; what they share is made once a pass."""
+
+    def __init__(self, world: PoolWorld) -> None:
+        self._want = bootstrap(world.cluster, world.pool.spec)
+        self._wanted = _Wanted(world.cluster, world.pool.spec)
+        self._taints = pool_taints(world.pool.spec)
+
+    def member(
+        self,
+        machine: Machine,
+        node: Node | None,
+        pods: Sequence[Pod],
+        memory: DrainMemory | None,
+    ) -> Member:
+        """One machine joined with what is known about it."""
+        want = self._want
+        labels = self._wanted.labels(machine.bootstrap)
         outdated = is_outdated(machine.bootstrap, want)
         unmet = unmet_machine(machine, node)
         if unmet is None and node is not None:
             own = machine.bootstrap if outdated else want
-            unmet = unmet_check(Candidate(machine, node, pods, own, labels, taints))
+            unmet = unmet_check(Candidate(machine, node, pods, own, labels, self._taints))
         proven = unmet is None
         if proven and node is not None and STARTUP_TAINT in node.taints:
             unmet = Unmet("StartupTaint", "the startup taint is being lifted")
-        memory = status.drains.get(machine.name)
-        members.append(
-            Member(
-                machine=machine,
-                node=node,
-                pods=pods,
-                index=machine_index(machine.name),
-                is_outdated=outdated,
-                labels=labels,
-                unmet=unmet,
-                is_proven=proven,
-                memory=memory if memory and memory.uid == machine.uid else None,
-                late_at=machine.phase_since.after(ready_within(machine.bootstrap)),
-            )
+        return Member(
+            machine=machine,
+            node=node,
+            pods=pods,
+            index=machine_index(machine.name),
+            is_outdated=outdated,
+            labels=labels,
+            unmet=unmet,
+            is_proven=proven,
+            memory=memory,
+            late_at=machine.phase_since.after(ready_within(machine.bootstrap)),
         )
-    members.sort(key=lambda m: (m.index, m.name))
-    return members

@@ -93,6 +93,7 @@ class WorkQueue(Generic[K]):
         self._queued: set[K] = set()
         self._running: set[K] = set()
         self._woken: set[K] = set()  # while running
+        self._rests: dict[K, float] = {}  # until when a key rests
         self._real: _Timers[K, float] = _Timers(
             self._sleep_real, lambda at: at <= clock.monotonic()
         )
@@ -126,7 +127,8 @@ class WorkQueue(Generic[K]):
     def _soon(self, key: K) -> None:
         # The first wake-up of a burst opens the window: a steady stream cannot starve the key.
         if self._debounce:
-            self._real.set(key, self._clock.monotonic() + self._debounce)
+            soon = self._clock.monotonic() + self._debounce
+            self._real.set(key, max(soon, self._rests.pop(key, 0.0)))
         else:
             self._push(key)
 
@@ -152,11 +154,18 @@ class WorkQueue(Generic[K]):
         self._running.add(key)
         self._real.discard(key)
         self._world.discard(key)
+        self._rests.pop(key, None)
         return key
 
-    def done(self, key: K) -> None:
-        """The key's run ended; hand it out again if it was woken meanwhile."""
+    def done(self, key: K, *, rest: float = 0.0) -> None:
+        """The key's run ended; hand it out again if it was woken meanwhile. Wake-ups of the next
+        ``rest`` real seconds wait until those have passed.
+        """
         self._running.discard(key)
+        if rest > self._debounce:
+            self._rests[key] = self._clock.monotonic() + rest
+        else:
+            self._rests.pop(key, None)
         if key in self._woken:
             self._woken.discard(key)
             self._soon(key)
