@@ -54,6 +54,7 @@ def defaults(
     table: Mapping[str, Any], *more: Callable[[Body], None], only_in: Sequence[str] = ()
 ) -> Callable[[Body], None]:
     """Fill what was left out, by path; objects on the way are made, items of lists are not.
+    An empty text counts as left out, as in Go.
 
     Paths under one of ``only_in`` are filled only where that object was given.
     """
@@ -64,7 +65,8 @@ def defaults(
         for parts, value in rows:
             make = not ".".join(parts).startswith(optional) if optional else True
             for _, parent in _parents(body, parts, "", make=make):
-                if parent.get(parts[-1]) is None:
+                given = parent.get(parts[-1])
+                if given is None or (given == "" and isinstance(value, str)):
                     parent[parts[-1]] = _fresh(value)
         for fill_more in more:
             fill_more(body)
