@@ -15,7 +15,6 @@ from poolwright.model.json_value import child
 
 Value = Any
 _ABSENT = object()
-_DIRECTIVES = ("$patch", "$retainKeys")
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
 
@@ -160,6 +159,8 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], kind: Shape) 
     Raises:
         StatusError: 400, an unknown directive or a list item without its merge key.
     """
+    if not any(name[:1] == "$" for name in patch):
+        return _merged(target, patch, kind)
     directive = patch.get("$patch")
     if directive == "replace":
         return {name: value for name, value in patch.items() if name != "$patch"}
@@ -172,19 +173,12 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], kind: Shape) 
     if isinstance(retained, list):
         result = {name: value for name, value in result.items() if name in retained}
     for name, value in patch.items():
-        if name in _DIRECTIVES or name.startswith(_ORDER):
-            continue
         if name.startswith(_DELETE_FROM):
             member = name.removeprefix(_DELETE_FROM)
             if isinstance(result.get(member), list) and isinstance(value, list):
                 result[member] = [item for item in result[member] if item not in value]
-            continue
-        if value is None:
-            result.pop(name, None)
-            continue
-        result[name] = _strategic_value(
-            result.get(name), value, kind.child(name) or ANY, patch.get(_ORDER + name)
-        )
+    plain = {name: value for name, value in patch.items() if name[:1] != "$"}
+    result = _merged(result, plain, kind)
     for name, order in patch.items():
         member = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and member in result and isinstance(order, list):
@@ -193,7 +187,20 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], kind: Shape) 
     return result
 
 
-def _strategic_value(old: Value, value: Value, kind: Shape, _order: Value) -> Value:
+def _merged(target: Mapping[str, Any], members: Mapping[str, Any], kind: Shape) -> dict[str, Any]:
+    """A target with the members of a patch that are no directives."""
+    result = dict(target)
+    for name, value in members.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict | list):
+            result[name] = _strategic_value(result.get(name), value, kind.child(name) or ANY)
+        else:
+            result[name] = value
+    return result
+
+
+def _strategic_value(old: Value, value: Value, kind: Shape) -> Value:
     if isinstance(value, dict):
         base = cast("dict[str, Any]", old) if isinstance(old, dict) else {}
         return strategic(base, cast("dict[str, Any]", value), kind)

@@ -6,7 +6,8 @@ Source: k8s.io/apimachinery pkg/util/validation and pkg/api/validation/objectmet
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from poolwright.kubesim.status import Cause, forbidden, invalid, required
@@ -56,29 +57,36 @@ VALUE_TEXT = (
 ANNOTATIONS_MAX_BYTES = 256 * 1024
 
 
+_kept = lru_cache(maxsize=8192)  # a cluster uses the same few names and values over and over
+
+
 def _too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
 
 
-def dns_label(text: str) -> list[str]:
+@_kept
+def dns_label(text: str) -> Sequence[str]:
     """What is wrong with an RFC 1123 label."""
     wrong = [_too_long(63)] if len(text) > 63 else []
     return wrong if _LABEL.fullmatch(text) else [*wrong, LABEL_TEXT]
 
 
-def dns_label_1035(text: str) -> list[str]:
+@_kept
+def dns_label_1035(text: str) -> Sequence[str]:
     """What is wrong with an RFC 1035 label (service names)."""
     wrong = [_too_long(63)] if len(text) > 63 else []
     return wrong if _LABEL_1035.fullmatch(text) else [*wrong, LABEL_1035_TEXT]
 
 
-def dns_subdomain(text: str) -> list[str]:
+@_kept
+def dns_subdomain(text: str) -> Sequence[str]:
     """What is wrong with an RFC 1123 subdomain."""
     wrong = [_too_long(253)] if len(text) > 253 else []
     return wrong if _SUBDOMAIN.fullmatch(text) else [*wrong, SUBDOMAIN_TEXT]
 
 
-def qualified_name(text: str) -> list[str]:
+@_kept
+def qualified_name(text: str) -> Sequence[str]:
     """What is wrong with a label key, taint key or resource name."""
     wrong: list[str] = []
     prefix, separator, name = text.rpartition("/")
@@ -98,13 +106,14 @@ def qualified_name(text: str) -> list[str]:
     return wrong
 
 
-def label_value(text: str) -> list[str]:
+@_kept
+def label_value(text: str) -> Sequence[str]:
     """What is wrong with a label's value."""
     wrong = [_too_long(63)] if len(text) > 63 else []
     return wrong if _VALUE.fullmatch(text) else [*wrong, VALUE_TEXT]
 
 
-def path_segment(text: str) -> list[str]:
+def path_segment(text: str) -> Sequence[str]:
     """What is wrong with a name that may hold anything but the syntax of paths (roles)."""
     if text in {".", ".."}:
         return [f"may not be '{text}'"]

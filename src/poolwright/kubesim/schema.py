@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 
@@ -239,21 +239,35 @@ class Pruner:
             if not fits:
                 self._mismatch(value, kind, path, owner)
             if expected == "quantity" and not is_quantity(value):
-                resource = self._resource
-                raise status.bad_request(
-                    f'{resource.kind} in version "{resource.version}" cannot be handled as a'
-                    f" {resource.kind}: {QUANTITY_TEXT}"
-                )
+                self._refuse(QUANTITY_TEXT)
+            if kind.format:
+                self._check_format(value, kind)
+
+    def _check_format(self, value: Any, kind: Shape) -> None:
+        """What Go's decoders of times and bytes refuse."""
+        if kind.format == "date-time" and not TIME.fullmatch(value):
+            layout = "2006-01-02T15:04:05" + (".000000" if kind.name == "MicroTime" else "")
+            self._refuse(
+                f'parsing time "{value}" as "{layout}Z07:00": cannot parse "{value}" as "2006"'
+            )
+        if kind.format == "byte" and not BASE64.fullmatch(value):
+            bad = next((n for n, c in enumerate(value) if not _BASE64.fullmatch(c)), len(value))
+            self._refuse(f"illegal base64 data at input byte {bad}")
+
+    def _refuse(self, why: str) -> NoReturn:
+        resource = self._resource
+        raise status.bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+            f" {resource.kind}: {why}"
+        )
 
     def _mismatch(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
         """Source of the wording: encoding/json's UnmarshalTypeError, as the API server wraps it."""
         found = next((name for python, name in _JSON_NAMES if isinstance(value, python)), "value")
-        resource = self._resource
         plain = "".join(part.split("]")[-1] for part in path.split("["))
-        raise status.bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a'
-            f" {resource.kind}: json: cannot unmarshal {found} into Go struct field"
-            f" {owner.name or resource.kind}.{plain} of type {_go_type(kind)}"
+        self._refuse(
+            f"json: cannot unmarshal {found} into Go struct field"
+            f" {owner.name or self._resource.kind}.{plain} of type {_go_type(kind)}"
         )
 
 
@@ -262,12 +276,17 @@ QUANTITY_TEXT = (
 )
 
 
-_QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
 def is_quantity(value: str | int | float) -> bool:
     """Whether a value reads as an amount."""
-    return not isinstance(value, str) or _QUANTITY.fullmatch(value) is not None
+    return not isinstance(value, str) or QUANTITY.fullmatch(value) is not None
 
 
 def _zero(kind: Shape) -> Any:

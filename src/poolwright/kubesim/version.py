@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim import structural
+from poolwright.kubesim.conform import conforms
 from poolwright.kubesim.entry import Entry, encode
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.core import EVENT
@@ -66,14 +67,18 @@ class View:
         """The type of its objects."""
         return self.declared.shape if self.declared else shape_of(self.resource)
 
-    def prune(self, body: dict[str, Any]) -> list[str]:
+    def prune(self, body: dict[str, Any], data: bytes = b"") -> list[str]:
         """Drop what the schema does not know; the paths of what was dropped.
+
+        ``data`` is the body's JSON, where it is at hand: most fits as it is.
 
         Raises:
             StatusError: a value has the wrong type (400).
         """
         pruner = Pruner(self.resource)
         if self.declared is None:
+            if data and conforms(data, self.shape):
+                return []
             pruner.walk(body, self.shape)
             return pruner.unknown
         pruner.walk_metadata(body, self.shape)

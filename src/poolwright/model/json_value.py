@@ -15,8 +15,10 @@ def child(wire: Json, *path: str) -> Json:
     """The object at a path of members; empty where a member is missing, null or no object."""
     here: Any = wire
     for name in path:
+        if here is None:  # not asking an abstract class about it
+            return {}
         here = cast("Json", here).get(name) if isinstance(here, _OBJECT) else None
-    return cast("Json", here) if isinstance(here, _OBJECT) else {}
+    return cast("Json", here) if here is not None and isinstance(here, _OBJECT) else {}
 
 
 def children(wire: Json, *path: str) -> list[Json]:

@@ -38,6 +38,7 @@ class Call:
         "scope",
         "segments",
         "send",
+        "sent",
         "user",
         "warnings",
     )
@@ -60,6 +61,7 @@ class Call:
         self.method: str = scope.get("method", "GET")
         self.warnings: list[str] = []
         self.duplicates: list[str] = []
+        self.sent = b""
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, str] | None = None
 
@@ -134,6 +136,7 @@ class Call:
     def note_duplicates(self, data: bytes, value: Any) -> None:
         """Remember which members a body names twice."""
         self.duplicates = negotiate.duplicates(data, value)
+        self.sent = data if data.startswith(b"{") else b""
 
     def manager(self) -> str:
         """The field manager: named, or the first word of the user agent for tracked objects.

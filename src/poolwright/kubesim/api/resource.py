@@ -181,13 +181,13 @@ def read_body(call: Call, view: View, body: dict[str, Any]) -> dict[str, Any]:
             f' {resource.kind}: no kind "{sent_kind}" is registered for version'
             f' "{resource.api_version}"'.replace("'", '"')
         )
-    prune(call, view, body)
+    prune(call, view, body, call.sent)
     return view.from_wire(body)
 
 
-def prune(call: Call, view: View, body: dict[str, Any]) -> None:
+def prune(call: Call, view: View, body: dict[str, Any], data: bytes = b"") -> None:
     """Hold an object against the schema of its kind."""
-    unknown = view.prune(body)
+    unknown = view.prune(body, data)
     if not unknown and not call.duplicates:
         return
     told = [
@@ -275,10 +275,11 @@ async def patch(call: Call, target: Target) -> None:
             new = merge(shown, change)
         else:
             new = strategic(shown, cast("dict[str, Any]", change), kind)
-        copied = meta.copy_of(cast("dict[str, Any]", new))
+        data = encode(new)
+        copied: dict[str, Any] = decode(data)
         if not child(copied, "metadata"):
             raise status.bad_request("the patched object has no metadata")
-        prune(call, view, copied)
+        prune(call, view, copied, data)
         sent = copied["metadata"].get("resourceVersion")
         if not sent:
             copied["metadata"]["resourceVersion"] = revision

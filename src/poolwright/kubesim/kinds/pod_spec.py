@@ -5,7 +5,8 @@ Source: k8s.io/kubernetes pkg/apis/core/v1/defaults.go and pkg/apis/core/validat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from poolwright.kubesim.kinds.kind import Body
@@ -26,9 +27,6 @@ _TOLERATION_OPERATORS = ("Equal", "Exists")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
-_QUANTITY_TEXT = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
 
 
 def _pull_policy(image: str) -> str:
@@ -88,27 +86,25 @@ def _is_extended(resource: str) -> bool:
     return "/" in resource and "kubernetes.io/" not in resource.partition("/")[0] + "/"
 
 
+@lru_cache(maxsize=4096)
+def _check_amount(name: str, text: str | int | float, path: str) -> Sequence[Cause]:
+    """Broken rules of one amount; the same few are written over and over."""
+    here = f"{path}[{name}]"
+    found = [invalid(path, name, problem) for problem in qualified_name(name)]
+    if "/" not in name and name not in _STANDARD_RESOURCES and not name.startswith("hugepages-"):
+        found.append(invalid(here, name, "must be a standard resource type or fully qualified"))
+        found.append(invalid(here, name, "must be a standard resource for containers"))
+    amount = parse_quantity(text)
+    if amount < 0:
+        found.append(invalid(here, str(text), "must be greater than or equal to 0"))
+    if _is_extended(name) and amount.denominator != 1:
+        found.append(invalid(here, text, "must be an integer"))
+    return found
+
+
 def _check_amounts(wire: Mapping[str, Any], path: str) -> Iterator[Cause]:
     for name, text in wire.items():
-        here = f"{path}[{name}]"
-        for problem in qualified_name(name):
-            yield invalid(path, name, problem)
-        if (
-            "/" not in name
-            and name not in _STANDARD_RESOURCES
-            and not name.startswith("hugepages-")
-        ):
-            yield invalid(here, name, "must be a standard resource type or fully qualified")
-            yield invalid(here, name, "must be a standard resource for containers")
-        try:
-            amount = parse_quantity(text)
-        except (ValueError, ZeroDivisionError):
-            yield invalid(here, text, _QUANTITY_TEXT)
-            continue
-        if amount < 0:
-            yield invalid(here, str(text), "must be greater than or equal to 0")
-        if _is_extended(name) and amount.denominator != 1:
-            yield invalid(here, text, "must be an integer")
+        yield from _check_amount(name, text, path)
 
 
 def _check_resources(container: Mapping[str, Any], path: str) -> Iterator[Cause]:

@@ -1,0 +1,76 @@
+"""Whether JSON fits a schema as it stands, decided by a decoder made from the schema.
+
+Almost every body is right. The decoder says so at the speed of parsing; only for the others does
+`schema.Pruner` walk the object to drop what is unknown and to say what is wrong.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, cast
+
+import msgspec
+
+from poolwright.kubesim.schema import BASE64, QUANTITY, TIME, Shape
+
+_SCALARS: dict[str, Any] = {
+    "string": str,
+    "number": float,
+    "boolean": bool,
+    "any": msgspec.Raw,
+    "int-or-string": int | str,
+    "quantity": Annotated[str, msgspec.Meta(pattern=f"^(?:{QUANTITY.pattern})$")] | int | float,
+}
+_FORMATS: dict[str, Any] = {
+    "date-time": Annotated[str, msgspec.Meta(pattern=f"^(?:{TIME.pattern})$")],
+    "byte": Annotated[str, msgspec.Meta(pattern=f"^(?:{BASE64.pattern})$")],
+}
+
+
+class _Recursive(Exception):
+    """A type that holds itself: none is worth a decoder."""
+
+
+def _type(kind: Shape, above: tuple[int, ...]) -> Any:
+    if id(kind) in above:
+        raise _Recursive
+    within = (*above, id(kind))
+    match kind.kind:
+        case "object":
+            fields = [
+                (f"f{n}", _type(member, within) | msgspec.UnsetType, msgspec.UNSET)
+                for n, member in enumerate(kind.members.values())
+            ]
+            names = {f"f{n}": name for n, name in enumerate(kind.members)}
+            return msgspec.defstruct(
+                kind.name or "Anonymous", fields, rename=names, forbid_unknown_fields=True, gc=False
+            )
+        case "map":
+            return dict[str, _type(cast("Shape", kind.item), within)]
+        case "array":
+            return list[_type(cast("Shape", kind.item), within)]
+        case "integer":
+            bits = 31 if kind.format == "int32" else 63
+            return Annotated[int, msgspec.Meta(ge=-(1 << bits), le=(1 << bits) - 1)]
+        case scalar:
+            return _FORMATS.get(kind.format) or _SCALARS[scalar]
+
+
+@cache
+def _decoder(kind: Shape) -> msgspec.json.Decoder[Any] | None:
+    try:
+        return msgspec.json.Decoder(_type(kind, ()))
+    except _Recursive:
+        return None
+
+
+def conforms(data: bytes, kind: Shape) -> bool:
+    """Whether every field is known and has its type. A null makes it no: it is to be dropped."""
+    decoder = _decoder(kind)
+    if decoder is None or b"null" in data:
+        return False
+    try:
+        decoder.decode(data)
+    except msgspec.DecodeError:
+        return False
+    return True
