@@ -39,9 +39,14 @@ _NORMAL = (
 )
 
 
-def normal(text: str, namespace: str, node: str, server: str) -> str:
+def normal(text: str, namespace: str, nodes: list[str], server: str) -> str:
     """Without what differs from run to run."""
-    for value, name in ((namespace, "{namespace}"), (node, "{node}"), (server, "{server}")):
+    names = (
+        (namespace, "{namespace}"),
+        *((node, "{node}") for node in nodes),
+        (server, "{server}"),
+    )
+    for value, name in names:
         text = text.replace(value, name)
     for pattern, replacement in _NORMAL:
         text = pattern.sub(replacement, text)
@@ -50,7 +55,8 @@ def normal(text: str, namespace: str, node: str, server: str) -> str:
 
 def play(world, namespace, story):
     """The commands of a story with what they printed."""
-    node = world.nodes()[0]
+    nodes = world.nodes()
+    node = nodes[0]
     server = str(world._client.base_url).rstrip("/")
     result = {}
     for index, step in enumerate(STORIES[story]):
@@ -59,7 +65,7 @@ def play(world, namespace, story):
         stdin = step.stdin.replace("{node}", node)
         said = world.kubectl(first, *more, stdin=stdin, namespace=namespace)
         if not step.quiet:
-            texts = [normal(text, namespace, node, server) for text in (said.out, said.err)]
+            texts = [normal(text, namespace, nodes, server) for text in (said.out, said.err)]
             result[f"{index:02} {step.words}"] = {
                 "code": said.code, "out": texts[0].splitlines(), "err": texts[1].splitlines()
             }  # fmt: skip

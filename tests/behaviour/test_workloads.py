@@ -135,7 +135,7 @@ def test_a_daemon_set_is_on_every_node(world, apps, pods):
 
 def test_an_indexed_job_completes(world, namespace, pods):
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
-    container = {"name": "c", "image": IMAGE}
+    container = {"name": "c", "image": IMAGE, "command": ["true"]}
     body = {
         "metadata": {"name": "sums"},
         "spec": {
@@ -161,7 +161,7 @@ def test_an_indexed_job_completes(world, namespace, pods):
 
 def test_a_suspended_job_has_no_pods(world, namespace, pods):
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
-    container = {"name": "c", "image": IMAGE}
+    container = {"name": "c", "image": IMAGE, "command": ["true"]}
     spec = {
         "suspend": True,
         "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
