@@ -71,6 +71,15 @@ def preconditions_of(body: Mapping[str, Any]) -> Preconditions:
     return Preconditions(revision=str(metadata.get("resourceVersion") or ""))
 
 
+def draw_name(metadata: Body, given: Mapping[str, Any], identity: Identity) -> bool:
+    """Generate a name where one was asked for and none was given."""
+    base = metadata.get("generateName")
+    if not base or child(given, "metadata").get("name"):
+        return False
+    metadata["name"] = f"{base[:GENERATED_MAX]}{identity.suffix(SUFFIX_LENGTH)}"
+    return True
+
+
 def begin_create(
     kind: ObjectKind, given: Mapping[str, Any], namespace: str, now: datetime, identity: Identity
 ) -> Body:
@@ -93,9 +102,7 @@ def begin_create(
         metadata["namespace"] = sent
     else:
         metadata.pop("namespace", None)
-    base = metadata.get("generateName")
-    if not metadata.get("name") and base:
-        metadata["name"] = f"{base[:GENERATED_MAX]}{identity.suffix(SUFFIX_LENGTH)}"
+    draw_name(metadata, given, identity)
     for name in (*_SERVER_OWNED, "selfLink", "resourceVersion", "generation"):
         metadata.pop(name, None)
     metadata.setdefault("name", "")  # refused by the rules, with every other fault

@@ -33,6 +33,7 @@ from poolwright.model.record import Kind, Stored
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.store import Change, Commit, Create, Delete, Store, Update
 
+GENERATIONS = 7  # k8s.io/apiserver pkg/registry/generic/registry maxNameGenerationCreateAttempts
 RETRIES = 8
 """How often a write without a client's guard is tried again when the object moved on."""
 
@@ -238,7 +239,15 @@ class Registry:
         self._review(kind, "CREATE", new, None, options)
         promise = self.quotas.admit(kind, new)
         try:
-            if self.cache(kind).get(key) is not None:
+            taken = self.cache(kind).get(key) is not None
+            for _ in range(GENERATIONS if taken and metadata.get("generateName") else 0):
+                if not meta.draw_name(metadata, body, self.identity):
+                    break
+                key = key_of(metadata.get("namespace", ""), metadata["name"])
+                taken = self.cache(kind).get(key) is not None
+                if not taken:
+                    break
+            if taken:
                 raise status.already_exists(group, plural, metadata["name"])
             if options.dry_run:
                 return new

@@ -26,12 +26,14 @@ class StatusError(Refused):
         *,
         details: Mapping[str, Any] | None = None,
         retry_after: int | None = None,
+        list_metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message, code=reason)
         self.status = status
         self.reason = reason
         self.status_details = dict(details or {})
         self.retry_after = retry_after
+        self.list_metadata = dict(list_metadata or {})
 
     def body(self) -> dict[str, Any]:
         """The ``Status`` object."""
@@ -41,7 +43,7 @@ class StatusError(Refused):
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.list_metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,

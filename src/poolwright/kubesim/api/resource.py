@@ -64,27 +64,60 @@ async def list_(call: Call, target: Target) -> None:
         return
     out = output(call, target)
     chosen = selection(call, target)
-    entries: Sequence[Entry] = select(call.registry, target.view.kind, chosen)
-    metadata: dict[str, Any] = {"resourceVersion": str(_list_revision(call))}
     limit = _number(call, "limit")
     token = query.get("continue", "")
     if token:
-        revision, start = _read_continue(token)
-        if revision < call.registry.cache(target.view.kind).floor:
-            raise status.expired(
-                "The provided continue parameter is too old to display a consistent list result."
-                " You can start a new list without the continue parameter, or use the continue"
-                " token in this response to retrieve the remainder of the results."
+        if query.get("resourceVersion", "0") not in {"", "0"}:
+            raise status.bad_request(
+                "specifying resource version is not allowed when using continue"
             )
-        metadata["resourceVersion"] = str(revision)
+        revision, start = _read_continue(token)
+    else:
+        revision, start = _list_revision(call), ""
+    entries = _entries_at(call, target, chosen, revision, start)
+    shown = call.registry.revision if revision < 0 else revision
+    metadata: dict[str, Any] = {"resourceVersion": str(shown)}
+    if start:
         entries = [entry for entry in entries if entry.key > start]
     if limit and len(entries) > limit:
         remaining = len(entries) - limit
         entries = entries[:limit]
-        metadata["continue"] = _continue(int(metadata["resourceVersion"]), entries[-1].key)
+        metadata["continue"] = _continue(shown, entries[-1].key)
         if chosen.is_plain:
             metadata["remainingItemCount"] = remaining
     await call.answer(200, await out.list(entries, metadata), out.media)
+
+
+def _entries_at(
+    call: Call, target: Target, chosen: Selection, revision: int, start: str
+) -> Sequence[Entry]:
+    """What is selected as it stood at a revision, rebuilt from the changes since then."""
+    registry = call.registry
+    entries = select(registry, target.view.kind, chosen)
+    if revision < 0 or revision == registry.revision:
+        return entries
+    changes = registry.cache(target.view.kind).changes_after(revision)
+    if changes is None:
+        if not start:
+            raise status.expired("The resourceVersion for the provided list is too old.")
+        raise status.StatusError(
+            410, "Expired", _TOO_OLD, list_metadata={"continue": _continue(-1, start)}
+        )
+    before: dict[str, Entry | None] = {}
+    for change in changes:
+        before.setdefault(change.new.key, change.old)
+    kept = [entry for entry in entries if entry.key not in before]
+    kept.extend(old for old in before.values() if old is not None and chosen.selects(old))
+    return sorted(kept, key=lambda entry: entry.key)
+
+
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start"
+    " a new list without the continue parameter, or use the continue token in this response to"
+    " retrieve the remainder of the results. Continuing with the provided token results in an"
+    " inconsistent list - objects that were created, modified, or deleted between the time the"
+    " first chunk was returned and now may show up in the list."
+)
 
 
 def _since(call: Call) -> int | None:
@@ -133,9 +166,7 @@ def _list_revision(call: Call) -> int:
                 "retryAfterSeconds": 1,
             },
         )
-    if match == "Exact" and asked != current:
-        raise status.expired("The resourceVersion for the provided list is too old.")
-    return current
+    return asked if match == "Exact" else current
 
 
 def _invalid_list(cause: status.Cause) -> status.StatusError:
@@ -227,8 +258,19 @@ async def replace(call: Call, target: Target) -> None:
         raise status.bad_request(
             f"the name of the object () does not match the name on the URL ({target.name})"
         )
+    kind = target.view.kind
+    if (
+        kind.created_by_put
+        and not target.subresource
+        and call.registry.entry(kind, target.name, target.namespace) is None
+        and not child(body, "metadata").get("uid")
+    ):
+        made = await call.registry.create(kind, body, namespace=target.namespace, options=options)
+        out = output(call, target)
+        await call.answer(201, out.body(made, None), out.media)
+        return
     made = await call.registry.replace(
-        target.view.kind,
+        kind,
         target.name,
         body,
         namespace=target.namespace,

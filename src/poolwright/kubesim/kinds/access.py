@@ -61,6 +61,7 @@ def _role(resource: Resource) -> ObjectKind:
         default=_null_rules,
         validate=all_of(_check_rules),
         name_rule="path",
+        created_by_put=True,
     )
 
 
@@ -141,6 +142,7 @@ def _binding(resource: Resource, roles: Sequence[str]) -> ObjectKind:
             _same_role,
         ),
         name_rule="path",
+        created_by_put=True,
     )
 
 

@@ -250,6 +250,7 @@ SERVICE = ObjectKind(
     default=_service_default,
     prepare=_service_prepare,
     validate=_service_validate,
+    created_by_put=True,
     name_rule="label1035",
     fields={
         "spec.clusterIP": lambda body: str(child(body, "spec").get("clusterIP") or ""),
@@ -330,6 +331,7 @@ EVENT = ObjectKind(
     row=_event_row,
     default=_event_default,
     validate=_event_validate,
+    created_by_put=True,
     fields={
         "involvedObject.kind": _involved("kind"),
         "involvedObject.namespace": _involved("namespace"),

@@ -71,7 +71,8 @@ class ObjectKind:
     ``metadata.name`` and ``metadata.namespace``; those in ``indexed`` are looked up, not scanned.
     ``grace`` says how long a deletion waits for somebody to carry it out; ``leave`` is what the
     first request to delete adds. ``declared`` and ``revive`` (which brings an object of an earlier
-    definition to the present one) are those of custom kinds.
+    definition to the present one) are those of custom kinds. ``created_by_put``: a PUT of an
+    object that is not there makes it (AllowCreateOnUpdate).
     """
 
     resource: Resource
@@ -94,6 +95,7 @@ class ObjectKind:
     leave: Callable[[Body, str], None] | None = None
     declared: Declared | None = None
     revive: Callable[[Body], None] | None = None
+    created_by_put: bool = False
     prefix: bytes = field(init=False)
 
     def __post_init__(self) -> None:

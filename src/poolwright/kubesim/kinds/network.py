@@ -80,6 +80,7 @@ ENDPOINTS = ObjectKind(
         needed("subsets[].addresses[].ip", "subsets[].ports[].port"),
         one_of("subsets[].ports[].protocol", _PROTOCOLS),
     ),
+    created_by_put=True,
 )
 
 ENDPOINT_SLICE = ObjectKind(

@@ -166,4 +166,5 @@ LEASE = ObjectKind(
     columns=(Column("Holder"), Column("Age")),
     row=_lease_row,
     validate=_lease_validate,
+    created_by_put=True,
 )

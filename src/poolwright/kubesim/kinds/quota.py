@@ -161,4 +161,5 @@ LIMIT_RANGE = ObjectKind(
     ("limits",),
     default=_limit_range_default,
     validate=all_of(needed("spec.limits[].type"), _check_limits),
+    created_by_put=True,
 )

@@ -87,4 +87,5 @@ RUNTIME_CLASS = ObjectKind(
     columns=(Column("Handler"), _AGE),
     row=lambda body, now: (body.get("handler", ""), age_of(body, now)),
     validate=all_of(needed("handler"), _check_runtime, unchanged("handler")),
+    created_by_put=True,
 )
