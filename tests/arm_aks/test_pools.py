@@ -4,6 +4,7 @@ import pytest
 
 from arm_aks.world import CLUSTER, PREVIEW, SUBSCRIPTION, VERSION, run
 from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.machine import Bootstrap, Machine, MachinePhase
 
 SCOPE = ClusterKey.of(SUBSCRIPTION, "rg1", "c1").arm_scope
 
@@ -467,6 +468,72 @@ def test_virtual_machines_pools():
         changed = await world.put_pool("vms", {"virtualMachinesProfile": wider})
         assert changed.properties["provisioningState"] == "Scaling"
         assert changed.properties["virtualMachinesProfile"] == wider
+
+    run(story)
+
+
+def machine(world, pool, name, vm_size):
+    now = world.clock.now()
+    return Machine(
+        cluster=ClusterKey.of(SUBSCRIPTION, "rg1", "c1"),
+        pool=pool,
+        name=name,
+        uid=name,
+        region="eastus",
+        vm_size=vm_size,
+        phase=MachinePhase.RUNNING,
+        phase_since=now.world,
+        created_at=now.wall,
+        generation=1,
+        bootstrap=Bootstrap("1.35.4", "image"),
+    )
+
+
+def sizes(*entries):
+    manual = [{"size": size, "count": count} for size, count in entries]
+    return {"type": "VirtualMachines", "virtualMachinesProfile": {"scale": {"manual": manual}}}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("Standard_D2s_v3", 1), ("standard_d2s_v3", 1)],
+        [("Standard_D2s_v3", -1)],
+        [("Standard_D2s_v3", 1), ("Standard_NC4as_T4_v3", 1)],
+        [("Standard_D2s_v3", 1), ("Standard_D2ps_v5", 1)],
+        [("Standard_D2s_v3", 1), ("Standard_Nope", 1)],
+        [(f"Standard_D{n}s_v3", 1) for n in (2, 4, 8, 16, 32, 64)],
+    ],
+)
+@pytest.mark.parametrize("is_update", [False, True])
+def test_sizes_that_do_not_go_together(entries, is_update):
+    async def story(world):
+        await world.cluster()
+        if is_update:
+            await world.put_pool("vms", sizes(("Standard_D2s_v3", 1)))
+        answer = await world.put_pool("vms", sizes(*entries))
+        assert (answer.status, answer.body["code"]) == (400, "InvalidParameter")
+        assert answer.body["target"].endswith("virtualMachinesProfile.scale")
+
+    run(story)
+
+
+def test_deleting_a_machine_takes_one_of_its_size():
+    async def story(world):
+        await world.cluster()
+        await world.put_pool("vms", sizes(("Standard_D2s_v3", 2), ("Standard_D4s_v3", 1)))
+        world.machines.machines = [
+            machine(world, "vms", "aks-vms-1-vmss000000", "Standard_D2s_v3"),
+            machine(world, "vms", "aks-vms-1-vmss000002", "Standard_D4s_v3"),
+        ]
+        path = f"{CLUSTER}/agentPools/vms/deleteMachines"
+        answer = await world.post(path, {"machineNames": ["aks-vms-1-vmss000002"]})
+        assert answer.status == 202
+        profile = (await world.get_pool("vms")).properties["virtualMachinesProfile"]
+        assert profile["scale"]["manual"] == [
+            {"size": "Standard_D2s_v3", "count": 2},
+            {"size": "Standard_D4s_v3", "count": 0},
+        ]
 
     run(story)
 

@@ -1,5 +1,6 @@
 """The pool planner, case by case."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,6 +21,7 @@ from plan.pool_world import (
 from poolwright.model.agent_pool import (
     OperationState,
     ProvisioningState,
+    SizeCount,
     UndrainableNodeBehavior,
     UpgradeSettings,
 )
@@ -562,3 +564,79 @@ def test_a_node_is_cordoned_until_it_is_reimaged_or_gone():
                 assert action.name not in ended
         sandbox.step()
     assert len(ended) == 3
+
+
+# -- several sizes ---------------------------------------------------------------------------------
+
+SMALL, BIG = "Standard_D2s_v3", "Standard_D4s_v3"
+
+
+def sized(**changes):
+    """A settled pool of type VirtualMachines: two small machines."""
+    return with_sizes(Sandbox(pool_spec(**changes)), (SMALL, 2)).settled(2)
+
+
+def with_sizes(sandbox, *sizes, state=None):
+    spec = replace(
+        sandbox.spec,
+        pool_type="VirtualMachines",
+        sizes=tuple(SizeCount(size, count) for size, count in sizes),
+        vm_size=sizes[0][0],
+        count=sum(count for _, count in sizes),
+    )
+    if state is None:
+        sandbox.spec = spec
+        return sandbox
+    return sandbox.change(
+        state, sizes=spec.sizes, vm_size=spec.vm_size, count=spec.count, pool_type=spec.pool_type
+    )
+
+
+def sizes_of(sandbox):
+    return dict(Counter(machine.vm_size for machine in sandbox.machines.values()))
+
+
+def test_every_size_of_a_pool_gets_its_machines():
+    sandbox = with_sizes(Sandbox(pool_spec()), (SMALL, 1), (BIG, 2))
+    assert sandbox.run().end.state is OperationState.SUCCEEDED
+    assert sizes_of(sandbox) == {SMALL: 1, BIG: 2}
+    labels = {n.labels["node.kubernetes.io/instance-type"] for n in sandbox.nodes.values()}
+    assert labels == {SMALL, BIG}
+
+
+def test_a_size_is_added_and_another_taken_without_fewer_ready_nodes():
+    sandbox = with_sizes(sized(), (SMALL, 1), (BIG, 1), state=STATE.SCALING)
+    ready = []
+    for _ in range(30):
+        plan = sandbox.step()
+        ready.append(sum(not node.unschedulable for node in sandbox.nodes.values()))
+        if plan.end is not None:
+            break
+    assert plan.end.state is OperationState.SUCCEEDED
+    assert min(ready) == 2
+    assert sizes_of(sandbox) == {SMALL: 1, BIG: 1}
+
+
+def test_a_size_is_scaled_to_nothing():
+    sandbox = with_sizes(sized(), (SMALL, 0), (BIG, 1), state=STATE.SCALING)
+    assert sandbox.run().end.state is OperationState.SUCCEEDED
+    assert sizes_of(sandbox) == {BIG: 1}
+
+
+def test_an_upgrade_of_several_sizes_keeps_their_counts():
+    settings = UpgradeSettings(max_surge="1")
+    sandbox = sized(node_image_version=OLD_IMAGE, upgrade_settings=settings)
+    sandbox.spec = with_sizes(sandbox, (SMALL, 2), (BIG, 1)).spec
+    sandbox.add(2, vm_size=BIG)
+    sandbox.status = replace(sandbox.status, next_machine_index=3)
+    sandbox.change(STATE.UPGRADING, node_image_version=IMAGE)
+    most = 0
+    for _ in range(100):
+        plan = sandbox.step()
+        most = max(most, len(sandbox.machines))
+        if plan.end is not None:
+            break
+    assert plan.end.state is OperationState.SUCCEEDED
+    assert most == 4
+    assert sizes_of(sandbox) == {SMALL: 2, BIG: 1}
+    assert len(renewed(sandbox)) == 3

@@ -31,6 +31,7 @@ from poolwright.model.errors import Conflict, InvalidRequest, Precondition
 from poolwright.model.limits import limits
 from poolwright.plan.admission import node_image
 from poolwright.plan.admission_size import COUNT_OUT_OF_RANGE
+from poolwright.plan.admission_virtual_machines import without_machines
 
 NOTHING_TO_ABORT = KnownError(
     "OperationNotAllowed",
@@ -156,7 +157,11 @@ async def _delete_machines_once(context: ArmContext, request: ArmRequest) -> Arm
             code="InvalidParameter",
             target="machineNames",
         )
-    count = max(0, spec.count - len(doomed))
+    smaller = replace(spec, count=max(0, spec.count - len(doomed)))
+    if spec.sizes:
+        gone = [machine.vm_size for machine in machines if machine.name in doomed]
+        smaller = without_machines(spec, gone)
+    count = smaller.count
     if spec.mode is PoolMode.SYSTEM and count < 1:
         high = limits(cluster.spec.profile).nodes_per_pool
         raise InvalidRequest(
@@ -169,7 +174,7 @@ async def _delete_machines_once(context: ArmContext, request: ArmRequest) -> Arm
         request,
         cluster,
         pool,
-        replace(spec, count=count, doomed_machines=doomed),
+        replace(smaller, doomed_machines=doomed),
         ProvisioningState.UPDATING,
     )
     headers = operation_headers(

@@ -72,6 +72,14 @@ class UpgradeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeCount:
+    """So many machines of a size."""
+
+    size: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPoolSpec:
     """What a pool shall be, after defaults.
 
@@ -81,7 +89,8 @@ class AgentPoolSpec:
     keeps the number to come back to. ``doomed_machines`` are names that `deleteMachines` took
     out: they go without a drain. ``declared_management`` of ``gpu`` is as sent; what the nodes
     get is ``install_profile``. ``accepted`` holds every further property of the wire, as
-    canonical JSON by wire name, that has no effect in the world.
+    canonical JSON by wire name, that has no effect in the world. ``sizes`` are those of a pool of
+    type VirtualMachines (``count`` is their sum, ``vm_size`` the first); empty for all others.
     """
 
     name: str
@@ -114,6 +123,7 @@ class AgentPoolSpec:
     gpu: GpuProfile | None = None
     install_profile: InstallProfile = InstallProfile.NO_GPU
     doomed_machines: tuple[str, ...] = ()
+    sizes: tuple[SizeCount, ...] = ()
     accepted: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

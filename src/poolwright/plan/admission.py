@@ -113,6 +113,7 @@ def admit_agent_pool(
     admitted = _create(request, around) if old is None else _update(request, old, around)
     spec = admitted.spec
     check_shape(spec, around.cluster.profile)
+    check_virtual_machines(spec)
     check_mode(spec, old, around.others)
     check_labels(spec.node_labels)
     check_tags(spec.tags)
@@ -124,7 +125,7 @@ def admit_agent_pool(
 def _create(request: PoolRequest, around: Surroundings) -> Admitted:
     given, cluster = _with_snapshot(request.given, around.snapshot), around.cluster
     given.setdefault("os_type", "Linux")
-    sizes = virtual_machines(given, request.accepted)
+    virtual_machines(given, request.accepted)
     vm_name = given.get("vm_size") or default_vm_size(given["os_type"])
     size, warnings = check_size(vm_name, request.name, cluster, around.restrictions)
     version = choose_version(
@@ -175,7 +176,6 @@ def _create(request: PoolRequest, around: Surroundings) -> Admitted:
         accepted=accepted,
         **_plain(given),
     )
-    check_virtual_machines(sizes, spec)
     return Admitted(spec, ProvisioningState.CREATING, warnings + version.warnings + gpu.warnings)
 
 
@@ -233,6 +233,7 @@ _PLAIN = (
     "scale_set_eviction_policy",
     "spot_max_price",
     "is_stopped",
+    "sizes",
 )
 """Fields of the spec that are taken as given, or keep the default of the spec."""
 
@@ -312,6 +313,7 @@ def _update(request: PoolRequest, old: AgentPoolSpec, around: Surroundings) -> A
         old,
         vm_size=given.get("vm_size") or old.vm_size,
         count=_new_count(given, old),
+        sizes=given.get("sizes", ()),
         kubernetes_version=str(version.exact),
         orchestrator_version=version.text,
         os_sku=os_sku,

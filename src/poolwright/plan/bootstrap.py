@@ -116,6 +116,11 @@ def zone_of(spec: AgentPoolSpec, index: int) -> str:
     return zones[index % len(zones)] if zones else ""
 
 
+def of_size(spec: AgentPoolSpec, size: str) -> AgentPoolSpec:
+    """The pool as its machines of this size are made."""
+    return spec if size == spec.vm_size else replace(spec, vm_size=size)
+
+
 def bootstrap(cluster: ManagedClusterSpec, spec: AgentPoolSpec) -> Bootstrap:
     """What a new machine of the pool starts with; the zone's label is added by `in_zone`."""
     gpu = spec.gpu

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from poolwright.model.agent_pool import DrainMemory
 from poolwright.model.instant import Instant
-from poolwright.model.machine import MachinePhase, MachineRequest
+from poolwright.model.machine import Bootstrap, MachinePhase, MachineRequest
 from poolwright.plan.actions import (
     Action,
     CreateMachine,
@@ -22,7 +22,7 @@ from poolwright.plan.actions import (
     StartMachine,
     StopMachine,
 )
-from poolwright.plan.bootstrap import bootstrap, in_zone, zone_of
+from poolwright.plan.bootstrap import bootstrap, in_zone, of_size, zone_of
 from poolwright.plan.drain import Allowance, Drain, plan_drain
 from poolwright.plan.machine_name import machine_name, vmss_number
 from poolwright.plan.upgrade import roll_rule
@@ -66,6 +66,7 @@ class Rollout:
         self.available = 0
         self.floor = 0
         self._leavers: list[Member] = []
+        self._sizes_to_make: list[str] = []
         self._started_at = started_at
         self._is_running = not self.status.provisioning_state.is_terminal
         self._allowance = Allowance(world.budgets)
@@ -96,9 +97,15 @@ class Rollout:
         away = self.rule.unavailable if self.outdated else 0
         self.floor = max(0, self.spec.count - away)
         self.available = sum(m.is_ready and m.memory is None for m in alive)
-        self._shrink(len(alive) - self.spec.count - surge)
+        if self.spec.sizes:
+            self._shrink_to_sizes(surge)
+        else:
+            self._shrink(len(alive) - self.spec.count - surge)
         self._roll()
-        self._grow(parked, self.spec.count + min(surge, len(self.outdated)))
+        if self.spec.sizes:
+            self._grow_to_sizes(parked, surge)
+        else:
+            self._grow(parked, self.spec.count + min(surge, len(self.outdated)))
         self._upkeep()
 
     def _without_old_failures(self, alive: list[Member]) -> list[Member]:
@@ -130,7 +137,7 @@ class Rollout:
         """Failed, or not ready for so long that nobody should wait for it."""
         return member.is_failed or (not member.is_ready and member.late_at <= self.now)
 
-    def _shrink(self, surplus: int) -> None:
+    def _shrink(self, surplus: int, among: Sequence[Member] | None = None) -> None:
         """Choose who goes: those already draining, the autoscaler's choice, the lost, the newest.
 
         A ready machine goes only while more than the floor are ready. Once one had to be passed
@@ -139,7 +146,7 @@ class Rollout:
         if surplus <= 0:
             return
         passed_over = False
-        for member in sorted(self.alive, key=self._order_of_leaving):
+        for member in sorted(self.alive if among is None else among, key=self._order_of_leaving):
             if len(self._leavers) >= surplus:
                 break
             if member.memory is None and member.is_ready:
@@ -156,6 +163,28 @@ class Rollout:
         self.alive = [m for m in self.alive if m.name not in gone]
         self.outdated = [m for m in self.outdated if m.name not in gone]
         self.failures = [m for m in self.failures if m.name not in gone]
+
+    def _wanted_sizes(self, surge: int) -> dict[str, int]:
+        """How many machines of each size there shall be, by name in lower case. Surge machines
+        are of the size that is upgraded first.
+        """
+        wanted = {entry.size.lower(): entry.count for entry in self.spec.sizes}
+        if self.outdated and surge:
+            first = min(self.outdated, key=lambda m: m.index).machine.vm_size.lower()
+            left = sum(m.machine.vm_size.lower() == first for m in self.outdated)
+            wanted[first] = wanted.get(first, 0) + min(surge, left)
+        return wanted
+
+    def _shrink_to_sizes(self, surge: int) -> None:
+        """Machines beyond the count of their size go, once those that replace them are ready."""
+        wanted = self._wanted_sizes(surge)
+        surplus: list[Member] = []
+        for member in sorted(self.alive, key=self._order_of_leaving, reverse=True):
+            size = member.machine.vm_size.lower()
+            wanted[size] = wanted.get(size, 0) - 1
+            if wanted[size] < 0:
+                surplus.append(member)
+        self._shrink(len(surplus), surplus)
 
     def _leave(self, member: Member) -> None:
         because = f"the pool shall have {self.spec.count} nodes"
@@ -257,7 +286,7 @@ class Rollout:
                 name=member.name,
                 uid=member.machine.uid,
                 generation=self.world.pool.generation,
-                bootstrap=in_zone(self.want, self.world.cluster.location, zone),
+                bootstrap=self._bootstrap(member.machine.vm_size, zone),
                 because=because,
                 event=NodeEvent("Upgrade", f"Reimaging node: {member.name}"),
             )
@@ -285,6 +314,39 @@ class Rollout:
                 self._delete(member, "a stopped machine that is not needed")
         self._create(room - len(usable[:room]))
 
+    def _grow_to_sizes(self, parked: list[Member], surge: int) -> None:
+        """As `_grow`, size by size."""
+        missing = self._wanted_sizes(surge)
+        for member in (*self.alive, *self.going):
+            size = member.machine.vm_size.lower()
+            missing[size] = missing.get(size, 0) - 1
+        for member in parked:
+            size = member.machine.vm_size.lower()
+            if not member.is_outdated and missing.get(size, 0) > 0:
+                missing[size] -= 1
+                because = "the pool shall have more nodes of this size"
+                self._add(StartMachine(member.name, member.machine.uid, because))
+            elif member.is_outdated or self.spec.scale_down_mode != "Deallocate":
+                self._delete(member, "a stopped machine that is not needed")
+        if self._fresh_failures():
+            return
+        names = {entry.size.lower(): entry.size for entry in self.spec.sizes}
+        self._sizes_to_make = [
+            names.get(size, size) for size, count in missing.items() for _ in range(max(0, count))
+        ]
+        self._create(len(self._sizes_to_make))
+
+    def _next_size(self) -> str:
+        """The size of the machine that is asked for next."""
+        return self._sizes_to_make.pop(0) if self._sizes_to_make else self.spec.vm_size
+
+    def _bootstrap(self, vm_size: str, zone: str) -> Bootstrap:
+        """What a machine of this size starts with."""
+        want = self.want
+        if self.spec.sizes and vm_size != self.spec.vm_size:
+            want = bootstrap(self.world.cluster, of_size(self.spec, vm_size))
+        return in_zone(want, self.world.cluster.location, zone)
+
     def _create(self, wanted: int) -> None:
         seen = {m.index for m in self.members}
         self.next_index = max(self.next_index, max(seen, default=-1) + 1)
@@ -303,6 +365,7 @@ class Rollout:
     def _creation(self, index: int) -> CreateMachine:
         spec, cluster = self.spec, self.world.cluster
         zone = zone_of(spec, index)
+        vm_size = self._next_size()
         name = machine_name(spec.name, self.number, index, os_type=spec.os_type)
         is_surge = bool(self.outdated) and len(self.alive) + len(self.pending) > spec.count
         event = (
@@ -316,9 +379,9 @@ class Rollout:
                 pool=self.world.key.pool,
                 name=name,
                 region=cluster.location,
-                vm_size=spec.vm_size,
+                vm_size=vm_size,
                 generation=self.world.pool.generation,
-                bootstrap=in_zone(self.want, cluster.location, zone),
+                bootstrap=self._bootstrap(vm_size, zone),
                 zone=zone,
                 spot=spec.scale_set_priority == "Spot",
                 tags={

@@ -211,6 +211,7 @@ def is_scaled(pool: Pool) -> bool:
     """Whether the autoscaler may change the pool now (records.md R11)."""
     return (
         pool.spec.enable_auto_scaling
+        and not pool.spec.sizes
         and pool.deleted_at is None
         and not pool.spec.is_stopped
         and not pool.status.is_halted

@@ -143,10 +143,11 @@ class _Wanted:
     def __init__(self, cluster: ManagedClusterSpec, spec: AgentPoolSpec) -> None:
         self._cluster = cluster
         self._spec = spec
-        self._labels: dict[tuple[str, str, InstallProfile], Mapping[str, str]] = {}
+        self._labels: dict[tuple[str, str, InstallProfile, str], Mapping[str, str]] = {}
 
-    def labels(self, have: Bootstrap) -> Mapping[str, str]:
-        key = (have.node_image_version, have.os_sku, have.install_profile)
+    def labels(self, have: Bootstrap, vm_size: str) -> Mapping[str, str]:
+        size = vm_size if self._spec.sizes else self._spec.vm_size
+        key = (have.node_image_version, have.os_sku, have.install_profile, size)
         labels = self._labels.get(key)
         if labels is None:
             as_it_runs = replace(
@@ -154,6 +155,7 @@ class _Wanted:
                 node_image_version=have.node_image_version,
                 os_sku=have.os_sku,
                 install_profile=have.install_profile,
+                vm_size=size,
             )
             labels = self._labels[key] = node_labels(self._cluster, as_it_runs)
         return labels
@@ -201,7 +203,7 @@ class _Observer:
     ) -> Member:
         """One machine joined with what is known about it."""
         want = self._want
-        labels = self._wanted.labels(machine.bootstrap)
+        labels = self._wanted.labels(machine.bootstrap, machine.vm_size)
         outdated = is_outdated(machine.bootstrap, want)
         unmet = unmet_machine(machine, node)
         if unmet is None and node is not None:
