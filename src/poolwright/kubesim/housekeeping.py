@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from poolwright.kubesim.entry import ObjectChange
+from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.kubesim.kinds.cell import instant
 from poolwright.kubesim.kinds.custom import CLEANUP, CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child
+from poolwright.plan.kubernetes.action import with_condition
 
 _SWEEP = timedelta(minutes=1)
 
@@ -67,7 +70,11 @@ async def keep_namespaces(registry: Registry) -> None:
         for entry in registry.list(names.NAMESPACES):
             await _keep(registry, entry.name)
         while True:
-            await _keep(registry, await names_due.get())
+            due = {await names_due.get(): None}
+            while not names_due.empty():  # one look serves all that happened meanwhile
+                due[names_due.get_nowait()] = None
+            for name in due:
+                await _keep(registry, name)
     finally:
         unsubscribe()
 
@@ -76,37 +83,95 @@ async def _keep(registry: Registry, name: str) -> None:
     body = registry.get(names.NAMESPACES, name)
     if body is None:
         return
-    if "deletionTimestamp" not in body["metadata"]:
-        if registry.entry(names.SERVICE_ACCOUNTS, "default", name) is None:
-            try:
-                await registry.create(
-                    names.SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, namespace=name
-                )
-            except StatusError as error:
-                if error.reason not in {"AlreadyExists", "Forbidden", "NotFound"}:
-                    raise
-        return
-    remaining = 0
-    for kind in registry.catalog.kinds:
-        if not kind.resource.namespaced:
-            continue
+    if "deletionTimestamp" in body["metadata"]:
+        await _empty(registry, name)
+    elif registry.entry(names.SERVICE_ACCOUNTS, "default", name) is None:
+        try:
+            await registry.create(
+                names.SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, namespace=name
+            )
+        except StatusError as error:
+            if error.reason not in {"AlreadyExists", "Forbidden", "NotFound"}:
+                raise
+
+
+async def _empty(registry: Registry, name: str) -> None:
+    """Delete what is in a namespace; when nothing is left, let it go, else say what is left."""
+    kinds = [kind for kind in registry.catalog.kinds if kind.resource.namespaced]
+    for kind in kinds:
         for entry in registry.list(kind, name):
-            remaining += 1
             if b'"deletionTimestamp"' not in entry.data:
                 await _forget(registry, kind.resource, entry.name, name)
-    if remaining and any(
-        registry.list(k, name) for k in registry.catalog.kinds if k.resource.namespaced
-    ):
-        return
+    left = [(kind.resource, entry) for kind in kinds for entry in registry.list(kind, name)]
 
     def finalize(namespace: dict[str, Any]) -> None:
         namespace["spec"] = {}
 
+    def tell(namespace: dict[str, Any]) -> None:
+        now = registry.clock.now().wall
+        status = namespace.setdefault("status", {})
+        for row in _remains(left):
+            status["conditions"] = with_condition(status.get("conditions") or (), *row, now)
+
     try:
-        await registry.update(names.NAMESPACES, name, finalize, subresource="finalize")
+        if left:
+            await registry.update(names.NAMESPACES, name, tell, subresource="status")
+        else:
+            await registry.update(names.NAMESPACES, name, finalize, subresource="finalize")
     except StatusError as error:
         if error.reason != "NotFound":
             raise
+
+
+def _remains(left: Sequence[tuple[names.Resource, Entry]]) -> list[tuple[str, str, str, str]]:
+    """The conditions of a namespace on its way out: type, status, reason, message.
+
+    Source: k8s.io/kubernetes pkg/controller/namespace/deletion/status_condition_utils.go.
+    """
+    resources = Counter(f"{resource.plural}.{resource.group}" for resource, _ in left)
+    finalizers = Counter(
+        finalizer
+        for _, entry in left
+        for finalizer in entry.object()["metadata"].get("finalizers") or ()
+    )
+    found = {type_: (type_, "False", reason, message) for type_, reason, message in _EMPTIED}
+    if resources:
+        each = sorted(f"{name} has {count} resource instances" for name, count in resources.items())
+        message = f"Some resources are remaining: {', '.join(each)}"
+        type_ = "NamespaceContentRemaining"
+        found[type_] = (type_, "True", "SomeResourcesRemain", message)
+    if finalizers:
+        each = sorted(f"{name} in {count} resource instances" for name, count in finalizers.items())
+        message = f"Some content in the namespace has finalizers remaining: {', '.join(each)}"
+        type_ = "NamespaceFinalizersRemaining"
+        found[type_] = (type_, "True", "SomeFinalizersRemain", message)
+    return list(found.values())
+
+
+_EMPTIED = (
+    (
+        "NamespaceDeletionDiscoveryFailure",
+        "ResourcesDiscovered",
+        "All resources successfully discovered",
+    ),
+    (
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    ),
+    (
+        "NamespaceDeletionContentFailure",
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+    ("NamespaceContentRemaining", "ContentRemoved", "All content successfully removed"),
+    (
+        "NamespaceFinalizersRemaining",
+        "ContentHasNoFinalizers",
+        "All content-preserving finalizers finished",
+    ),
+)
+"""What the conditions say when nothing stands in the way."""
 
 
 async def keep_definitions(registry: Registry) -> None:
