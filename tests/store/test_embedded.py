@@ -22,7 +22,8 @@ from poolwright.model.record import Kind
 from poolwright.ports.store import Create, Delete, Update
 from poolwright.sim.loop import run as run_virtually
 from poolwright.store import ScopedStore, SqlStore, migrations, policy, scoped_store
-from poolwright.store.schema import HEAD, metadata
+from poolwright.store.columns import HEAD
+from poolwright.store.schema import metadata
 
 BLOB = Kind("Blob", bytes, NoneType)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

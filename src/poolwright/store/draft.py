@@ -10,8 +10,8 @@ from poolwright.model.errors import InvalidRequest
 from poolwright.model.record import Kind
 from poolwright.ports.store import Commit, Create, Update, Write
 from poolwright.store.codec import Row, canonical_half
+from poolwright.store.columns import change_values
 from poolwright.store.policy import compaction_floor
-from poolwright.store.statement import change_values
 from poolwright.store.transaction import Effect, Key, Lookup, Record, judge
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from poolwright.store.schema import HEAD
+from poolwright.store.columns import HEAD
 
 
 def migrate(connection: Connection) -> None:

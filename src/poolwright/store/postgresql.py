@@ -32,7 +32,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from poolwright.model.errors import Refused, Transient, Unknown
 from poolwright.model.record import Kind
 from poolwright.ports.store import Commit, Write
-from poolwright.store import statement
+from poolwright.store import columns, statement
 from poolwright.store.codec import Row, record_of
 from poolwright.store.draft import Batch, Draft
 from poolwright.store.migration import migrate
@@ -62,7 +62,7 @@ _UPSERT_OBJECT = statement.upsert_object(_DIALECT)
 _DELETE_OBJECT = statement.delete_object()
 _INSERT_CHANGE = statement.insert_change(_DIALECT)
 _COMPACT = statement.compact_changes()
-_NAMED = ("scope", *statement.ROW_COLUMNS)
+_NAMED = ("scope", *columns.ROW_COLUMNS)
 
 _LOCK_SCOPE = (
     postgresql.insert(scopes)
@@ -177,7 +177,7 @@ class PostgresDatabase:
 
     def log(self, scope: str, after: int) -> Sequence[tuple[Row, bool]]:
         """The next changes in the log."""
-        return self._read(lambda connection: _log(connection, scope, after, statement.PAGE))
+        return self._read(lambda connection: _log(connection, scope, after, columns.PAGE))
 
     def revisions(self, prefix: str) -> dict[str, int]:
         """The counters of all scopes with a prefix, by name."""
@@ -275,10 +275,10 @@ def _put(connection: Connection, draft: Draft) -> None:
     present = _named(_NAMED, batch.present())
     if present:
         connection.execute(_UPSERT_OBJECT, present)
-    gone = _named(statement.OBJECT_KEY, batch.gone())
+    gone = _named(columns.OBJECT_KEY, batch.gone())
     if gone:
         connection.execute(_DELETE_OBJECT, gone)
-    connection.execute(_INSERT_CHANGE, _named(statement.CHANGE_COLUMNS, batch.changes))
+    connection.execute(_INSERT_CHANGE, _named(columns.CHANGE_COLUMNS, batch.changes))
     for scope, floor in batch.floors.items():
         connection.execute(_COMPACT, {"scope": scope, "floor": floor})
     _move(connection, draft.scope, draft.revision)
@@ -296,7 +296,7 @@ def _drop(connection: Connection, scope: str) -> None:
     for table in (objects, changes):
         connection.execute(delete(table).where(table.c.scope == scope))
     mark = (scope, revision + 1, DROPPED, "", True, "", 0, None, None, 0, None)
-    connection.execute(_INSERT_CHANGE, _named(statement.CHANGE_COLUMNS, [mark]))
+    connection.execute(_INSERT_CHANGE, _named(columns.CHANGE_COLUMNS, [mark]))
     _move(connection, scope, revision + 1)
 
 

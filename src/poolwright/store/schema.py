@@ -18,9 +18,6 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0001"
-"""The newest migration. A database that says so is opened without loading Alembic."""
-
 metadata = MetaData()
 
 

@@ -15,55 +15,17 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import bindparam, create_engine, select
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.pool import StaticPool
-from sqlalchemy.sql import ClauseElement
-
 from poolwright.model.errors import Conflict, InvalidRequest
-from poolwright.store import statement
+from poolwright.store import sqlite_text
 from poolwright.store.codec import Row
+from poolwright.store.columns import HEAD, PAGE
 from poolwright.store.draft import Batch
-from poolwright.store.migration import migrate
-from poolwright.store.schema import changes, leases, objects, scopes
 
 FILE_NAME = "poolwright.db"
 _WAL_PAGES = 4_000
 """The log is copied into the database when it has so many pages (16 MiB); SQLite's 1,000 is for
 phones and would copy hot pages four times as often."""
-_DIALECT = sqlite.dialect(paramstyle="qmark")
-
-
-def _text(build: ClauseElement) -> str:
-    return str(build.compile(dialect=_DIALECT))
-
-
-_UPSERT_OBJECT = statement.prepared(
-    statement.upsert_object(_DIALECT), ("scope", *statement.ROW_COLUMNS)
-)
-_DELETE_OBJECT = statement.prepared(statement.delete_object(), statement.OBJECT_KEY)
-_INSERT_CHANGE = statement.prepared(statement.insert_change(_DIALECT), statement.CHANGE_COLUMNS)
-_UPSERT_SCOPE = statement.prepared(statement.upsert_scope(_DIALECT), ("scope", "revision"))
-_COMPACT = statement.prepared(statement.compact_changes(), ("scope", "floor"))
-_UPSERT_LEASE = statement.prepared(
-    statement.upsert_lease(_DIALECT), ("key", "holder", "epoch", "until")
-)
-_DROP = tuple(
-    _text(table.delete().where(table.c.scope == bindparam("scope"))) for table in (objects, changes)
-)
-_READ_OBJECTS = _text(
-    select(*statement.row_columns(objects))
-    .where(objects.c.scope == bindparam("scope"))
-    .order_by(objects.c.kind, objects.c.name)
-)
-_READ_CHANGES = _text(
-    select(*statement.row_columns(changes), changes.c.deleted)
-    .where(changes.c.scope == bindparam("scope"), changes.c.revision > bindparam("after"))
-    .order_by(changes.c.revision)
-)
-_READ_SCOPES = _text(select(scopes.c.scope, scopes.c.revision))
-_READ_OCCUPIED = _text(select(objects.c.scope).distinct())
-_READ_LEASES = _text(select(leases.c.key, leases.c.holder, leases.c.epoch))
+_AT_HEAD = "SELECT 1 FROM alembic_version WHERE version_num = ?"
 
 
 class SqliteFile:
@@ -112,12 +74,14 @@ class SqliteFile:
 
     def _write(self, batch: Batch) -> None:
         many = self._connection.executemany
-        many(_UPSERT_OBJECT, batch.present())
-        many(_DELETE_OBJECT, batch.gone())
-        many(_INSERT_CHANGE, batch.changes)
-        many(_UPSERT_SCOPE, batch.revisions.items())
-        many(_COMPACT, batch.floors.items())
-        many(_UPSERT_LEASE, [(k, h, epoch, 0.0) for k, (h, epoch) in batch.leases.items()])
+        many(sqlite_text.UPSERT_OBJECT, batch.present())
+        many(sqlite_text.DELETE_OBJECT, batch.gone())
+        many(sqlite_text.INSERT_CHANGE, batch.changes)
+        many(sqlite_text.UPSERT_SCOPE, batch.revisions.items())
+        many(sqlite_text.COMPACT, batch.floors.items())
+        many(
+            sqlite_text.UPSERT_LEASE, [(k, h, epoch, 0.0) for k, (h, epoch) in batch.leases.items()]
+        )
 
     def drop(self, scope: str, revision: int) -> None:
         """Remove a scope's records and changes and set its counter; durable."""
@@ -126,9 +90,9 @@ class SqliteFile:
         self._is_full = True
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for text in _DROP:
+            for text in sqlite_text.DROP:
                 connection.execute(text, (scope,))
-            connection.execute(_UPSERT_SCOPE, (scope, revision))
+            connection.execute(sqlite_text.UPSERT_SCOPE, (scope, revision))
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
@@ -136,26 +100,27 @@ class SqliteFile:
 
     def revisions(self) -> dict[str, int]:
         """The counters of all scopes."""
-        return dict(self._connection.execute(_READ_SCOPES))
+        return dict(self._connection.execute(sqlite_text.READ_SCOPES))
 
     def occupied(self) -> Iterable[str]:
         """Scopes that hold a record."""
-        return [scope for (scope,) in self._connection.execute(_READ_OCCUPIED)]
+        return [scope for (scope,) in self._connection.execute(sqlite_text.READ_OCCUPIED)]
 
     def leases(self) -> dict[str, tuple[str, int]]:
         """The last holder and epoch of each lease."""
         return {
-            key: (holder, epoch) for key, holder, epoch in self._connection.execute(_READ_LEASES)
+            key: (holder, epoch)
+            for key, holder, epoch in self._connection.execute(sqlite_text.READ_LEASES)
         }
 
     def rows(self, scope: str) -> Iterator[Row]:
         """All records of a scope, by kind and name."""
-        return map(Row._make, self._connection.execute(_READ_OBJECTS, (scope,)))
+        return map(Row._make, self._connection.execute(sqlite_text.READ_OBJECTS, (scope,)))
 
     def changes(self, scope: str, after: int) -> Iterable[tuple[Row, bool]]:
         """The next changes after a revision, in order, and whether they removed the record."""
-        cursor = self._connection.execute(_READ_CHANGES, (scope, after))
-        page = cursor.fetchmany(statement.PAGE)
+        cursor = self._connection.execute(sqlite_text.READ_CHANGES, (scope, after))
+        page = cursor.fetchmany(PAGE)
         cursor.close()
         return [(Row._make(values), bool(deleted)) for *values, deleted in page]
 
@@ -191,7 +156,22 @@ def _settle(connection: sqlite3.Connection) -> None:
     _migrate(connection)
 
 
+def _is_current(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.execute(_AT_HEAD, (HEAD,)).fetchone() is not None
+    except sqlite3.OperationalError:  # no such table: an empty database
+        return False
+
+
 def _migrate(connection: sqlite3.Connection) -> None:
+    if _is_current(connection):
+        return
+    # Half a second of imports that a warm start need not pay.
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    from poolwright.store.migration import migrate  # noqa: PLC0415
+
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     with engine.connect() as core:
         # The driver begins nothing by itself here, and half a migration would be a ruin.

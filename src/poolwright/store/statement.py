@@ -1,66 +1,20 @@
 """The statements, written once with SQLAlchemy Core for both databases.
 
-The hot writes of SQLite run as prepared text on the driver: `prepared` compiles them.
+SQLite runs them as text on the driver: `sqlite_text` is what they compile to (a test compares), so
+that a warm start need not load SQLAlchemy.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Table, bindparam, delete
+from sqlalchemy import ClauseElement, Column, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import Delete, Insert
 
-from poolwright.store.codec import Row
+from poolwright.store.columns import OBJECT_KEY, ROW_COLUMNS
 from poolwright.store.schema import changes, leases, objects, scopes
-
-PAGE = 500
-"""Changes that are read from the log at a time."""
-OBJECT_KEY = ("scope", "kind", "name")
-ROW_COLUMNS = (
-    "kind",
-    "name",
-    "uid",
-    "revision",
-    "generation",
-    "spec",
-    "status",
-    "created_at",
-    "deleted_at",
-)
-"""The order of `codec.Row`."""
-CHANGE_COLUMNS = (
-    "scope",
-    "revision",
-    "kind",
-    "name",
-    "deleted",
-    "uid",
-    "generation",
-    "spec",
-    "status",
-    "created_at",
-    "deleted_at",
-)
-"""The order of `change_values`."""
-
-
-def change_values(scope: str, row: Row, *, deleted: bool) -> tuple[object, ...]:
-    """A row of ``changes``."""
-    return (
-        scope,
-        row.revision,
-        row.kind,
-        row.name,
-        deleted,
-        row.uid,
-        row.generation,
-        row.spec,
-        row.status,
-        row.created_at,
-        row.deleted_at,
-    )
 
 
 def row_columns(table: Table) -> list[Column[Any]]:
@@ -101,12 +55,42 @@ def compact_changes() -> Delete:
     )
 
 
-def prepared(statement: Insert | Delete, columns: tuple[str, ...]) -> str:
-    """SQLite's text of a statement whose parameters come in the order of ``columns``."""
-    dialect = sqlite.dialect(paramstyle="qmark")
-    compiled = statement.compile(dialect=dialect)
-    assert tuple(compiled.positiontup or ()) == columns, compiled.positiontup
-    return str(compiled)
+def drop(table: Table) -> Delete:
+    """Remove a scope's rows."""
+    return table.delete().where(table.c.scope == bindparam("scope"))
+
+
+def read_objects() -> ClauseElement:
+    """All records of a scope, by kind and name."""
+    return (
+        select(*row_columns(objects))
+        .where(objects.c.scope == bindparam("scope"))
+        .order_by(objects.c.kind, objects.c.name)
+    )
+
+
+def read_changes() -> ClauseElement:
+    """The changes of a scope after a revision, and whether each removed its record."""
+    return (
+        select(*row_columns(changes), changes.c.deleted)
+        .where(changes.c.scope == bindparam("scope"), changes.c.revision > bindparam("after"))
+        .order_by(changes.c.revision)
+    )
+
+
+def read_scopes() -> ClauseElement:
+    """The counters of all scopes."""
+    return select(scopes.c.scope, scopes.c.revision)
+
+
+def read_occupied() -> ClauseElement:
+    """Scopes that hold a record."""
+    return select(objects.c.scope).distinct()
+
+
+def read_leases() -> ClauseElement:
+    """The last holder and epoch of each lease."""
+    return select(leases.c.key, leases.c.holder, leases.c.epoch)
 
 
 def _upsert(dialect: Dialect, table: Table, key: tuple[str, ...]) -> Insert:
