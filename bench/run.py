@@ -18,9 +18,9 @@ from measured import machine, write_result
 HERE = Path(__file__).parent
 PARTS: tuple[tuple[str, int], ...] = (
     ("bench_api.py", 300),
-    ("bench_scheduler.py", 60),
+    ("bench_scheduler.py", 120),
     ("bench_store.py", 180),
-    ("bench_scale.py", 600),
+    ("bench_scale.py", 540),
 )
 """The programs, with the seconds that each may take."""
 
