@@ -11,7 +11,8 @@ from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import DeleteObject
 from poolwright.plan.kubernetes.budget import plan_budget
 from poolwright.plan.kubernetes.deployment import plan_deployment
-from poolwright.plan.kubernetes.job import FINALIZER, JobPod, plan_job
+from poolwright.plan.kubernetes.job import FINALIZER, plan_job
+from poolwright.plan.kubernetes.job_count import JobPod
 from poolwright.plan.kubernetes.replica_set import leaving_first, plan_replica_set
 
 from .perfect import Cluster
@@ -203,7 +204,10 @@ def test_a_deadline_ends_a_job():
     plan = step_job(cluster)
     assert [a.target.resource.kind for a in plan.actions if isinstance(a, DeleteObject)] == ["Pod"]
     conditions = cluster.objects["Job", "train"]["status"]["conditions"]
-    assert [c["reason"] for c in conditions] == ["DeadlineExceeded"] * 2
+    assert [(c["type"], c["reason"]) for c in conditions] == [("FailureTarget", "DeadlineExceeded")]
+    step_job(cluster)
+    conditions = cluster.objects["Job", "train"]["status"]["conditions"]
+    assert [c["type"] for c in conditions] == ["FailureTarget", "Failed"]
 
 
 def test_a_suspended_job_runs_nothing_until_resumed():

@@ -26,7 +26,8 @@ from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import Plan
 from poolwright.plan.kubernetes.budget import plan_budget
 from poolwright.plan.kubernetes.deployment import plan_deployment
-from poolwright.plan.kubernetes.job import FINALIZER, JobPod, plan_job
+from poolwright.plan.kubernetes.job import FINALIZER, plan_job
+from poolwright.plan.kubernetes.job_count import JobPod
 from poolwright.plan.kubernetes.ownership import claim, selector_of
 from poolwright.plan.kubernetes.replica_set import (
     REPLICA_SET,
@@ -248,11 +249,16 @@ class JobController(WorkloadController):
         self._follow_pods(loop)
 
     def _plan(self, wire: Json) -> Plan:
-        pods = [
-            JobPod(p, FINALIZER in p.finalizers, self._state.finished_at.get(p.uid))
-            for p in self._state.owned_by(wire["metadata"]["uid"])
-        ]
-        return plan_job(wire, pods, self._clock.now())
+        mine, claims = claim(JOBS, wire, self._pods_of(wire))
+        has_policy = bool(child(wire, "spec").get("podFailurePolicy"))
+        pods = [self._job_pod(p, with_status=has_policy and p.phase == "Failed") for p in mine]
+        plan = plan_job(wire, pods, self._clock.now())
+        return Plan((*claims, *plan.actions), plan.wake_at)
+
+    def _job_pod(self, pod: Pod, *, with_status: bool) -> JobPod:
+        body = self._registry.get(PODS, pod.name, pod.namespace) if with_status else None
+        finished_at = self._state.finished_at.get(pod.uid)
+        return JobPod(pod, FINALIZER in pod.finalizers, finished_at, child(body or {}, "status"))
 
 
 class BudgetController(WorkloadController):

@@ -1,22 +1,21 @@
 """Jobs: pods that run to completion.
 
 Finished pods are counted once: a finalizer holds each until its uid stands in
-``uncountedTerminatedPods``, and the count follows when the finalizer is gone.
+``uncountedTerminatedPods``, and the count follows when the finalizer is gone. A job that is over
+says so at once (``SuccessCriteriaMet``, ``FailureTarget``) and ends when its last pod has.
 
-Source: k8s.io/kubernetes v1.35 pkg/controller/job.
+Source: k8s.io/kubernetes v1.36 pkg/controller/job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from poolwright.model.instant import Instant, Now, wall_text
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import JOBS, PODS
-from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import (
     Action,
     CreateObject,
@@ -30,92 +29,35 @@ from poolwright.plan.kubernetes.action import (
     patch_status,
     with_condition,
 )
+from poolwright.plan.kubernetes.job_count import (
+    INDEX,
+    INDEX_FAILURES,
+    Counted,
+    JobPod,
+    JobSpec,
+    count,
+    intervals,
+    success_rule,
+)
 from poolwright.plan.kubernetes.template import pod_from
 
 CONTROLLER = "job-controller"
 FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
 STARTED_AT = "poolwright.dev/started-at"
 FINISHED_AT = "poolwright.dev/finished-at"
 _BACKOFF_FIRST = timedelta(seconds=10)  # job_controller.go, DefaultJobPodFailureBackOff
 _BACKOFF_MOST = timedelta(minutes=10)  # MaxJobPodFailureBackOff
+_OURSELVES = "kubernetes.io/job-controller"
 
+Verdict = tuple[str, str, str]
+"""``Complete`` or ``Failed``, reason, message."""
 
-@dataclass(frozen=True, slots=True)
-class JobPod:
-    """A pod of a job: what counting needs. ``finished_at``: when it was first seen so (world)."""
-
-    pod: Pod
-    is_tracked: bool
-    finished_at: Instant | None = None
-
-    @property
-    def has_failed(self) -> bool:
-        """Failed, or on its way out before it succeeded."""
-        return self.pod.phase == "Failed" or (self.pod.deleting and self.pod.phase != "Succeeded")
-
-    @property
-    def index(self) -> int | None:
-        """The completion index, of an indexed job's pod."""
-        text = self.pod.annotations.get(INDEX, "")
-        return int(text) if text.isdigit() else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    wire: Json
-    target: Target
-    parallelism: int
-    completions: int | None
-    limit: int
-    indexed: bool
-    suspended: bool
-
-    @classmethod
-    def of(cls, wire: Json) -> _Job:
-        spec = child(wire, "spec")
-
-        def number(name: str, default: int) -> int:
-            value = spec.get(name)
-            return default if value is None else int(value)
-
-        completions = spec.get("completions")
-        parallelism = number("parallelism", 1)
-        if completions is None and spec.get("parallelism") is None:
-            completions = 1
-        return cls(
-            wire,
-            Target.of(JOBS, wire),
-            parallelism,
-            completions,
-            number("backoffLimit", 6),
-            spec.get("completionMode") == "Indexed",
-            bool(spec.get("suspend")),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """Pods that ended, by what the status holds and what is still to be taken into it."""
-
-    succeeded: int
-    failed: int
-    waiting_succeeded: tuple[str, ...]
-    waiting_failed: tuple[str, ...]
-    newly: tuple[JobPod, ...]
-
-    @property
-    def all_succeeded(self) -> int:
-        return self.succeeded + len(self.waiting_succeeded)
-
-    @property
-    def all_failed(self) -> int:
-        return self.failed + len(self.waiting_failed)
+_INTERIM = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
 
 
 def finished_condition(wire: Json) -> str:
     """``Complete`` or ``Failed`` once the job has ended, else empty."""
-    for type_ in ("Complete", "Failed"):
+    for type_ in _INTERIM:
         if condition(wire, type_).get("status") == "True":
             return type_
     return ""
@@ -127,53 +69,28 @@ def instant_in(wire: Json, annotation: str) -> Instant | None:
     return Instant(int(text)) if text.isdigit() else None
 
 
-def _count(wire: Json, pods: Sequence[JobPod]) -> _Counted:
-    status = child(wire, "status")
-    tracked = {p.pod.uid for p in pods if p.is_tracked}
-    known = child(status, "uncountedTerminatedPods")
-    old_succeeded: list[str] = list(known.get("succeeded") or ())
-    old_failed: list[str] = list(known.get("failed") or ())
-    succeeded = int(status.get("succeeded") or 0) + sum(u not in tracked for u in old_succeeded)
-    failed = int(status.get("failed") or 0) + sum(u not in tracked for u in old_failed)
-    waiting = {*old_succeeded, *old_failed}
-    newly = tuple(
-        p
-        for p in pods
-        if p.is_tracked
-        and p.pod.uid not in waiting
-        and (p.pod.phase == "Succeeded" or p.has_failed)
-    )
-    return _Counted(
-        succeeded,
-        failed,
-        tuple(u for u in old_succeeded if u in tracked)
-        + tuple(p.pod.uid for p in newly if p.pod.phase == "Succeeded"),
-        tuple(u for u in old_failed if u in tracked)
-        + tuple(p.pod.uid for p in newly if p.pod.phase != "Succeeded"),
-        newly,
-    )
-
-
 def plan_job(wire: Json, pods: Sequence[JobPod], now: Now) -> Plan:
     """Move a job one step: count what ended, decide whether it is over, start what is missing."""
-    job = _Job.of(wire)
-    counted = _count(wire, pods)
-    released = _release(wire, pods)
+    if child(wire, "spec").get("managedBy", _OURSELVES) != _OURSELVES:
+        return Plan()
+    job = JobSpec.of(wire)
+    counted = count(job, pods)
+    released = _release(wire, pods, counted)
     if finished_condition(wire):
-        return _after_the_end(job, pods, counted, released, now)
+        return _after_the_end(job, pods, released, now)
     if "deletionTimestamp" in wire["metadata"]:
         return Plan(tuple(released))
     active = [p for p in pods if not p.pod.is_finished and not p.pod.deleting]
     started_at = instant_in(wire, STARTED_AT)
     verdict = _verdict(job, counted, active, started_at, now)
     if verdict is not None:
-        return Plan((*_end(job, active, counted, verdict, now), *released))
+        return Plan((*_end(job, pods, active, counted, verdict, now), *released))
     actions: list[Action] = list(released)
     wake_at: Instant | None = None
     status = _status(job, pods, active, counted)
     if job.suspended:
-        actions.extend(_stop(job, active, "it is suspended"))
-        status.update(_suspend(job, now))
+        actions.extend(_let_go(job, active, "it is suspended"))
+        status.update(_suspend(job, now, actions))
     else:
         if started_at is None:
             note = {STARTED_AT: str(now.world.micros)}
@@ -192,36 +109,51 @@ def plan_job(wire: Json, pods: Sequence[JobPod], now: Now) -> Plan:
     return Plan(tuple(actions), wake_at)
 
 
-def _release(wire: Json, pods: Sequence[JobPod]) -> list[Action]:
-    """Take the finalizer from pods whose end the status already holds."""
+def _release(wire: Json, pods: Sequence[JobPod], counted: Counted) -> list[Action]:
+    """Take the finalizer from pods whose end the status already holds, or never will."""
     known = child(wire, "status", "uncountedTerminatedPods")
-    written = {*(known.get("succeeded") or ()), *(known.get("failed") or ())}
+    written = {*(known.get("succeeded") or ()), *(known.get("failed") or ()), *counted.ignored}
     ended = bool(finished_condition(wire)) or "deletionTimestamp" in wire["metadata"]
-    return [
-        PatchObject(
-            Target(PODS, p.pod.namespace, p.pod.name, p.pod.uid),
-            {"metadata": {"finalizers": None}},
-            "its end is counted",
-            revision=p.pod.revision,
-        )
-        for p in pods
-        if p.is_tracked and (p.pod.uid in written or ended)
-    ]
+    return [_unhold(p) for p in pods if p.is_tracked and (p.pod.uid in written or ended)]
+
+
+def _unhold(each: JobPod) -> PatchObject:
+    pod = each.pod
+    left = [f for f in pod.finalizers if f != FINALIZER]
+    patch = {"metadata": {"finalizers": left or None}}
+    target = Target(PODS, pod.namespace, pod.name, pod.uid)
+    return PatchObject(target, patch, "its end is counted", revision=pod.revision)
 
 
 def _verdict(
-    job: _Job,
-    counted: _Counted,
+    job: JobSpec,
+    counted: Counted,
     active: Sequence[JobPod],
     started_at: Instant | None,
     now: Now,
-) -> tuple[str, str, str] | None:
-    """How the job is over: condition, reason, message; None if it is not."""
-    deadline = child(job.wire, "spec").get("activeDeadlineSeconds")
-    restarts = sum(p.pod.restarts for p in active)
-    if counted.all_failed + restarts > job.limit:
+) -> Verdict | None:
+    """How the job is over; None if it is not. What was said before stays said."""
+    for type_, interim in _INTERIM.items():
+        said = condition(job.wire, interim)
+        if said.get("status") == "True":
+            return type_, str(said.get("reason") or ""), str(said.get("message") or "")
+    return _failure(job, counted, active, started_at, now) or _success(job, counted, active)
+
+
+def _failure(
+    job: JobSpec,
+    counted: Counted,
+    active: Sequence[JobPod],
+    started_at: Instant | None,
+    now: Now,
+) -> Verdict | None:
+    spec = child(job.wire, "spec")
+    if counted.verdict:
+        return "Failed", "PodFailurePolicy", counted.verdict
+    if counted.all_failed > job.limit or _restarts_too_often(job, active):
         words = "Job has reached the specified backoff limit"
         return "Failed", "BackoffLimitExceeded", words
+    deadline = spec.get("activeDeadlineSeconds")
     if (
         deadline is not None
         and started_at is not None
@@ -230,8 +162,31 @@ def _verdict(
     ):
         words = "Job was active longer than specified deadline"
         return "Failed", "DeadlineExceeded", words
+    most = spec.get("maxFailedIndexes")
+    if most is not None and len(counted.lost) > most:
+        words = "Job has exceeded the specified maximal number of failed indexes"
+        return "Failed", "MaxFailedIndexesExceeded", words
+    ended = len(counted.lost) + len(counted.done)
+    if counted.lost and job.completions is not None and ended >= job.completions:
+        return "Failed", "FailedIndexes", "Job has failed indexes"
+    return None
+
+
+def _restarts_too_often(job: JobSpec, active: Sequence[JobPod]) -> bool:
+    """Containers that are restarted in place count as well (pastBackoffLimitOnFailure)."""
+    policy = child(job.wire, "spec", "template", "spec").get("restartPolicy")
+    restarts = sum(p.pod.restarts for p in active)
+    return policy == "OnFailure" and restarts > 0 and restarts >= job.limit
+
+
+def _success(job: JobSpec, counted: Counted, active: Sequence[JobPod]) -> Verdict | None:
+    words = success_rule(job, counted.done)
+    if words:
+        return "Complete", "SuccessPolicy", words
     if job.completions is None:
         is_done = counted.all_succeeded > 0 and not active
+    elif job.indexed:
+        is_done = len(counted.done) >= job.completions
     else:
         is_done = counted.all_succeeded >= job.completions and not active
     if is_done:
@@ -240,32 +195,31 @@ def _verdict(
 
 
 def _end(
-    job: _Job,
+    job: JobSpec,
+    pods: Sequence[JobPod],
     active: Sequence[JobPod],
-    counted: _Counted,
-    verdict: tuple[str, str, str],
+    counted: Counted,
+    verdict: Verdict,
     now: Now,
 ) -> list[Action]:
+    """Say how it ends and stop what runs; once nothing does, it has ended."""
     type_, reason, message = verdict
     actions = _stop(job, active, message)
-    before = "SuccessCriteriaMet" if type_ == "Complete" else "FailureTarget"
     conditions = children(job.wire, "status", "conditions")
-    for each in (before, type_):
+    is_over = all(p.pod.is_finished for p in pods)
+    for each in (_INTERIM[type_], type_) if is_over else (_INTERIM[type_],):
         conditions = with_condition(
             conditions, each, "True", reason, message, now.wall, clocks=("lastProbeTime",)
         )
-    status: dict[str, Any] = {
-        "conditions": conditions,
-        "active": None,
-        "ready": 0,
+    status = {**_status(job, pods, active, counted), "conditions": conditions}
+    status["startTime"] = child(job.wire, "status").get("startTime") or wall_text(now.wall)
+    if not is_over:
+        return [*actions, *patch_status(job.target, job.wire, status, message)]
+    status |= {
         "succeeded": counted.all_succeeded or None,
-        "failed": counted.all_failed + len(active) or None,
-        "terminating": 0,
+        "failed": counted.all_failed or None,
         "uncountedTerminatedPods": None,
-        "startTime": child(job.wire, "status").get("startTime") or wall_text(now.wall),
     }
-    if job.indexed:
-        status["completedIndexes"] = _intervals(_done_indexes(job, counted.newly)) or None
     if type_ == "Complete":
         status["completionTime"] = wall_text(now.wall)
     note = {"metadata": {"annotations": {FINISHED_AT: str(now.world.micros)}}}
@@ -278,13 +232,7 @@ def _end(
     return actions
 
 
-def _after_the_end(
-    job: _Job,
-    pods: Sequence[JobPod],
-    counted: _Counted,
-    released: list[Action],
-    now: Now,
-) -> Plan:
+def _after_the_end(job: JobSpec, pods: Sequence[JobPod], released: list[Action], now: Now) -> Plan:
     active = [p for p in pods if not p.pod.is_finished and not p.pod.deleting]
     actions = [*_stop(job, active, "the job has ended"), *released]
     ttl = child(job.wire, "spec").get("ttlSecondsAfterFinished")
@@ -299,7 +247,7 @@ def _after_the_end(
     return Plan(tuple(actions))
 
 
-def _stop(job: _Job, active: Sequence[JobPod], because: str) -> list[Action]:
+def _stop(job: JobSpec, active: Sequence[JobPod], because: str) -> list[Action]:
     actions: list[Action] = []
     for each in active:
         pod = each.pod
@@ -309,8 +257,14 @@ def _stop(job: _Job, active: Sequence[JobPod], because: str) -> list[Action]:
     return actions
 
 
+def _let_go(job: JobSpec, pods: Sequence[JobPod], because: str) -> list[Action]:
+    """Stop pods that are not wanted for now: they count as nothing (deleteJobPods)."""
+    unheld = [_unhold(p) for p in pods if p.is_tracked]
+    return [*unheld, *_stop(job, pods, because)]
+
+
 def _status(
-    job: _Job, pods: Sequence[JobPod], active: Sequence[JobPod], counted: _Counted
+    job: JobSpec, pods: Sequence[JobPod], active: Sequence[JobPod], counted: Counted
 ) -> dict[str, Any]:
     waiting = {
         "succeeded": list(counted.waiting_succeeded) or None,
@@ -325,11 +279,15 @@ def _status(
         "uncountedTerminatedPods": waiting,
     }
     if job.indexed:
-        status["completedIndexes"] = _intervals(_done_indexes(job, counted.newly)) or None
+        status["completedIndexes"] = intervals(counted.done) or None
+        if job.limit_per_index is not None:
+            status["failedIndexes"] = intervals(counted.lost)
     return status
 
 
-def _suspend(job: _Job, now: Now) -> dict[str, Any]:
+def _suspend(job: JobSpec, now: Now, actions: list[Action]) -> dict[str, Any]:
+    if condition(job.wire, "Suspended").get("status") != "True":
+        actions.append(RecordEvent(job.target, "Suspended", "Job suspended", CONTROLLER))
     conditions = with_condition(
         children(job.wire, "status", "conditions"),
         "Suspended",
@@ -342,7 +300,7 @@ def _suspend(job: _Job, now: Now) -> dict[str, Any]:
     return {"conditions": conditions, "startTime": None}
 
 
-def _resume(job: _Job, now: Now, actions: list[Action]) -> dict[str, Any]:
+def _resume(job: JobSpec, now: Now, actions: list[Action]) -> dict[str, Any]:
     actions.append(RecordEvent(job.target, "Resumed", "Job resumed", CONTROLLER))
     note = {"metadata": {"annotations": {STARTED_AT: str(now.world.micros)}}}
     actions.append(PatchObject(job.target, note, "its active deadline starts over"))
@@ -359,41 +317,74 @@ def _resume(job: _Job, now: Now, actions: list[Action]) -> dict[str, Any]:
 
 
 def _staff(
-    job: _Job,
+    job: JobSpec,
     pods: Sequence[JobPod],
     active: Sequence[JobPod],
-    counted: _Counted,
+    counted: Counted,
     now: Now,
     actions: list[Action],
 ) -> Instant | None:
     """Start or stop pods; when to look again if a failure delays the next pod."""
     wanted = job.parallelism
     if job.completions is not None:
-        wanted = min(wanted, max(0, job.completions - counted.all_succeeded))
+        wanted = min(wanted, max(0, job.completions - counted.all_succeeded - len(counted.lost)))
     elif counted.all_succeeded:
         wanted = min(wanted, len(active))
-    if len(active) > wanted:
-        surplus = sorted(active, key=lambda p: (p.pod.is_ready, p.pod.created, p.pod.name))
-        actions.extend(_stop(job, surplus[: len(active) - wanted], f"{wanted} may run at once"))
+    surplus = _surplus(job, active, wanted)
+    if surplus:
+        actions.extend(_let_go(job, surplus, f"{wanted} may run at once"))
         return None
-    missing = wanted - len(active)
-    if not missing:
+    leaving = [p for p in pods if p.pod.deleting and not p.pod.is_finished]
+    missing = wanted - len(active) - (len(leaving) if job.replaces_only_failed else 0)
+    if missing <= 0:
         return None
-    ends = [p.finished_at for p in pods if p.has_failed and p.finished_at is not None]
+    ends = [p.finished_at for p in pods if job.has_failed(p) and p.finished_at is not None]
     if counted.all_failed and ends:
         wait = min(_BACKOFF_FIRST * 2 ** min(counted.all_failed - 1, 10), _BACKOFF_MOST)
         not_before = max(ends).after(wait)
         if not_before > now.world:
             return not_before
-    indexes = _free_indexes(job, active, counted, missing) if job.indexed else [None] * missing
+    taken = [*active, *leaving] if job.replaces_only_failed else active
+    indexes = _free_indexes(job, taken, counted, missing) if job.indexed else [None] * missing
+    failures = _failures_by_index(job, pods) if job.limit_per_index is not None else {}
     told = RecordEvent(job.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
     because = f"{len(active)} of {wanted} pods run"
     for index in indexes:
-        actions.append(CreateObject(PODS, _pod(job, index), because, told))
+        body = _pod(job, index)
+        if job.limit_per_index is not None and index is not None:
+            body["metadata"]["annotations"][INDEX_FAILURES] = str(failures.get(index, 0))
+        actions.append(CreateObject(PODS, body, because, told))
     return None
 
 
-def _pod(job: _Job, index: int | None) -> dict[str, Any]:
+def _surplus(job: JobSpec, active: Sequence[JobPod], wanted: int) -> list[JobPod]:
+    """Pods that are too many: those of indexes that are not wanted (any more) first."""
+    if not job.indexed:
+        found = sorted(active, key=lambda p: (p.pod.is_ready, p.pod.created, p.pod.name))
+        return found[: max(0, len(active) - wanted)]
+    seen: set[int] = set()
+    foreign: list[JobPod] = []
+    kept: list[JobPod] = []
+    for each in sorted(active, key=lambda p: (p.pod.created, p.pod.name)):
+        index = each.index
+        if index is None or index in seen or index >= (job.completions or 0):
+            foreign.append(each)
+        else:
+            seen.add(index)
+            kept.append(each)
+    kept.sort(key=lambda p: (p.pod.is_ready, p.pod.created, p.pod.name))
+    return [*foreign, *kept[: max(0, len(kept) - wanted)]]
+
+
+def _failures_by_index(job: JobSpec, pods: Sequence[JobPod]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for each in pods:
+        if each.index is not None and job.has_failed(each):
+            found[each.index] = max(found.get(each.index, 0), each.index_failures + 1)
+    return found
+
+
+def _pod(job: JobSpec, index: int | None) -> dict[str, Any]:
     meta = job.wire["metadata"]
     labels = {
         "batch.kubernetes.io/controller-uid": meta["uid"],
@@ -415,26 +406,18 @@ def _pod(job: _Job, index: int | None) -> dict[str, Any]:
         "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}},
     }
     body["spec"]["hostname"] = f"{meta['name']}-{index}"
-    body["spec"]["containers"] = [
-        {**c, "env": [*(c.get("env") or ()), variable]} for c in body["spec"].get("containers", ())
-    ]
+    for member in ("initContainers", "containers"):
+        if body["spec"].get(member):
+            body["spec"][member] = [
+                {**c, "env": [*(c.get("env") or ()), variable]} for c in body["spec"][member]
+            ]
     return body
 
 
-def _done_indexes(job: _Job, newly: Sequence[JobPod]) -> list[int]:
-    done: set[int] = set()
-    for part in str(child(job.wire, "status").get("completedIndexes") or "").split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit():
-            done.update(range(int(first), int(last or first) + 1))
-    done.update(p.index for p in newly if p.pod.phase == "Succeeded" and p.index is not None)
-    return sorted(done)
-
-
 def _free_indexes(
-    job: _Job, active: Sequence[JobPod], counted: _Counted, missing: int
+    job: JobSpec, active: Sequence[JobPod], counted: Counted, missing: int
 ) -> Sequence[int]:
-    taken = {*_done_indexes(job, counted.newly), *(p.index for p in active)}
+    taken = {*counted.done, *counted.lost, *(p.index for p in active)}
     free: list[int] = []
     for index in range(job.completions or 0):
         if len(free) == missing:
@@ -442,16 +425,3 @@ def _free_indexes(
         if index not in taken:
             free.append(index)
     return free
-
-
-def _intervals(numbers: Sequence[int]) -> str:
-    """``0,2-5``: sorted numbers, with runs of three and more as ranges."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and parts[-1][-1] == number - 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ",".join(
-        f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in parts
-    )

@@ -23,6 +23,7 @@ _BACK_OFF_MAX = 300.0
 _SANDBOX_SECONDS = 0.6  # assumed: network and sandbox
 _START_SECONDS = 0.3  # assumed: create and start a container
 _INIT_SECONDS = 1.0  # assumed: an init container that says nothing about itself
+_KILLED = 137  # by SIGKILL, when the grace is over
 _TERMINATION_SECONDS = 1.2  # assumed: a process that ends when asked to
 
 
@@ -113,9 +114,10 @@ class PodLife:
         asked = pod.annotations.get(TERMINATION_SECONDS, "")
         wanted = float(asked) if asked.replace(".", "", 1).isdigit() else _TERMINATION_SECONDS
         yield min(pod.grace_seconds, wanted)
+        exit_code = _KILLED if wanted > pod.grace_seconds else 0
         for run in (*pod.inits, *pod.containers):
             if run.state == "running":
-                self._finish(run, 0)
+                self._finish(run, exit_code)
         pod.is_doomed = True
 
     # ------------------------------------------------------------------ admission
@@ -131,6 +133,8 @@ class PodLife:
                     "Pod was rejected: Allocate failed due to no healthy devices present; "
                     f"cannot allocate unhealthy devices {name}, which is unexpected"
                 )
+            if "/" in name and name not in gpus and name not in node.offer:
+                continue  # somebody else's resource (kubelet, removeMissingExtendedResources)
             offer = gpus[name] if name in gpus else node.offer.get(name, 0)
             if used + wanted > offer and wanted:
                 return f"OutOf{name}", (
