@@ -195,25 +195,24 @@ class Fleet:
             return
 
     async def _report(self, state: NodeState) -> None:
-        """Write what changed since the last report: status in one patch, the label in one."""
+        """Write what changed since the last report, status and label in one patch: a node's status
+        takes labels along (pkg/registry/core/node, nodeStatusStrategy keeps only the spec).
+        """
         facts, written, name = state.facts, state.written, state.machine.name
         if facts == written:
             return
-        status = status_patch(state, self._clock.now().wall)
+        change: dict[str, Any] = {}
+        if status := status_patch(state, self._clock.now().wall):
+            change["status"] = status
+        if facts[2] != written[2]:
+            change["metadata"] = {"labels": {DCGM_LABEL: "enabled" if facts[2] else None}}
         try:
             if facts[0] != written[0]:
                 await self._renew_lease(name, "", alive=facts[0])
-            if status:
+            if change:
                 await self._kube.patch(
-                    NODES,
-                    name,
-                    {"status": status},
-                    kind=PatchKind.STRATEGIC,
-                    subresource="status",
+                    NODES, name, change, kind=PatchKind.STRATEGIC, subresource="status"
                 )
-            if facts[2] != written[2]:
-                label: dict[str, Any] = {DCGM_LABEL: "enabled" if facts[2] else None}
-                await self._kube.patch(NODES, name, {"metadata": {"labels": label}})
         except NotFound:
             pass  # somebody deleted the Node; a kubelet does not make it again by itself
         state.written = facts
