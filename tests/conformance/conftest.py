@@ -62,13 +62,14 @@ class Result:
         return f"exit code {self.code}\n{self.out}{self.err}"
 
 
-class Az:
-    """The real az, in process of its own Python, for one server."""
+class Driven:
+    """A command line in process of a Python of its own, for one server."""
 
-    def __init__(self, environment: dict[str, str]):
+    def __init__(self, command: list[str], environment: dict[str, str], name: str):
+        self._name = name
         self._environment = environment
         self._process = subprocess.Popen(
-            [AZ_PYTHON, str(HERE / "az_driver.py")],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,8 +86,20 @@ class Az:
         self._process.stdin.flush()
         result = Result(**json.loads(self._process.stdout.readline()))
         if check:
-            assert result.code == 0, f"az {' '.join(arguments)}\n{result.err}"
+            assert result.code == 0, f"{self._name} {' '.join(arguments)}\n{result.err}"
         return result
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+class Az(Driven):
+    """The real az."""
+
+    def __init__(self, environment: dict[str, str]):
+        super().__init__([AZ_PYTHON, str(HERE / "az_driver.py")], environment, "az")
 
     def process(self, *words: str) -> Result:
         """The same as a process of its own, as a person runs it."""
@@ -99,11 +112,6 @@ class Az:
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
 
 
 class Kubectl:

@@ -10,12 +10,23 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from poolwright.app.cli.arm_client import AKS_API_VERSION, ArmClient, CliError
-from poolwright.app.cli.nodepool import ManagedGpuOption, nodepool
+from poolwright.app.cli.arm_client import (
+    AKS_API_VERSION,
+    AKS_PREVIEW_API_VERSION,
+    ArmClient,
+    CliError,
+)
+from poolwright.app.cli.nodepool import (
+    AutoscalerOption,
+    ManagedGpuOption,
+    MaxOption,
+    MinOption,
+    nodepool,
+)
 from poolwright.app.cli.options import (
     ClusterOption,
     GroupOption,
-    LabelsOption,
+    HeadersOption,
     NameOption,
     NoWaitOption,
     Output,
@@ -24,10 +35,23 @@ from poolwright.app.cli.options import (
     QueryOption,
     TagsOption,
     cluster_path,
+    custom_headers,
     group_path,
     pairs,
     pool_path,
     prune,
+    taints,
+)
+from poolwright.app.cli.wait import (
+    CreatedOption,
+    CustomOption,
+    DeletedOption,
+    ExistsOption,
+    IntervalOption,
+    TimeoutOption,
+    UpdatedOption,
+    Wanted,
+    wait_for,
 )
 
 aks = typer.Typer(help="Manage Kubernetes clusters.", no_args_is_help=True)
@@ -35,6 +59,10 @@ aks.add_typer(nodepool, name="nodepool")
 machine = typer.Typer(help="Look at the machines of a node pool.", no_args_is_help=True)
 aks.add_typer(machine, name="machine")
 
+ChannelOption = Annotated[str | None, typer.Option("--auto-upgrade-channel")]
+NodepoolLabelsOption = Annotated[
+    list[str] | None, typer.Option("--nodepool-labels", help="Labels of the first node pool.")
+]
 _PROVIDER = "providers/Microsoft.ContainerService"
 
 
@@ -47,10 +75,24 @@ def create(
     nodepool_name: Annotated[str, typer.Option("--nodepool-name")] = "nodepool1",
     node_count: Annotated[int, typer.Option("--node-count", "-c")] = 3,
     node_vm_size: Annotated[str, typer.Option("--node-vm-size", "-s")] = "",
-    nodepool_labels: LabelsOption = None,
+    nodepool_labels: NodepoolLabelsOption = None,
     tags: TagsOption = None,
     tier: Annotated[str | None, typer.Option("--tier")] = None,
     max_pods: Annotated[int | None, typer.Option("--max-pods", "-m")] = None,
+    node_osdisk_size: Annotated[int | None, typer.Option("--node-osdisk-size")] = None,
+    node_osdisk_type: Annotated[str | None, typer.Option("--node-osdisk-type")] = None,
+    os_sku: Annotated[str | None, typer.Option("--os-sku")] = None,
+    zones: Annotated[list[str] | None, typer.Option("--zones", "-z")] = None,
+    nodepool_taints: Annotated[str | None, typer.Option("--nodepool-taints")] = None,
+    nodepool_tags: Annotated[list[str] | None, typer.Option("--nodepool-tags")] = None,
+    enable_cluster_autoscaler: AutoscalerOption = None,
+    min_count: MinOption = None,
+    max_count: MaxOption = None,
+    dns_name_prefix: Annotated[str, typer.Option("--dns-name-prefix", "-p")] = "",
+    network_plugin: Annotated[str | None, typer.Option("--network-plugin")] = None,
+    network_plugin_mode: Annotated[str | None, typer.Option("--network-plugin-mode")] = None,
+    auto_upgrade_channel: ChannelOption = None,
+    aks_custom_headers: HeadersOption = "",
     managed_gpu: ManagedGpuOption = None,
     enable_vmss: Annotated[bool, typer.Option("--enable-vmss", hidden=True)] = False,
     generate_ssh_keys: Annotated[bool, typer.Option("--generate-ssh-keys", hidden=True)] = False,
@@ -74,8 +116,18 @@ def create(
         "osType": "Linux",
         "type": "VirtualMachineScaleSets",
         "maxPods": max_pods,
+        "osDiskSizeGB": node_osdisk_size,
+        "osDiskType": node_osdisk_type,
+        "osSKU": os_sku,
+        "availabilityZones": zones and " ".join(zones).split(),
         "nodeLabels": pairs(nodepool_labels, "--nodepool-labels"),
+        "nodeTaints": taints(nodepool_taints),
+        "tags": pairs(nodepool_tags, "--nodepool-tags"),
+        "enableAutoScaling": enable_cluster_autoscaler,
+        "minCount": min_count,
+        "maxCount": max_count,
     }
+    network = prune({"networkPlugin": network_plugin, "networkPluginMode": network_plugin_mode})
     mode = None if managed_gpu is None else ("Managed" if managed_gpu else "Unmanaged")
     body = {
         "location": location,
@@ -84,9 +136,11 @@ def create(
         "identity": {"type": "SystemAssigned"},
         "properties": {
             "kubernetesVersion": kubernetes_version,
-            "dnsPrefix": f"{name[:10]}-{resource_group[:16]}",
+            "dnsPrefix": dns_name_prefix or f"{name[:10]}-{resource_group[:16]}",
             "agentPoolProfiles": [prune(pool)],
             "enableRBAC": True,
+            "networkProfile": network or None,
+            "autoUpgradeProfile": auto_upgrade_channel and {"upgradeChannel": auto_upgrade_channel},
             "gpuProfile": mode and {"nvidia": {"managementMode": mode}},
         },
     }
@@ -95,7 +149,8 @@ def create(
         "PUT",
         cluster_path(client, resource_group, name),
         body=prune(body),
-        api_version="2026-08-02-preview" if mode else AKS_API_VERSION,
+        api_version=AKS_PREVIEW_API_VERSION if mode else AKS_API_VERSION,
+        headers=custom_headers(aks_custom_headers),
         wait=not no_wait,
     )
     Printer(output, query, "cluster")(result)
@@ -133,7 +188,8 @@ def show_cluster(
 def upgrade(
     resource_group: GroupOption,
     name: NameOption,
-    kubernetes_version: Annotated[str, typer.Option("--kubernetes-version", "-k")],
+    kubernetes_version: Annotated[str, typer.Option("--kubernetes-version", "-k")] = "",
+    node_image_only: Annotated[bool, typer.Option("--node-image-only")] = False,
     control_plane_only: Annotated[bool, typer.Option("--control-plane-only")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
     no_wait: NoWaitOption = False,
@@ -141,15 +197,27 @@ def upgrade(
     query: QueryOption = "",
 ) -> None:
     """Upgrade a managed cluster, with its node pools unless told otherwise."""
+    if node_image_only == bool(kubernetes_version):
+        raise CliError(
+            "incorrect usage: --kubernetes-version VERSION | --node-image-only", exit_code=2
+        )
     if not yes:
         typer.confirm(
-            f"Kubernetes will be upgraded to {kubernetes_version}. Are you sure?",
+            f"Kubernetes will be upgraded to {kubernetes_version}. Are you sure?"
+            if kubernetes_version
+            else "The node image of every pool will be upgraded. Are you sure?",
             abort=True,
             err=True,
         )
     client = ArmClient()
     path = cluster_path(client, resource_group, name)
     body = client.get(path)
+    if node_image_only:
+        for pool in body["properties"]["agentPoolProfiles"]:
+            target = f"{path}/agentPools/{pool['name']}/upgradeNodeImageVersion"
+            client.operate("POST", target, wait=not no_wait)
+        Printer(output, query, "cluster")(client.get(path))
+        return
     body["properties"]["kubernetesVersion"] = kubernetes_version
     if not control_plane_only:
         for pool in body["properties"]["agentPoolProfiles"]:
@@ -167,14 +235,41 @@ def update(
     cluster_autoscaler_profile: Annotated[
         list[str] | None, typer.Option("--cluster-autoscaler-profile", "--ca-profile")
     ] = None,
+    enable_cluster_autoscaler: AutoscalerOption = None,
+    disable_cluster_autoscaler: Annotated[
+        bool, typer.Option("--disable-cluster-autoscaler", "-d")
+    ] = False,
+    update_cluster_autoscaler: Annotated[
+        bool, typer.Option("--update-cluster-autoscaler", "-u")
+    ] = False,
+    min_count: MinOption = None,
+    max_count: MaxOption = None,
+    nodepool_labels: NodepoolLabelsOption = None,
+    auto_upgrade_channel: ChannelOption = None,
+    managed_gpu: ManagedGpuOption = None,
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
 ) -> None:
-    """Update a managed cluster."""
+    """Update a managed cluster; autoscaler and labels are those of its only node pool."""
     client = ArmClient()
     path = cluster_path(client, resource_group, name)
-    body = client.get(path)
+    body = client.get(path, api_version=AKS_PREVIEW_API_VERSION)
+    changes: dict[str, Any] = {}
+    if enable_cluster_autoscaler or update_cluster_autoscaler:
+        changes |= prune({"enableAutoScaling": True, "minCount": min_count, "maxCount": max_count})
+    if disable_cluster_autoscaler:
+        changes |= {"enableAutoScaling": False, "minCount": None, "maxCount": None}
+    if nodepool_labels is not None:
+        changes["nodeLabels"] = pairs(nodepool_labels, "--nodepool-labels")
+    if changes:
+        _only_pool(body, "").update(changes)
+    if auto_upgrade_channel:
+        automatic: dict[str, Any] = body["properties"].setdefault("autoUpgradeProfile", {})
+        automatic["upgradeChannel"] = auto_upgrade_channel
+    if managed_gpu is not None:
+        mode = "Managed" if managed_gpu else "Unmanaged"
+        body["properties"]["gpuProfile"] = {"nvidia": {"managementMode": mode}}
     profile = pairs(cluster_autoscaler_profile, "--cluster-autoscaler-profile")
     if profile is not None:
         body["properties"]["autoScalerProfile"] = profile
@@ -182,8 +277,77 @@ def update(
         body["tags"] = pairs(tags, "--tags")
     if tier:
         body["sku"] = {"name": "Base", "tier": tier}
+    result = client.operate(
+        "PUT", path, body=body, api_version=AKS_PREVIEW_API_VERSION, wait=not no_wait
+    )
+    Printer(output, query, "cluster")(result)
+
+
+def _only_pool(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """The named node pool in a cluster's body, or its only one.
+
+    Raises:
+        CliError: there is none of that name, or a name is needed.
+    """
+    pools: list[dict[str, Any]] = body["properties"]["agentPoolProfiles"]
+    found = [pool for pool in pools if name in {"", pool["name"]}]
+    if not found:
+        raise CliError(f'The nodepool "{name}" was not found.')
+    if len(found) > 1:
+        raise CliError(
+            "There are more than one node pool in the cluster. Please use "
+            "'poolwright aks nodepool' to change one of them."
+        )
+    return found[0]
+
+
+@aks.command("scale")
+def scale(
+    resource_group: GroupOption,
+    name: NameOption,
+    node_count: Annotated[int, typer.Option("--node-count", "-c")],
+    nodepool_name: Annotated[str, typer.Option("--nodepool-name")] = "",
+    no_wait: NoWaitOption = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
+) -> None:
+    """Scale the only node pool of a cluster, or the named one."""
+    client = ArmClient()
+    path = cluster_path(client, resource_group, name)
+    body = client.get(path)
+    pool = _only_pool(body, nodepool_name)
+    if pool.get("enableAutoScaling"):
+        raise CliError("Cannot scale cluster autoscaler enabled node pool.")
+    pool["count"] = node_count
     result = client.operate("PUT", path, body=body, wait=not no_wait)
     Printer(output, query, "cluster")(result)
+
+
+@aks.command("operation-abort")
+def operation_abort(
+    resource_group: GroupOption, name: NameOption, no_wait: NoWaitOption = False
+) -> None:
+    """Abort the latest operation on a cluster."""
+    client = ArmClient()
+    client.operate("POST", f"{cluster_path(client, resource_group, name)}/abort", wait=not no_wait)
+
+
+@aks.command("wait")
+def wait(
+    resource_group: GroupOption,
+    name: NameOption,
+    created: CreatedOption = False,
+    updated: UpdatedOption = False,
+    deleted: DeletedOption = False,
+    exists: ExistsOption = False,
+    custom: CustomOption = "",
+    interval: IntervalOption = 1,
+    timeout: TimeoutOption = 3600,
+) -> None:
+    """Wait until a cluster is as wanted."""
+    client = ArmClient()
+    wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
+    wait_for(client, cluster_path(client, resource_group, name), wanted)
 
 
 @aks.command("stop")
@@ -227,11 +391,28 @@ def get_versions(
     )
     result = client.get(path)
     if output is Output.TABLE and not query:
-        query = (
-            "values[].{KubernetesVersion: version, Patches: join(', ', keys(patchVersions)), "
-            "IsDefault: isDefault, SupportPlan: join(', ', capabilities.supportPlan)}"
-        )
+        Printer(output, query, "version")(_version_rows(result["values"]), lift=False)
+        return
     Printer(output, query)(result, lift=False)
+
+
+def _version_rows(minors: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """One row per patch, the newest first, as az shows them."""
+    rows = [
+        {
+            "version": patch,
+            "upgrades": ", ".join(sorted(found.get("upgrades") or [], key=_version_key))
+            or "None available",
+            "supportPlan": ", ".join(minor["capabilities"]["supportPlan"]),
+        }
+        for minor in minors
+        for patch, found in minor["patchVersions"].items()
+    ]
+    return sorted(rows, key=lambda row: _version_key(row["version"]), reverse=True)
+
+
+def _version_key(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 @aks.command("get-upgrades")
@@ -244,12 +425,7 @@ def get_upgrades(
     """Which versions a cluster can be upgraded to."""
     client = ArmClient()
     result = client.get(f"{cluster_path(client, resource_group, name)}/upgradeProfiles/default")
-    if output is Output.TABLE and not query:
-        query = (
-            "{Name: name, MasterVersion: controlPlaneProfile.kubernetesVersion, Upgrades: "
-            "join(', ', controlPlaneProfile.upgrades[].kubernetesVersion)}"
-        )
-    Printer(output, query)(result)
+    Printer(output, query, "upgrades")(result)
 
 
 def _merge(path: Path, addition: dict[str, Any], *, overwrite: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import click
 import typer
 
+from poolwright.app.cli.account import account
 from poolwright.app.cli.arm_client import CliError
 from poolwright.app.cli.cluster import aks
 from poolwright.app.cli.options import refuse_wide_hyphens
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _name, _commands in {
+    "account": account,
     "aks": aks,
     "group": group,
     "feature": feature,
@@ -71,13 +73,15 @@ def version() -> None:
 
 # Flags that take several words in az (nargs); click takes one, so the words are joined.
 _MANY = {"--labels", "--tags", "--zones", "-z", "--machine-names", "--nodepool-labels",
-         "--cluster-autoscaler-profile", "--ca-profile"}  # fmt: skip
+         "--nodepool-tags", "--cluster-autoscaler-profile", "--ca-profile"}  # fmt: skip
 # Flags that az reads as three-state: --flag, --flag true, --flag=false.
 _SWITCHES = {
     "--enable-managed-gpu": "--disable-managed-gpu",
     "--enable-managed-gpu-experience": "--disable-managed-gpu-experience",
     "--managed-gpu": "--no-managed-gpu",
 }
+# az's global flags that say nothing to us.
+_IGNORED = {"--only-show-errors", "--verbose", "--debug"}
 _REPEATED = {"--parameters", "-p"}
 
 
@@ -89,6 +93,8 @@ def az_words(arguments: list[str]) -> list[str]:
         word = arguments[index]
         index += 1
         flag, _, value = word.partition("=")
+        if word in _IGNORED:
+            continue
         if flag in _SWITCHES:
             if (
                 not value

@@ -16,11 +16,12 @@ from poolwright.app.cli.options import (
     ClusterOption,
     GroupOption,
     HeadersOption,
+    IfMatchOption,
     LabelsOption,
-    NameOption,
     NoWaitOption,
     Output,
     OutputOption,
+    PoolOption,
     Printer,
     QueryOption,
     TagsOption,
@@ -31,6 +32,17 @@ from poolwright.app.cli.options import (
     pool_path,
     prune,
     taints,
+)
+from poolwright.app.cli.wait import (
+    CreatedOption,
+    CustomOption,
+    DeletedOption,
+    ExistsOption,
+    IntervalOption,
+    TimeoutOption,
+    UpdatedOption,
+    Wanted,
+    wait_for,
 )
 
 nodepool = typer.Typer(help="Manage node pools.", no_args_is_help=True)
@@ -82,7 +94,7 @@ def _api_version(profile: dict[str, Any] | None) -> str:
 def add(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    name: NameOption,
+    name: PoolOption,
     node_count: Annotated[int, typer.Option("--node-count", "-c")] = 3,
     node_vm_size: Annotated[str | None, typer.Option("--node-vm-size", "-s")] = None,
     kubernetes_version: Annotated[str | None, typer.Option("--kubernetes-version", "-k")] = None,
@@ -137,7 +149,7 @@ def add(
         "osDiskType": node_osdisk_type,
         "maxPods": max_pods,
         "type": "VirtualMachineScaleSets",
-        "availabilityZones": zones,
+        "availabilityZones": zones and " ".join(zones).split(),
         "scaleSetPriority": priority,
         "scaleSetEvictionPolicy": eviction_policy,
         "spotMaxPrice": spot_max_price,
@@ -188,7 +200,7 @@ def list_pools(
 def show_pool(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    name: NameOption,
+    name: PoolOption,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
 ) -> None:
@@ -199,7 +211,12 @@ def show_pool(
 
 
 def _change(
-    client: ArmClient, path: str, changes: dict[str, Any], *, wait: bool, headers: str = ""
+    client: ArmClient,
+    path: str,
+    changes: dict[str, Any],
+    *,
+    wait: bool,
+    headers: dict[str, str] | None = None,
 ) -> Any:
     """Read, change and write a pool back, as az does. A value of None removes the member."""
     pool = client.get(path, api_version=AKS_PREVIEW_API_VERSION)
@@ -214,7 +231,7 @@ def _change(
         path,
         body={"properties": properties},
         api_version=AKS_PREVIEW_API_VERSION,
-        headers=custom_headers(headers),
+        headers=headers,
         wait=wait,
     )
 
@@ -223,7 +240,7 @@ def _change(
 def scale(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    name: NameOption,
+    name: PoolOption,
     node_count: Annotated[int, typer.Option("--node-count", "-c")] = 3,
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.JSON,
@@ -245,7 +262,7 @@ def scale(
 def update(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    name: NameOption,
+    name: PoolOption,
     enable_cluster_autoscaler: AutoscalerOption = None,
     disable_cluster_autoscaler: Annotated[
         bool, typer.Option("--disable-cluster-autoscaler", "-d")
@@ -269,6 +286,7 @@ def update(
     gpu_driver: DriverOption = None,
     gpu_mig_strategy: MigStrategyOption = None,
     aks_custom_headers: HeadersOption = "",
+    if_match: IfMatchOption = "",
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
@@ -309,7 +327,13 @@ def update(
         changes["gpuProfile"] = profile
     if not changes:
         raise CliError("Please specify one or more options to update.", exit_code=2)
-    result = _change(client, path, changes, wait=not no_wait, headers=aks_custom_headers)
+    result = _change(
+        client,
+        path,
+        changes,
+        wait=not no_wait,
+        headers=custom_headers(aks_custom_headers, if_match),
+    )
     Printer(output, query, "nodepool")(result)
 
 
@@ -317,9 +341,10 @@ def update(
 def upgrade(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    name: NameOption,
+    name: PoolOption,
     kubernetes_version: Annotated[str | None, typer.Option("--kubernetes-version", "-k")] = None,
     node_image_only: Annotated[bool, typer.Option("--node-image-only")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted as az's is.")] = False,
     max_surge: SurgeOption = None,
     drain_timeout: DrainOption = None,
     node_soak_duration: SoakOption = None,
@@ -328,6 +353,7 @@ def upgrade(
     query: QueryOption = "",
 ) -> None:
     """Upgrade the Kubernetes version or the node image of a node pool."""
+    del yes
     client = ArmClient()
     path = pool_path(client, resource_group, cluster_name, name)
     if node_image_only:
@@ -360,14 +386,14 @@ def upgrade(
 def get_upgrades(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    nodepool_name: Annotated[str, typer.Option("--nodepool-name")],
+    nodepool_name: PoolOption,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
 ) -> None:
     """Which versions a node pool can be upgraded to."""
     client = ArmClient()
     path = pool_path(client, resource_group, cluster_name, nodepool_name)
-    Printer(output, query, "upgrades")(client.get(f"{path}/upgradeProfiles/default"))
+    Printer(output, query)(client.get(f"{path}/upgradeProfiles/default"))
 
 
 def _power(code: str, group: str, cluster: str, pool: str, *, wait: bool) -> Any:
@@ -380,7 +406,7 @@ def _power(code: str, group: str, cluster: str, pool: str, *, wait: bool) -> Any
 def stop(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    nodepool_name: Annotated[str, typer.Option("--nodepool-name", "--name", "-n")],
+    nodepool_name: PoolOption,
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
@@ -394,7 +420,7 @@ def stop(
 def start(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    nodepool_name: Annotated[str, typer.Option("--nodepool-name", "--name", "-n")],
+    nodepool_name: PoolOption,
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
@@ -408,7 +434,7 @@ def start(
 def operation_abort(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    nodepool_name: Annotated[str, typer.Option("--nodepool-name", "--name", "-n")],
+    nodepool_name: PoolOption,
     no_wait: NoWaitOption = False,
 ) -> None:
     """Abort the latest operation on a node pool."""
@@ -421,7 +447,7 @@ def operation_abort(
 def delete_machines(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    nodepool_name: Annotated[str, typer.Option("--nodepool-name", "--name", "-n")],
+    nodepool_name: PoolOption,
     machine_names: Annotated[list[str], typer.Option("--machine-names")],
     no_wait: NoWaitOption = False,
 ) -> None:
@@ -436,12 +462,38 @@ def delete_machines(
 def delete(
     resource_group: GroupOption,
     cluster_name: ClusterOption,
-    name: NameOption,
+    name: PoolOption,
     ignore_pdb: Annotated[bool, typer.Option("--ignore-pdb", "-i")] = False,
+    if_match: IfMatchOption = "",
     no_wait: NoWaitOption = False,
 ) -> None:
     """Delete a node pool."""
     client = ArmClient()
     path = pool_path(client, resource_group, cluster_name, name)
     parameters = {"ignore-pod-disruption-budget": "true"} if ignore_pdb else {}
-    client.operate("DELETE", path, parameters=parameters, wait=not no_wait)
+    client.operate(
+        "DELETE",
+        path,
+        parameters=parameters,
+        headers=custom_headers("", if_match),
+        wait=not no_wait,
+    )
+
+
+@nodepool.command("wait")
+def wait(
+    resource_group: GroupOption,
+    cluster_name: ClusterOption,
+    name: PoolOption,
+    created: CreatedOption = False,
+    updated: UpdatedOption = False,
+    deleted: DeletedOption = False,
+    exists: ExistsOption = False,
+    custom: CustomOption = "",
+    interval: IntervalOption = 1,
+    timeout: TimeoutOption = 3600,
+) -> None:
+    """Wait until a node pool is as wanted."""
+    client = ArmClient()
+    wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
+    wait_for(client, pool_path(client, resource_group, cluster_name, name), wanted)

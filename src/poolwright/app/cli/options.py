@@ -17,8 +17,11 @@ class Output(StrEnum):
     """``-o``."""
 
     JSON = "json"
+    JSONC = "jsonc"
     TABLE = "table"
     TSV = "tsv"
+    YAML = "yaml"
+    YAMLC = "yamlc"
     NONE = "none"
 
 
@@ -27,6 +30,8 @@ QueryOption = Annotated[str, typer.Option("--query", help="JMESPath query string
 GroupOption = Annotated[str, typer.Option("--resource-group", "-g", help="Resource group.")]
 ClusterOption = Annotated[str, typer.Option("--cluster-name", help="Managed cluster.")]
 NameOption = Annotated[str, typer.Option("--name", "-n", help="Name.")]
+PoolOption = Annotated[str, typer.Option("--name", "-n", "--nodepool-name", help="Node pool.")]
+IfMatchOption = Annotated[str, typer.Option("--if-match", help="Only if the eTag is this one.")]
 NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end.")]
 LabelsOption = Annotated[
     list[str] | None, typer.Option("--labels", help="Node labels, key=value …; '' clears.")
@@ -80,9 +85,10 @@ def taints(text: str | None) -> list[str] | None:
     return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
 
 
-def custom_headers(text: str) -> dict[str, str]:
-    """``--aks-custom-headers`` as HTTP headers."""
-    return dict(entry.split("=", 1) for entry in text.split(",") if "=" in entry)
+def custom_headers(text: str, if_match: str = "") -> dict[str, str]:
+    """``--aks-custom-headers`` and ``--if-match`` as HTTP headers."""
+    headers = dict(entry.split("=", 1) for entry in text.split(",") if "=" in entry)
+    return {**headers, "If-Match": f'"{if_match}"'} if if_match else headers
 
 
 def group_path(client: ArmClient, group: str) -> str:

@@ -1,4 +1,4 @@
-"""Printing results as az does: ``-o json|table|tsv`` and ``--query`` in JMESPath."""
+"""Printing results as az does: ``-o json|table|tsv|yaml|none`` and ``--query`` in JMESPath."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import jmespath
 import jmespath.exceptions
+import yaml
 
 from poolwright.app.cli.arm_client import CliError
 
@@ -22,13 +23,20 @@ TABLES: Mapping[str, str] = {
     "KubernetesVersion: kubernetesVersion, CurrentKubernetesVersion: currentKubernetesVersion, "
     "ProvisioningState: provisioningState, Fqdn: fqdn}",
     "machine": "{Name: name, Ip: network.ipAddresses[0].ip, Family: network.ipAddresses[0].family}",
+    "account": "{Name: name, SubscriptionId: id, TenantId: tenantId, State: state, "
+    "IsDefault: isDefault}",
+    "location": "{DisplayName: displayName, Name: name, RegionalDisplayName: regionalDisplayName}",
+    "provider": "{Namespace: namespace, RegistrationPolicy: registrationPolicy, "
+    "RegistrationState: registrationState}",
+    "version": "{KubernetesVersion: version, Upgrades: upgrades, SupportPlan: supportPlan}",
     "group": "{Name: name, Location: location, Status: properties.provisioningState}",
     "feature": "{Name: name, RegistrationState: properties.state}",
     "usage": "{Name: name.localizedValue, CurrentValue: currentValue, Limit: limit}",
     "sku": "{ResourceType: resourceType, Locations: locations[0], Name: name, "
     "Restrictions: restrictions[0].reasonCode}",
-    "upgrades": "{Name: name, KubernetesVersion: kubernetesVersion, "
-    "Upgrades: upgrades[].kubernetesVersion | join(', ', @)}",
+    "upgrades": "{Name: name, ResourceGroup: resourceGroup, "
+    "MasterVersion: controlPlaneProfile.kubernetesVersion, "
+    "Upgrades: controlPlaneProfile.upgrades[].kubernetesVersion | join(', ', @ || `[]`)}",
     "deployment": "{Name: name, State: properties.provisioningState, "
     "Timestamp: properties.timestamp, Mode: properties.mode}",
 }
@@ -70,7 +78,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         columns += [c for c in row if c not in columns]
     # az leaves out columns that are empty in every row
     columns = [c for c in columns if any(row.get(c) is not None for row in rows)]
-    widths = {c: max([len(c), *(len(_cell(r.get(c))) for r in rows)]) for c in columns}
+    # and pads each header by two
+    widths = {c: max([len(c) + 2, *(len(_cell(r.get(c))) for r in rows)]) for c in columns}
     lines = [
         "  ".join(c.ljust(widths[c]) for c in columns).rstrip(),
         "  ".join("-" * widths[c] for c in columns),
@@ -112,8 +121,10 @@ def show(result: Any, *, output: str, query: str, table: str = "") -> None:
             result = jmespath.search(query, result)
         except jmespath.exceptions.JMESPathError as error:
             raise CliError(f"argument --query: {error}", exit_code=2) from error
-    if output == "json":
+    if output in {"json", "jsonc"}:
         text = json.dumps(result, indent=2)
+    elif output in {"yaml", "yamlc"}:
+        text = yaml.safe_dump(result, default_flow_style=False).removesuffix("\n")
     elif output == "tsv":
         text = _tsv(result)
     else:

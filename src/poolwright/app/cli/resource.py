@@ -30,6 +30,18 @@ from poolwright.app.cli.options import (
     pairs,
     prune,
 )
+from poolwright.app.cli.wait import (
+    CreatedOption,
+    CustomOption,
+    DeletedOption,
+    ExistsOption,
+    IntervalOption,
+    TimeoutOption,
+    UpdatedOption,
+    Wanted,
+    wait_for,
+)
+from poolwright.arm.template.text import TextError, read_text
 
 group = typer.Typer(help="Manage resource groups.", no_args_is_help=True)
 feature = typer.Typer(help="Manage preview features.", no_args_is_help=True)
@@ -41,11 +53,12 @@ deployment.add_typer(deployment_group, name="group")
 scarcity = typer.Typer(help="What the cloud refuses: quota, sizes, failures.", no_args_is_help=True)
 
 LocationOption = Annotated[str, typer.Option("--location", "-l")]
+GroupNameOption = Annotated[str, typer.Option("--name", "-n", "--resource-group", "-g")]
 
 
 @group.command("create")
 def create_group(
-    name: Annotated[str, typer.Option("--name", "-n", "--resource-group", "-g")],
+    name: GroupNameOption,
     location: LocationOption,
     tags: TagsOption = None,
     output: OutputOption = Output.JSON,
@@ -62,7 +75,7 @@ def create_group(
 
 @group.command("show")
 def show_group(
-    name: Annotated[str, typer.Option("--name", "-n", "--resource-group", "-g")],
+    name: GroupNameOption,
     output: OutputOption = Output.JSON,
     query: QueryOption = "",
 ) -> None:
@@ -84,7 +97,7 @@ def list_groups(output: OutputOption = Output.JSON, query: QueryOption = "") -> 
 
 @group.command("delete")
 def delete_group(
-    name: Annotated[str, typer.Option("--name", "-n", "--resource-group", "-g")],
+    name: GroupNameOption,
     yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
     no_wait: NoWaitOption = False,
 ) -> None:
@@ -95,6 +108,53 @@ def delete_group(
     client.operate(
         "DELETE", group_path(client, name), api_version=RESOURCES_API_VERSION, wait=not no_wait
     )
+
+
+@group.command("exists")
+def group_exists(name: GroupNameOption) -> None:
+    """Print whether a resource group exists."""
+    client = ArmClient()
+    try:
+        client.get(group_path(client, name), api_version=RESOURCES_API_VERSION)
+    except CliError as error:
+        if error.exit_code != 3:
+            raise
+        typer.echo("false")
+    else:
+        typer.echo("true")
+
+
+@group.command("update")
+def update_group(
+    name: GroupNameOption,
+    tags: TagsOption = None,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
+) -> None:
+    """Change the tags of a resource group."""
+    client = ArmClient()
+    body = prune({"tags": pairs(tags, "--tags")})
+    answer = client.send(
+        "PATCH", group_path(client, name), api_version=RESOURCES_API_VERSION, body=body
+    )
+    Printer(output, query, "group")(answer.json(), lift=False)
+
+
+@group.command("wait")
+def wait_group(
+    name: GroupNameOption,
+    created: CreatedOption = False,
+    updated: UpdatedOption = False,
+    deleted: DeletedOption = False,
+    exists: ExistsOption = False,
+    custom: CustomOption = "",
+    interval: IntervalOption = 1,
+    timeout: TimeoutOption = 3600,
+) -> None:
+    """Wait until a resource group is as wanted."""
+    client = ArmClient()
+    wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
+    wait_for(client, group_path(client, name), wanted, api_version=RESOURCES_API_VERSION)
 
 
 def _feature_path(client: ArmClient, namespace: str) -> str:
@@ -118,6 +178,20 @@ def register_feature(
         f"{namespace}' is required to get the change propagated",
         err=True,
     )
+    Printer(output, query, "feature")(answer.json(), lift=False)
+
+
+@feature.command("unregister")
+def unregister_feature(
+    namespace: Annotated[str, typer.Option("--namespace")],
+    name: NameOption,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
+) -> None:
+    """Give a preview feature back."""
+    client = ArmClient()
+    path = f"{_feature_path(client, namespace)}/{name}/unregister"
+    answer = client.send("POST", path, api_version=FEATURES_API_VERSION)
     Printer(output, query, "feature")(answer.json(), lift=False)
 
 
@@ -165,7 +239,18 @@ def show_provider(
     """Show a resource provider."""
     client = ArmClient()
     path = f"/subscriptions/{client.subscription}/providers/{namespace}"
-    Printer(output, query)(client.get(path, api_version=RESOURCES_API_VERSION), lift=False)
+    Printer(output, query, "provider")(
+        client.get(path, api_version=RESOURCES_API_VERSION), lift=False
+    )
+
+
+@provider.command("list")
+def list_providers(output: OutputOption = Output.JSON, query: QueryOption = "") -> None:
+    """List resource providers."""
+    client = ArmClient()
+    path = f"/subscriptions/{client.subscription}/providers"
+    rows = client.pages(path, api_version=RESOURCES_API_VERSION)
+    Printer(output, query, "provider")(rows, lift=False)
 
 
 @vm.command("list-skus")
@@ -238,10 +323,14 @@ def _deploy(
         template = template_file.read_text()
     except OSError as error:
         raise CliError(f"cannot read the template: {error}") from error
+    try:
+        parsed = read_text(template)  # comments and trailing commas are allowed, as by az
+    except TextError as error:
+        raise CliError(f"{template_file}: {error}") from error
     body = {
         "properties": {
             "mode": "Incremental",
-            "template": json.loads(template),
+            "template": parsed,
             "parameters": _parameters(parameters),
         }
     }
