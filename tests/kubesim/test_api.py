@@ -263,14 +263,21 @@ def test_finalizer_holds_a_deleted_object_until_it_is_removed():
     run(test)
 
 
+def test_a_group_that_is_not_served_answers_no_status_at_all():
+    async def test(call):
+        answer = await call("GET", "/apis/nope.io/v1/things")
+        assert (answer.status, answer.data) == (404, b"404 page not found\n")
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "reason"),
     [
         ("GET", "/api/v1/foos", None, 404, "NotFound"),
-        ("GET", "/apis/nope.io/v1/things", None, 404, "NotFound"),
         ("POST", PODS, b"{", 400, "BadRequest"),
         ("POST", PODS, b"[]", 400, "BadRequest"),
-        ("POST", PODS, b"null", 400, "BadRequest"),
+        ("POST", PODS, b"null", 422, "Invalid"),
         ("POST", PODS, {"metadata": []}, 400, "BadRequest"),
         ("POST", PODS, {"metadata": {"name": 5}}, 400, "BadRequest"),
         ("POST", PODS, {"metadata": {"labels": {"a": 5}}}, 400, "BadRequest"),

@@ -81,17 +81,21 @@ def draw_name(metadata: Body, given: Mapping[str, Any], identity: Identity) -> b
 
 
 def begin_create(
-    kind: ObjectKind, given: Mapping[str, Any], namespace: str, now: datetime, identity: Identity
+    kind: ObjectKind,
+    given: Mapping[str, Any],
+    namespace: str,
+    now: datetime,
+    identity: Identity,
+    *,
+    dry_run: bool = False,
 ) -> Body:
     """The object with its name settled and the server's metadata stamped."""
     body = copy_of(given)
     resource = kind.resource
     body["kind"], body["apiVersion"] = resource.kind, resource.api_version
     metadata = body["metadata"] = dict(child(body, "metadata"))
-    if metadata.get("resourceVersion"):
-        raise status.StatusError(
-            400, "BadRequest", "resourceVersion should not be set on objects to be created"
-        )
+    if metadata.get("resourceVersion") and not dry_run:  # found where it is stored
+        raise status.bad_request("resourceVersion should not be set on objects to be created")
     if resource.namespaced:
         sent = metadata.get("namespace") or namespace
         if namespace and sent != namespace:
@@ -188,6 +192,8 @@ def check(
     causes = list(
         check_metadata(new, old, name_rule=kind.name_rule, namespaced=kind.resource.namespaced)
     )
+    if old is not None:
+        causes *= 2  # the generic update and the kind's own rules both look at it
     if not subresource:
         causes.extend(kind.validate(new, old))
     if causes:
@@ -230,9 +236,12 @@ def check_guard(
     if expect.uid and expect.uid != entry.uid:
         raise status.conflict(
             group,
-            plural,
+            kind.resource.kind if deleting else plural,
             entry.name,
-            f"Precondition failed: UID in precondition: {expect.uid}, UID in object meta:"
+            f"the UID in the precondition ({expect.uid}) does not match the UID in record"
+            f" ({entry.uid}). The object might have been deleted and then recreated"
+            if deleting
+            else f"Precondition failed: UID in precondition: {expect.uid}, UID in object meta:"
             f" {entry.uid}",
         )
     if expect.revision and expect.revision != str(entry.revision):
@@ -240,10 +249,10 @@ def check_guard(
             raise status.conflict(group, plural, entry.name)
         raise status.conflict(
             group,
-            plural,
+            kind.resource.kind,
             entry.name,
-            f"Precondition failed: ResourceVersion in precondition: {expect.revision},"
-            f" ResourceVersion in object meta: {entry.revision}",
+            f"the ResourceVersion in the precondition ({expect.revision}) does not match the"
+            f" ResourceVersion in record ({entry.revision}). The object might have been modified",
         )
 
 

@@ -42,11 +42,18 @@ def _unprocessable(message: str) -> status.StatusError:
     return status.StatusError(422, "Invalid", message)
 
 
+def _go_kind(value: Value) -> str:
+    names: tuple[tuple[type, str], ...] = (
+        (bool, "bool"), (dict, "object"), (list, "array"), (str, "string"),
+    )  # fmt: skip
+    return next((name for kind, name in names if isinstance(value, kind)), "number")
+
+
 def _pointer(text: str) -> list[str]:
     if text == "":
         return []
     if not text.startswith("/"):
-        raise status.bad_request(f"json: invalid pointer {text!r}")
+        raise _unprocessable("the server rejected our request due to an error in our request")
     return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
 
 
@@ -115,14 +122,18 @@ def json_patch(document: dict[str, Any], operations: Value) -> dict[str, Any]:
     """
     if not isinstance(operations, list):
         raise status.bad_request(
-            "json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+            f"error decoding patch: json: cannot unmarshal {_go_kind(operations)} into Go value of"
+            " type []handlers.jsonPatchOp"
         )
     result: Value = document
     for operation in cast("list[Any]", operations):
-        if not isinstance(operation, dict) or "path" not in operation:
+        if not isinstance(operation, dict):
             raise status.bad_request(
-                "the server rejected our request due to an error in our request"
+                f"error decoding patch: json: cannot unmarshal {_go_kind(operation)} into Go value"
+                " of type handlers.jsonPatchOp"
             )
+        if "path" not in operation:
+            raise _unprocessable("the server rejected our request due to an error in our request")
         step = cast("dict[str, Any]", operation)
         path = _pointer(str(step["path"]))
         match step.get("op"):
@@ -145,8 +156,10 @@ def json_patch(document: dict[str, Any], operations: Value) -> dict[str, Any]:
                     raise _unprocessable(
                         "the server rejected our request due to an error in our request"
                     )
-            case unknown:
-                raise status.bad_request(f"Unexpected kind: {unknown}")
+            case _:
+                raise _unprocessable(
+                    "the server rejected our request due to an error in our request"
+                )
     return cast("dict[str, Any]", result)
 
 

@@ -221,7 +221,8 @@ class Registry:
             StatusError: AlreadyExists, Invalid, NotFound (the namespace), Forbidden.
         """
         kind = self.catalog.kind_of(resource)
-        new = meta.begin_create(kind, body, namespace, self.clock.now().wall, self.identity)
+        now = self.clock.now().wall
+        new = meta.begin_create(kind, body, namespace, now, self.identity, dry_run=options.dry_run)
         admit_create(self, kind, new)
         kind.default(new)
         if kind is POD:

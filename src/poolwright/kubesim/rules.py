@@ -60,8 +60,8 @@ ANNOTATIONS_MAX_BYTES = 256 * 1024
 _kept = lru_cache(maxsize=8192)  # a cluster uses the same few names and values over and over
 
 
-def _too_long(limit: int) -> str:
-    return f"must be no more than {limit} bytes"
+def _too_long(limit: int, unit: str = "characters") -> str:
+    return f"must be no more than {limit} {unit}"
 
 
 @_kept
@@ -100,7 +100,7 @@ def qualified_name(text: str) -> Sequence[str]:
     if not name:
         wrong.append("name part must be non-empty")
     elif len(name) > 63:
-        wrong.append(f"name part {_too_long(63)}")
+        wrong.append(f"name part {_too_long(63, 'bytes')}")
     if not _NAME.fullmatch(name):
         wrong.append(NAME_PART_TEXT)
     return wrong
@@ -109,7 +109,7 @@ def qualified_name(text: str) -> Sequence[str]:
 @_kept
 def label_value(text: str) -> Sequence[str]:
     """What is wrong with a label's value."""
-    wrong = [_too_long(63)] if len(text) > 63 else []
+    wrong = [_too_long(63, "bytes")] if len(text) > 63 else []
     return wrong if _VALUE.fullmatch(text) else [*wrong, VALUE_TEXT]
 
 
@@ -139,6 +139,9 @@ def check_labels(labels: Any, path: str) -> Iterator[Cause]:
             yield invalid(path, value, problem)
 
 
+_FINALIZERS = ("foregroundDeletion", "kubernetes", "orphan")
+
+
 def check_metadata(
     new: Mapping[str, Any], old: Mapping[str, Any] | None, *, name_rule: str, namespaced: bool
 ) -> Iterator[Cause]:
@@ -146,6 +149,10 @@ def check_metadata(
     metadata = new["metadata"]
     name = metadata.get("name") or ""
     old_metadata: Mapping[str, Any] = old["metadata"] if old else {}
+    base = metadata.get("generateName")
+    if old is None and base:
+        for problem in NAME_RULES[name_rule](f"{str(base).rstrip('-')}{'a' * base.endswith('-')}"):
+            yield invalid("metadata.generateName", base, problem)
     if old is None:
         if not name:
             yield required("metadata.name", "name or generateName is required")
@@ -164,6 +171,16 @@ def check_metadata(
     owners = metadata.get("ownerReferences")
     if owners and owners != old_metadata.get("ownerReferences"):
         yield from _check_owners(owners)
+    for position, finalizer in enumerate(metadata.get("finalizers") or ()):
+        where = f"metadata.finalizers[{position}]"
+        for problem in qualified_name(finalizer):
+            yield invalid(where, finalizer, problem)
+        if "/" not in finalizer and finalizer not in _FINALIZERS:
+            yield invalid(
+                where,
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            )
     if old_metadata.get("deletionTimestamp"):
         added = sorted(
             set(metadata.get("finalizers") or ()) - set(old_metadata.get("finalizers") or ())
@@ -191,18 +208,18 @@ def _check_annotations(annotations: Mapping[str, Any]) -> Iterator[Cause]:
 
 
 def _check_owners(owners: list[Mapping[str, Any]]) -> Iterator[Cause]:
-    controllers = 0
+    controllers: list[str] = []
     for owner in owners:
         for member in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(member):
-                yield invalid(
-                    f"metadata.ownerReferences.{member}", "", f"{member} must not be empty"
-                )
-        controllers += bool(owner.get("controller"))
-    if controllers > 1:
+                what = "version " if member == "apiVersion" else ""
+                yield invalid(f"metadata.ownerReferences.{member}", "", f"{what}must not be empty")
+        if owner.get("controller"):
+            controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
+    if len(controllers) > 1:
         yield invalid(
             "metadata.ownerReferences",
-            "",
-            "Only one reference can have Controller set to true. Found"
-            f" {controllers} references with Controller set to true",
+            list(owners),
+            'Only one reference can have Controller set to true. Found "true" in references for'
+            f" {controllers[0]} and {controllers[1]}",
         )

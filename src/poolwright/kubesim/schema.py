@@ -251,7 +251,8 @@ class Pruner:
                 f'parsing time "{value}" as "{layout}Z07:00": cannot parse "{value}" as "2006"'
             )
         if kind.format == "byte" and not BASE64.fullmatch(value):
-            bad = next((n for n, c in enumerate(value) if not _BASE64.fullmatch(c)), len(value))
+            whole = len(value) - len(value) % 4
+            bad = next((n for n, c in enumerate(value) if not _BASE64.fullmatch(c)), whole)
             self._refuse(f"illegal base64 data at input byte {bad}")
 
     def _refuse(self, why: str) -> NoReturn:
@@ -265,6 +266,8 @@ class Pruner:
         """Source of the wording: encoding/json's UnmarshalTypeError, as the API server wraps it."""
         found = next((name for python, name in _JSON_NAMES if isinstance(value, python)), "value")
         plain = "".join(part.split("]")[-1] for part in path.split("["))
+        if found == "number" and kind.kind in {"integer", "int-or-string"}:
+            found = f"number {value}"  # one that does not fit
         self._refuse(
             f"json: cannot unmarshal {found} into Go struct field"
             f" {owner.name or self._resource.kind}.{plain} of type {_go_type(kind)}"
@@ -304,4 +307,6 @@ def _go_type(kind: Shape) -> str:
         return f"map[string]{_go_type(kind.item)}"
     if kind.kind == "integer":
         return kind.format or "int32"
+    if kind.format == "byte":
+        return "[]uint8"
     return _GO_TYPES.get(kind.kind) or (f"v1.{kind.name}" if kind.name else "interface {}")

@@ -89,6 +89,11 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
                 f'unable to parse requirement: key: Invalid value: "{requirement.key}": {problem}'
             )
         for value in requirement.values:
+            if requirement.operator in {"gt", "lt"} and not value.lstrip("+-").isdecimal():
+                raise status.bad_request(
+                    f'unable to parse requirement: values[0]: Invalid value: "{value}": for'
+                    " 'Gt', 'Lt' operators, the value must be an integer"
+                )
             for problem in label_value(value):
                 raise status.bad_request(
                     "unable to parse requirement: values[0]"
@@ -159,21 +164,25 @@ def parse_fields(text: str, kind: ObjectKind) -> tuple[FieldTerm, ...]:
             if separator:
                 break
         else:
-            raise status.bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
+            raise status.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         known = {"metadata.name", *(["metadata.namespace"] if kind.resource.namespaced else [])}
         if label not in known and label not in kind.fields:
-            resource = kind.resource
-            group = f"{resource.group}/" if resource.group else "/"
-            raise status.bad_request(
-                f"Unable to find {resource.plural!r} that match label selector".replace("'", '"')
-                + f' "", field selector "{text}": field label not supported: {label}'
-                if group == ""
-                else f'Unable to find "{group}{resource.version}, Resource={resource.plural}" that'
-                f' match label selector "", field selector "{text}": field label not supported:'
-                f" {label}"
-            )
+            raise status.bad_request(_unknown_field(kind, label, text))
         found.append(FieldTerm(label, value, sign == "!="))
     return tuple(found)
+
+
+def _unknown_field(kind: ObjectKind, label: str, text: str) -> str:
+    """Kinds with conversions of their own word it otherwise."""
+    resource = kind.resource
+    if not kind.fields:
+        own = '"metadata.name"' + (', "metadata.namespace"' if resource.namespaced else "")
+        return f'"{label}" is not a known field selector: only {own}'
+    group = f"{resource.group}/" if resource.group else "/"
+    return (
+        f'Unable to find "{group}{resource.version}, Resource={resource.plural}" that match label'
+        f' selector "", field selector "{text}": field label not supported: {label}'
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,8 +196,10 @@ def expired(message: str) -> StatusError:
     return StatusError(410, "Expired", message)
 
 
-def page_not_found() -> StatusError:
-    """404 for a path that no API serves."""
+def page_not_found(*, plain: bool = False) -> StatusError:
+    """404 for a path that no API serves; ``plain`` where not even a group answers."""
+    if plain:
+        return StatusError(404, "", "404 page not found")
     return StatusError(404, "NotFound", "the server could not find the requested resource")
 
 

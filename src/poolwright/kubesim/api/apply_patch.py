@@ -27,9 +27,11 @@ async def apply(
     fields = cast("dict[str, Any]", metadata)
     if fields.get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
-    for member in ("apiVersion", "kind"):
-        if not wanted.get(member):
-            raise status.bad_request(f"invalid object type: /, Kind={wanted.get('kind', '')}")
+    version, kind_name = str(wanted.get("apiVersion") or ""), str(wanted.get("kind") or "")
+    resource = target.view.resource
+    if (version, kind_name) != (resource.api_version, resource.kind):
+        group, _, plain = version.rpartition("/")
+        raise status.bad_request(f"invalid object type: {group}/{plain}, Kind={kind_name}")
     fields.setdefault("name", target.name)
     guard = str(fields.pop("resourceVersion", "") or "")
     uid = str(fields.get("uid") or "")

@@ -126,10 +126,15 @@ class Call:
             if not message.get("more_body"):
                 return b"".join(chunks)
 
-    async def object(self) -> dict[str, Any]:
-        """The request's body as an object."""
+    async def object(self, kind: str = "") -> dict[str, Any]:
+        """The request's body as an object, of the kind that is named in refusals."""
         data = await self.body()
-        body = negotiate.read_object(data, self.header(b"content-type"))
+        try:
+            body = negotiate.read_object(data, self.header(b"content-type"))
+        except status.StatusError as error:
+            if kind and error.status == 400:
+                raise negotiate.unrecognized(kind, error.message, data) from None
+            raise
         self.note_duplicates(data, body)
         return body
 
@@ -145,13 +150,14 @@ class Call:
             StatusError: 400, a name longer than 128 characters.
         """
         name = self.query.get("fieldManager", "")
-        if len(name) > 128:
-            raise status.unprocessable(
-                "meta.k8s.io",
-                "CreateOptions",
-                "",
-                [status.invalid("fieldManager", name, "may not be more than 128 bytes")],
-            )
+        causes = [status.too_long("fieldManager", 128)] if len(name) > 128 else []
+        for position, sign in enumerate(name):
+            if not sign.isprintable():
+                shown = f"invalid character U+{ord(sign):04X} (at position {position})"
+                causes.append(status.invalid("fieldManager", name, shown))
+        if causes:
+            kind = _OPTIONS_KINDS.get(self.method, "CreateOptions")
+            raise status.unprocessable("meta.k8s.io", kind, "", causes)
         return name
 
     def caller_options(self) -> WriteOptions:
@@ -173,7 +179,7 @@ class Call:
                 "meta.k8s.io",
                 _OPTIONS_KINDS.get(self.method, "CreateOptions"),
                 "",
-                [status.not_supported("dryRun", dry_run, ("All",))],
+                [status.not_supported("dryRun", [dry_run], ("All",))],
             )
         validation = self.query.get("fieldValidation", "")
         if validation not in _FIELD_VALIDATIONS:
@@ -221,6 +227,9 @@ class Call:
 
     async def refuse(self, error: status.StatusError) -> None:
         """Send a ``Status``."""
+        if not error.reason:  # not an answer of the API: plain text
+            await self.answer(error.status, f"{error.message}\n".encode(), "text/plain")
+            return
         data = encode(error.body())
         headers = [
             (b"content-type", b"application/json"),

@@ -286,6 +286,8 @@ async def root(call: Call) -> None:
 
 async def serve_plain(call: Call) -> None:
     """``/version`` and the health endpoints."""
+    if call.method not in {"GET", "HEAD"}:
+        raise status.method_not_supported("")
     match call.segments[0]:
         case "version":
             git_version = call.cluster.git_version
@@ -312,4 +314,4 @@ async def serve_plain(call: Call) -> None:
             else:
                 await call.answer(200, b"ok", "text/plain; charset=utf-8")
         case _:
-            raise status.page_not_found()
+            raise status.page_not_found(plain=True)

@@ -6,6 +6,7 @@ Source: k8s.io/apiserver pkg/endpoints/handlers/negotiation and rest.go (message
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def read_value(data: bytes, content_type: str) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not is_yaml:
             raise status.bad_request(
-                f"couldn't get version/kind; json parse error: {_go_error(str(error))}"
+                f"couldn't get version/kind; json parse error: {_go_error(str(error), data)}"
             ) from None
     try:
         return yaml.load(data, Loader=_LOADER)
@@ -126,15 +127,17 @@ def read_object(data: bytes, content_type: str) -> dict[str, Any]:
     media = content_type.partition(";")[0].strip().lower()
     if media == PROTOBUF:
         return _read_protobuf(data)
-    if media in {"", JSON, "text/plain", "application/x-www-form-urlencoded"}:
+    if media in {"", JSON, "application/x-www-form-urlencoded"}:
         media = JSON
     elif media != YAML:
         raise unsupported_media(JSON, YAML, PROTOBUF)
     value = read_value(data, media)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise status.bad_request(
             "couldn't get version/kind; json parse error: json: cannot unmarshal"
-            f" {_go_kind(value)} into Go value of type struct {{ APIVersion string"
+            f" {go_kind(value)} into Go value of type struct {{ APIVersion string"
             ' "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
         )
     return cast("dict[str, Any]", value)
@@ -169,21 +172,55 @@ def duplicates(data: bytes, value: Any) -> list[str]:
         return []
 
 
+def unrecognized(kind: str, why: str, data: bytes) -> status.StatusError:
+    """400: a body that cannot be read, with how it begins.
+
+    Source: k8s.io/apimachinery pkg/runtime/serializer/recognizer and rest.go (summarizeData).
+    """
+    if not data:
+        shown = "<empty>"
+    elif data.startswith(b"{"):
+        shown = data[:_SHOWN_TEXT].decode("utf-8", "replace") + " ..." * (len(data) > _SHOWN_TEXT)
+    else:
+        shown = data[:_SHOWN_BYTES].hex() + " ..." * (len(data) > _SHOWN_BYTES)
+    return status.bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+    )
+
+
+_SHOWN_TEXT, _SHOWN_BYTES = 30, 30
+
+
 def _read_protobuf(data: bytes) -> dict[str, Any]:
     try:
         return protobuf.read_object(data)
     except (ValueError, OverflowError, msgspec.DecodeError) as error:
-        raise status.bad_request(f"error decoding protobuf: {error}") from None
+        prefix = "provided data does not appear to be a protobuf message, expected prefix"
+        told = str(error) if data.startswith(protobuf.MAGIC) else f"{prefix} [107 56 115 0]"
+        raise status.bad_request(told) from None
 
 
-def _go_kind(value: Any) -> str:
+def go_kind(value: Any) -> str:
+    """What Go calls the type of a JSON value."""
     if isinstance(value, list):
         return "array"
+    if isinstance(value, bool):
+        return "bool"
     return "string" if isinstance(value, str) else "number"
 
 
-def _go_error(text: str) -> str:
-    return "unexpected end of JSON input" if "truncated" in text else text
+def _go_error(text: str, data: bytes) -> str:
+    """encoding/json's words for what the decoder found."""
+    if "truncated" in text:
+        return "unexpected end of JSON input"
+    if "recursion" in text:
+        return "invalid character '[' exceeded max depth"
+    place = re.search(r"\(byte (\d+)\)", text)
+    at = int(place[1]) if place else 0
+    if "trailing" in text:
+        rest = data[at:].lstrip() or data[-1:]
+        return f"invalid character '{chr(rest[0])}' after top-level value"
+    return f"invalid character '{chr(data[at])}' looking for beginning of value" if data else text
 
 
 class _Loader(yaml.SafeLoader):

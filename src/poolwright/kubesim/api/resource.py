@@ -15,6 +15,7 @@ from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.output import Output
 from poolwright.kubesim.api.stream import stream_watch
 from poolwright.kubesim.api.target import Target
+from poolwright.kubesim.apply import required_manager
 from poolwright.kubesim.entry import Entry, decode, encode
 from poolwright.kubesim.meta import Preconditions
 from poolwright.kubesim.patch import json_patch, merge, strategic
@@ -65,6 +66,7 @@ async def list_(call: Call, target: Target) -> None:
     out = output(call, target)
     chosen = selection(call, target)
     limit = _number(call, "limit")
+    _number(call, "timeoutSeconds")
     token = query.get("continue", "")
     if token:
         if query.get("resourceVersion", "0") not in {"", "0"}:
@@ -131,7 +133,8 @@ def _revision(text: str) -> int:
         return 0
     if not text.isdecimal():
         raise status.bad_request(
-            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            f'invalid resource version: resourceVersion: Invalid value: "{text}":'
+            f' strconv.ParseUint: parsing "{text}": invalid syntax'
         )
     return int(text)
 
@@ -139,23 +142,27 @@ def _revision(text: str) -> int:
 def _list_revision(call: Call) -> int:
     query, current = call.query, call.registry.revision
     text, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    causes: list[status.Cause] = []
     if match and not text:
-        raise _invalid_list(
-            status.forbidden(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            )
-        )
+        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        causes.append(status.forbidden("resourceVersionMatch", why))
     if match not in {"", "Exact", "NotOlderThan"}:
-        raise _invalid_list(
-            status.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", ""))
-        )
+        allowed = ("Exact", "NotOlderThan", "")
+        causes.append(status.not_supported("resourceVersionMatch", match, allowed))
+    if match == "Exact" and text == "0":
+        why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        causes.append(status.forbidden("resourceVersionMatch", why))
+    if query.get("sendInitialEvents"):
+        why = "sendInitialEvents is forbidden for list"
+        causes.append(status.forbidden("sendInitialEvents", why))
+    if causes:
+        raise status.unprocessable("meta.k8s.io", "ListOptions", "", causes)
     asked = _revision(text)
     if asked > current:
         raise status.StatusError(
             504,
             "Timeout",
-            f"Too large resource version: {asked}, current: {current}",
+            f"Timeout: Too large resource version: {asked}, current: {current}",
             details={
                 "causes": [
                     {
@@ -167,10 +174,6 @@ def _list_revision(call: Call) -> int:
             },
         )
     return asked if match == "Exact" else current
-
-
-def _invalid_list(cause: status.Cause) -> status.StatusError:
-    return status.unprocessable("meta.k8s.io", "ListOptions", "", [cause])
 
 
 def _number(call: Call, name: str) -> int:
@@ -192,26 +195,16 @@ def _read_continue(token: str) -> tuple[int, str]:
         value = decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         return int(value["rv"]), str(value["start"])
     except (ValueError, TypeError, KeyError, msgspec.DecodeError):
-        raise status.bad_request("continue key is not valid: invalid token") from None
+        raise status.bad_request(
+            "invalid continue token: continue key is not valid: invalid token"
+        ) from None
 
 
 def read_body(call: Call, view: View, body: dict[str, Any]) -> dict[str, Any]:
     """A sent object as we keep it: its kind checked, wrong types refused, unknown fields dropped
     (and told, or refused, as ``fieldValidation`` says).
     """
-    resource = view.resource
-    sent_kind, sent_version = body.get("kind"), body.get("apiVersion")
-    if (sent_kind and sent_kind != resource.kind) or (
-        sent_version and sent_version != resource.api_version
-    ):
-        raise status.bad_request(
-            f"the API version in the data ({sent_version or resource.api_version}) does not match"
-            f" the expected API version ({resource.api_version})"
-            if sent_version and sent_version != resource.api_version
-            else f"{sent_kind} in version {resource.version!r} cannot be handled as a"
-            f' {resource.kind}: no kind "{sent_kind}" is registered for version'
-            f' "{resource.api_version}"'.replace("'", '"')
-        )
+    _check_kind(call, view, body)
     prune(call, view, body, call.sent)
     return view.from_wire(body)
 
@@ -241,7 +234,7 @@ def prune(call: Call, view: View, body: dict[str, Any], data: bytes = b"") -> No
 async def create(call: Call, target: Target) -> None:
     """POST to a collection."""
     options = call.write_options()
-    body = read_body(call, target.view, await call.object())
+    body = read_body(call, target.view, await call.object(target.view.resource.kind))
     made = await call.registry.create(
         target.view.kind, body, namespace=target.namespace, options=options
     )
@@ -252,11 +245,16 @@ async def create(call: Call, target: Target) -> None:
 async def replace(call: Call, target: Target) -> None:
     """PUT of an object or its status."""
     options = call.write_options()
-    body = read_body(call, target.view, await call.object())
+    body = read_body(call, target.view, await call.object(target.view.resource.kind))
     sent = child(body, "metadata").get("name")
     if not sent:
         raise status.bad_request(
-            f"the name of the object () does not match the name on the URL ({target.name})"
+            f"the name of the object ({target.name} based on URL) was undeterminable: name must be"
+            " provided"
+        )
+    if sent != target.name:
+        raise status.bad_request(
+            f"the name of the object ({sent}) does not match the name on the URL ({target.name})"
         )
     kind = target.view.kind
     if (
@@ -290,6 +288,7 @@ async def patch(call: Call, target: Target) -> None:
     data = await call.body()
     change = negotiate.read_value(data, media)
     if media == _PATCHES[3]:
+        required_manager(options.manager)
         if isinstance(change, dict):
             _declared_only(target, cast("dict[str, Any]", change))
         made, is_new = await apply(call, target, change, options)
@@ -299,8 +298,10 @@ async def patch(call: Call, target: Target) -> None:
     view = target.view
     call.note_duplicates(data, change)
     if media != _PATCHES[0] and not isinstance(change, dict):
+        start = "error decoding patch: " if media == _PATCHES[1] else ""
         raise status.bad_request(
-            "json: cannot unmarshal array into Go value of type map[string]interface {}"
+            f"{start}json: cannot unmarshal {negotiate.go_kind(change)} into Go value of type"
+            " map[string]interface {}"
         )
     kind = view.shape
     if media == _PATCHES[2] and view.declared is not None:
@@ -319,9 +320,19 @@ async def patch(call: Call, target: Target) -> None:
             new = strategic(shown, cast("dict[str, Any]", change), kind)
         data = encode(new)
         copied: dict[str, Any] = decode(data)
-        if not child(copied, "metadata"):
-            raise status.bad_request("the patched object has no metadata")
-        prune(call, view, copied, data)
+        if not child(copied, "metadata").get("name"):
+            raise status.bad_request(
+                f"the name of the object ({target.name} based on URL) was undeterminable: name must"
+                " be provided"
+            )
+        if media == _PATCHES[2]:  # it is laid over the typed object, which keeps its kind
+            copied.update(kind=view.resource.kind, apiVersion=view.resource.api_version)
+        _check_patched(call, view, copied, data)
+        sent_uid, uid = copied["metadata"].get("uid"), stored["metadata"]["uid"]
+        if sent_uid and sent_uid != uid:
+            cause = status.invalid("metadata.uid", sent_uid, "field is immutable")
+            resource = view.resource
+            raise status.unprocessable(resource.group, resource.kind, target.name, [cause, cause])
         sent = copied["metadata"].get("resourceVersion")
         if not sent:
             copied["metadata"]["resourceVersion"] = revision
@@ -338,6 +349,53 @@ async def patch(call: Call, target: Target) -> None:
     )
     out = output(call, target)
     await call.answer(200, out.body(made, None), out.media)
+
+
+def _check_patched(call: Call, view: View, body: dict[str, Any], data: bytes) -> None:
+    """Hold the result of a patch against the schema; a wrong result is a wrong patch.
+
+    Source: k8s.io/apiserver pkg/endpoints/handlers/patch.go.
+    """
+    resource = view.resource
+    try:
+        if body.get("kind") != resource.kind or body.get("apiVersion") != resource.api_version:
+            _check_kind(call, view, body)
+        prune(call, view, body, data)
+    except status.StatusError as error:
+        _, separator, why = error.message.partition(f"cannot be handled as a {resource.kind}: ")
+        if not separator:
+            raise
+        cause = status.invalid("patch", data.decode(), why)
+        raise status.unprocessable("", "", "", [cause]) from None
+
+
+def _check_kind(call: Call, view: View, body: Mapping[str, Any]) -> None:
+    """Raise unless a body says that it is of the kind that its path means."""
+    resource = view.resource
+    kind = str(body.get("kind") or resource.kind)
+    version = str(body.get("apiVersion") or resource.api_version)
+    if (kind, version) == (resource.kind, resource.api_version):
+        return
+    group, _, plain = version.rpartition("/")
+    known = any(
+        (other.resource.kind, other.resource.api_version) == (kind, version)
+        for other in call.registry.catalog.views.values()
+    )
+    if known and version != resource.api_version:
+        raise status.bad_request(
+            f"the API version in the data ({version}) does not match the expected API version"
+            f" ({resource.api_version})"
+        )
+    why = f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"'
+    if known:
+        home = group.partition(".")[0] or "core"
+        why = f"converting (v1.{kind}) to ({home}.{resource.kind}): unknown conversion"
+    raise status.bad_request(
+        f'{kind} in version "{plain}" cannot be handled as a {resource.kind}: {why}'
+    )
+
+
+_SCHEME = "pkg/runtime/scheme.go:111"
 
 
 def _declared_only(target: Target, body: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ from poolwright.kubesim.kinds.stateful import (
     REPLICATION_CONTROLLER,
     STATEFUL_SET,
 )
+from poolwright.kubesim.kinds.volume import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
 from poolwright.kubesim.kinds.workload import (
     DAEMON_SET,
     DEPLOYMENT,
@@ -65,6 +66,8 @@ KINDS: tuple[ObjectKind, ...] = (
     LEASE,
     POD_DISRUPTION_BUDGET,
     LIMIT_RANGE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
     POD_TEMPLATE,
     PRIORITY_CLASS,
     REPLICATION_CONTROLLER,

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_text
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
-from poolwright.kubesim.status import Cause, forbidden, invalid, not_supported, required
+from poolwright.kubesim.kinds.pod_spec import check_port
+from poolwright.kubesim.rules import check_labels, dns_label
+from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 
@@ -141,15 +143,16 @@ SERVICE_ACCOUNT = ObjectKind(
 
 # Service
 
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
 def _service_default(body: Body) -> None:
     spec = body.setdefault("spec", {})
-    spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
+    spec["type"] = spec.get("type") or "ClusterIP"
+    spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
     for port in spec.get("ports") or ():
-        port.setdefault("protocol", "TCP")
+        port["protocol"] = port.get("protocol") or "TCP"
         if port.get("targetPort") in {None, 0, ""}:
             port["targetPort"] = port.get("port")
     if spec["type"] != "ExternalName":
@@ -179,6 +182,11 @@ def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> 
     ports = children(new, "spec", "ports")
     if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(required("spec.ports"))
+    if spec.get("sessionAffinity") not in {"ClientIP", "None"}:
+        given = spec.get("sessionAffinity")
+        causes.append(not_supported("spec.sessionAffinity", given, ("ClientIP", "None")))
+    causes.extend(check_labels(spec.get("selector"), "spec.selector"))
+    seen: set[str] = set()
     for position, port in enumerate(ports):
         path = f"spec.ports[{position}]"
         number = port.get("port")
@@ -186,8 +194,19 @@ def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> 
             causes.append(
                 invalid(f"{path}.port", number or 0, "must be between 1 and 65535, inclusive")
             )
-        if len(ports) > 1 and not port.get("name"):
+        name = str(port.get("name") or "")
+        if len(ports) > 1 and not name:
             causes.append(required(f"{path}.name"))
+        for problem in dns_label(name) if name else ():
+            causes.append(invalid(f"{path}.name", name, problem))
+        if name and name in seen:
+            causes.append(duplicate(f"{path}.name", name))
+        seen.add(name)
+        if port.get("protocol") not in _PROTOCOLS:
+            causes.append(not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
+        target = port.get("targetPort")
+        if target is not None:
+            causes.extend(check_port(target, f"{path}.targetPort"))
     before = child(old, "spec").get("clusterIP") if old else None
     if before and spec.get("clusterIP") != before:
         causes.append(
@@ -251,7 +270,7 @@ SERVICE = ObjectKind(
     prepare=_service_prepare,
     validate=_service_validate,
     created_by_put=True,
-    name_rule="label1035",
+    name_rule="label",
     fields={
         "spec.clusterIP": lambda body: str(child(body, "spec").get("clusterIP") or ""),
         "spec.type": lambda body: str(child(body, "spec").get("type") or ""),

@@ -5,11 +5,13 @@ Source: k8s.io/kubernetes pkg/apis/core/v1/defaults.go and pkg/apis/core/validat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from poolwright.kubesim.kinds.kind import Body
+from poolwright.kubesim.kinds.pod_placement import check_affinity, check_spread
 from poolwright.kubesim.rules import (
     check_labels,
     dns_label,
@@ -17,7 +19,7 @@ from poolwright.kubesim.rules import (
     label_value,
     qualified_name,
 )
-from poolwright.kubesim.status import Cause, duplicate, invalid, not_supported, required
+from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
 from poolwright.model.json_value import child, children
 from poolwright.model.quantity import parse_quantity
 
@@ -37,7 +39,8 @@ def _pull_policy(image: str) -> str:
 def _default_container(container: Body) -> None:
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
-    container.setdefault("imagePullPolicy", _pull_policy(str(container.get("image") or "")))
+    if not container.get("imagePullPolicy"):
+        container["imagePullPolicy"] = _pull_policy(str(container.get("image") or ""))
     resources = container.setdefault("resources", {})
     limits = resources.get("limits")
     if limits:
@@ -45,7 +48,7 @@ def _default_container(container: Body) -> None:
         for name, amount in limits.items():
             requests.setdefault(name, amount)
     for port in container.get("ports") or ():
-        port.setdefault("protocol", "TCP")
+        port["protocol"] = port.get("protocol") or "TCP"
     for member in ("livenessProbe", "readinessProbe", "startupProbe"):
         probe = container.get(member)
         if probe:
@@ -60,11 +63,15 @@ def _default_container(container: Body) -> None:
 
 def default_pod_spec(spec: Body) -> None:
     """Fill what was left out."""
-    spec.setdefault("restartPolicy", "Always")
+    for name, value in (
+        ("restartPolicy", "Always"),
+        ("dnsPolicy", "ClusterFirst"),
+        ("schedulerName", "default-scheduler"),
+    ):
+        if not spec.get(name):
+            spec[name] = value
     spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("securityContext", {})
-    spec.setdefault("schedulerName", "default-scheduler")
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
@@ -133,9 +140,77 @@ def _check_resources(container: Mapping[str, Any], path: str) -> Iterator[Cause]
             )
 
 
+_PORT_RANGE = "must be between 1 and 65535, inclusive"
+_PORT_NAME = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+
+
+@lru_cache(maxsize=1024)
+def check_port_name(text: str) -> Sequence[str]:
+    """What is wrong with the name of a port (IsValidPortName)."""
+    wrong = ["must be no more than 15 characters"] if len(text) > 15 else []
+    if not _PORT_SIGNS.issuperset(text):
+        wrong.append(_PORT_NAME)
+    if not any(sign.isalpha() for sign in text):
+        wrong.append("must contain at least one letter (a-z)")
+    if "--" in text:
+        wrong.append("must not contain consecutive hyphens")
+    if text.startswith("-") or text.endswith("-"):
+        wrong.append("must not begin or end with a hyphen")
+    return wrong
+
+
+_PORT_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def check_port(value: Any, path: str) -> Iterator[Cause]:
+    """Broken rules of a port that is a number or a name."""
+    if isinstance(value, str):
+        for problem in check_port_name(value):
+            yield invalid(path, value, problem)
+    elif not isinstance(value, int) or not 1 <= value <= 65535:
+        yield invalid(path, value or 0, _PORT_RANGE)
+
+
+def _check_probes(container: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    for member in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = container.get(member)
+        if probe is None:
+            continue
+        here = f"{path}.{member}"
+        handlers = [name for name in _HANDLERS if probe.get(name) is not None]
+        if not handlers:
+            yield required(here, "must specify a handler type")
+        for name in handlers[1:]:
+            yield forbidden(f"{here}.{name}", "may not specify more than 1 handler type")
+        for name in handlers[:1]:
+            if name in {"httpGet", "tcpSocket", "grpc"}:
+                yield from check_port(child(probe, name).get("port"), f"{here}.{name}.port")
+            elif name == "exec" and not child(probe, name).get("command"):
+                yield required(f"{here}.exec.command")
+        for name in _PROBE_NUMBERS:
+            number = probe.get(name)
+            if isinstance(number, int) and number < 0:
+                yield invalid(f"{here}.{name}", number, "must be greater than or equal to 0")
+
+
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
+_PROBE_NUMBERS = (
+    "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold",
+    "failureThreshold",
+)  # fmt: skip
+
+
 def _check_ports(container: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    seen: set[str] = set()
     for position, port in enumerate(children(container, "ports")):
         here = f"{path}.ports[{position}]"
+        name = str(port.get("name") or "")
+        if name:
+            for problem in check_port_name(name):
+                yield invalid(f"{here}.name", name, problem)
+            if name in seen:
+                yield duplicate(f"{here}.name", name)
+            seen.add(name)
         number = port.get("containerPort")
         if not number:
             yield required(f"{here}.containerPort")
@@ -162,14 +237,20 @@ def _check_container(container: Mapping[str, Any], path: str, volumes: set[str])
     for position, variable in enumerate(children(container, "env")):
         if not variable.get("name"):
             yield required(f"{path}.env[{position}].name")
+    places: set[str] = set()
     for position, mount in enumerate(children(container, "volumeMounts")):
         here = f"{path}.volumeMounts[{position}]"
         if not mount.get("name"):
             yield required(f"{here}.name")
         elif mount["name"] not in volumes:
             yield Cause("FieldValueNotFound", f"{here}.name", f'Not found: "{mount["name"]}"')
-        if not mount.get("mountPath"):
+        place = str(mount.get("mountPath") or "")
+        if not place:
             yield required(f"{here}.mountPath")
+        elif place in places:
+            yield invalid(f"{here}.mountPath", place, "must be unique")
+        places.add(place)
+    yield from _check_probes(container, path)
     yield from _check_resources(container, path)
 
 
@@ -220,7 +301,17 @@ def check_pod_spec(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
     containers = children(spec, "containers")
     if not containers:
         yield required(f"{path}.containers")
-    volumes = {str(v.get("name")) for v in children(spec, "volumes")}
+    volumes: set[str] = set()
+    for position, volume in enumerate(children(spec, "volumes")):
+        here, name = f"{path}.volumes[{position}].name", str(volume.get("name") or "")
+        if not name:
+            yield required(here)
+        else:
+            for problem in dns_label(name):
+                yield invalid(here, name, problem)
+        if name in volumes:
+            yield duplicate(here, name)
+        volumes.add(name)
     seen: set[str] = set()
     for member, found in (
         ("initContainers", children(spec, "initContainers")),
@@ -235,13 +326,32 @@ def check_pod_spec(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
             seen.add(name)
     if spec.get("restartPolicy") not in _RESTART_POLICIES:
         yield not_supported(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
-    grace = spec.get("terminationGracePeriodSeconds")
-    if isinstance(grace, int) and grace < 0:
-        yield invalid(
-            f"{path}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0"
-        )
     if spec.get("nodeName"):
         for problem in dns_subdomain(str(spec["nodeName"])):
             yield invalid(f"{path}.nodeName", spec["nodeName"], problem)
     yield from check_labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
     yield from check_tolerations(spec, path)
+    yield from check_affinity(spec, f"{path}.affinity")
+    yield from check_spread(spec, f"{path}.topologySpreadConstraints")
+    yield from _check_sysctls(spec, path)
+
+
+_SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
+_SYSCTL_TEXT = (
+    "must have at most 253 characters and match regex"
+    " ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+)
+
+
+def _check_sysctls(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for position, sysctl in enumerate(children(spec, "securityContext", "sysctls")):
+        here = f"{path}.securityContext.sysctls[{position}].name"
+        name = str(sysctl.get("name") or "")
+        if not name:
+            yield required(here)
+        elif len(name) > 253 or not _SYSCTL.fullmatch(name):
+            yield invalid(here, name, _SYSCTL_TEXT)
+        elif name in seen:
+            yield duplicate(here, name)
+        seen.add(name)

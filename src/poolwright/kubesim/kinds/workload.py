@@ -5,6 +5,7 @@ Source of defaults and rules: k8s.io/kubernetes pkg/apis/{apps,batch,policy}.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,9 @@ from poolwright.kubesim.kinds.cell import (
     number,
     selector_text,
 )
+from poolwright.kubesim.kinds.declare import values
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
+from poolwright.kubesim.kinds.pod_placement import check_label_selector
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
 from poolwright.kubesim.rules import check_labels
 from poolwright.kubesim.status import Cause, invalid, not_supported, required
@@ -70,13 +73,20 @@ def check_selector(
     labels = child(new, "spec", "template", "metadata", "labels")
     if not selector:
         yield required("spec.selector")
-        if not labels:
-            return
+        if labels:
+            yield invalid(
+                "spec.template.metadata.labels",
+                dict(labels),
+                "`selector` does not match template `labels`",
+            )
     else:
         yield from check_labels(
             child(new, "spec", "selector", "matchLabels"), "spec.selector.matchLabels"
         )
         wanted = child(new, "spec", "selector", "matchLabels")
+        if not wanted and not children(new, "spec", "selector", "matchExpressions"):
+            word = "deployment" if new["kind"] == "ReplicaSet" else str(new["kind"]).lower()
+            yield invalid("spec.selector", {}, f"empty selector is invalid for {word}")
         if any(labels.get(key) != value for key, value in wanted.items()):
             yield invalid(
                 "spec.template.metadata.labels",
@@ -134,6 +144,54 @@ def _workload_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) ->
     ]
 
 
+_PERCENT = re.compile(r"[0-9]+%")
+_PERCENT_TEXT = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or"
+    " '93%', regex used for validation is '[0-9]+%')"
+)
+
+
+def check_amount_or_percent(body: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """Broken rules of an int-or-percent."""
+    for where, value in values(body, path):
+        if isinstance(value, int) and value < 0:
+            yield invalid(where, value, "must be greater than or equal to 0")
+        elif isinstance(value, str) and not _PERCENT.fullmatch(value):
+            yield invalid(where, value, _PERCENT_TEXT)
+
+
+def _deployment_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
+    causes = list(_workload_validate(new, old))
+    spec = child(new, "spec")
+    rolling = "spec.strategy.rollingUpdate"
+    surge = child(spec, "strategy", "rollingUpdate").get("maxSurge")
+    unavailable = child(spec, "strategy", "rollingUpdate").get("maxUnavailable")
+    causes.extend(check_amount_or_percent(new, f"{rolling}.maxUnavailable"))
+    causes.extend(check_amount_or_percent(new, f"{rolling}.maxSurge"))
+    if {surge, unavailable} <= {0, "0%"}:
+        why = "may not be 0 when `maxSurge` is 0"
+        causes.append(invalid(f"{rolling}.maxUnavailable", unavailable, why))
+    deadline = spec.get("progressDeadlineSeconds")
+    if isinstance(deadline, int):
+        where = "spec.progressDeadlineSeconds"
+        if deadline < 0:
+            causes.append(invalid(where, deadline, "must be greater than or equal to 0"))
+        if deadline <= int(spec.get("minReadySeconds") or 0):
+            causes.append(invalid(where, deadline, "must be greater than minReadySeconds"))
+    return causes
+
+
+def _daemon_set_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
+    causes = list(_workload_validate(new, old))
+    rolling = "spec.updateStrategy.rollingUpdate"
+    given = child(new, "spec", "updateStrategy", "rollingUpdate")
+    for member in ("maxUnavailable", "maxSurge"):
+        causes.extend(check_amount_or_percent(new, f"{rolling}.{member}"))
+    if given and {given.get("maxUnavailable"), given.get("maxSurge")} <= {0, "0%"}:
+        causes.append(required(f"{rolling}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    return causes
+
+
 def _deployment_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
     return (
         f"{number(body, 'status', 'readyReplicas')}/{number(body, 'spec', 'replicas')}",
@@ -160,7 +218,7 @@ DEPLOYMENT = ObjectKind(
     row=_deployment_row,
     default=_deployment_default,
     prepare=_fresh_status,
-    validate=_workload_validate,
+    validate=_deployment_validate,
     has_generation=True,
 )
 
@@ -278,7 +336,7 @@ DAEMON_SET = ObjectKind(
     row=_daemon_set_row,
     default=_daemon_set_default,
     prepare=_daemon_set_prepare,
-    validate=_workload_validate,
+    validate=_daemon_set_validate,
     has_generation=True,
 )
 
@@ -333,6 +391,11 @@ def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequ
         *check_selector(new, old),
         *check_template(new, always=False),
     ]
+    mode = child(new, "spec").get("completionMode")
+    if mode not in {"Indexed", "NonIndexed"}:
+        causes.append(not_supported("spec.completionMode", mode, ("NonIndexed", "Indexed")))
+    elif mode == "Indexed" and child(new, "spec").get("completions") is None:
+        causes.append(required("spec.completions", "when completion mode is Indexed"))
     if child(new, "spec", "template", "spec").get("restartPolicy") not in {"OnFailure", "Never"}:
         causes.append(
             required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
@@ -417,9 +480,17 @@ def _budget_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
         }
 
 
+_EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
+
+
 def _budget_validate(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Sequence[Cause]:
     spec = child(new, "spec")
     causes: list[Cause] = []
+    causes.extend(check_label_selector(child(spec, "selector"), "spec.selector"))
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy is not None and policy not in _EVICTION_POLICIES:
+        where = "spec.unhealthyPodEvictionPolicy"
+        causes.append(not_supported(where, policy, _EVICTION_POLICIES))
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         causes.append(
             invalid("spec", dict(spec), "minAvailable and maxUnavailable cannot be both set")
