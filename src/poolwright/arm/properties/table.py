@@ -88,6 +88,9 @@ class Property:
         return bool(first) and version >= first
 
 
+_Written = tuple[tuple[str, ...], str, Callable[[Any], Any]]
+
+
 @dataclass(slots=True)
 class _Place:
     """A wire name at one level: its row, and the rows below it."""
@@ -105,6 +108,7 @@ class Table:
         self.target = target
         self._places: dict[str, _Place] = {}
         self._visible: dict[str, tuple[Property, ...]] = {}
+        self._written: dict[str, tuple[_Written, ...]] = {}
 
     def visible(self, version: str) -> tuple[Property, ...]:
         """The rows that an api-version has, in writing order."""
@@ -113,6 +117,17 @@ class Table:
             rows = tuple(row for row in self.rows if row.is_in(version))
             self._visible[version] = rows
         return rows
+
+    def _shown(self, version: str) -> tuple[_Written, ...]:
+        """The rows that writing an api-version asks: parents, name, what to show."""
+        written = self._written.get(version)
+        if written is None:
+            paths = ((row.path.split("."), row.show) for row in self.visible(version))
+            written = tuple(
+                (tuple(path[:-1]), path[-1], show) for path, show in paths if show is not None
+            )
+            self._written[version] = written
+        return written
 
     def _root(self, version: str) -> _Place:
         root = self._places.get(version)
@@ -154,11 +169,10 @@ class Table:
     ) -> dict[str, Any]:
         """The wire form of a resource; ``base`` are members to begin with."""
         wire: dict[str, Any] = dict(base or {})
-        for row in self.visible(version):
-            value = row.show(view) if row.show else None
+        for parents, name, show in self._shown(version):
+            value = show(view)
             if value is None:
                 continue
-            *parents, name = row.path.split(".")
             here = wire
             for parent in parents:
                 inner = here.get(parent)
