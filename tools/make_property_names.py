@@ -1,6 +1,7 @@
 """Make the trees of known property names from the published Python models.
 
-Run with an interpreter that has azure-mgmt-containerservice::
+Run once for each release of azure-mgmt-containerservice whose api-version shall be known, with an
+interpreter that has it; the file keeps the others::
 
     PYTHON tools/make_property_names.py src/poolwright/arm/properties/data/names.json
 
@@ -54,16 +55,41 @@ def tree(model: Any, above: tuple[str, ...] = ()) -> dict[str, Any]:
     return dict(sorted(names.items()))
 
 
+def tree_of_map(model: Any, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """As `tree`, for releases whose models carry an attribute map."""
+    names: dict[str, Any] = {}
+    for attribute, row in model._attribute_map.items():
+        here = names
+        *parents, name = row["key"].split(".")
+        for parent in parents:
+            here = here.setdefault(parent, {})
+        kind = row["type"]
+        child = None if kind.startswith("{") else getattr(models, kind.strip("[]"), None)
+        if model._validation.get(attribute, {}).get("readonly"):
+            here[name] = "r"
+        elif hasattr(child, "_attribute_map") and child.__name__ not in above:
+            here[name] = tree_of_map(child, (*above, child.__name__))
+        else:
+            here[name] = ""
+    return dict(sorted(names.items()))
+
+
 def main() -> None:
     """Write the file named on the command line."""
     configuration = ContainerServiceClientConfiguration.__init__.__code__.co_consts
     version = next(c for c in configuration if re.fullmatch(r"\d{4}-\d\d-\d\d(-preview)?", str(c)))
+    path = Path(sys.argv[1])
+    versions = json.loads(path.read_text())["versions"] if path.exists() else {}
+    versions[version] = {}
+    for root, name in ROOTS.items():
+        model = getattr(models, name)
+        walk = tree_of_map if hasattr(model, "_attribute_map") else tree
+        versions[version][root] = walk(model, (name,))
     content = {
         "_source": "azure-mgmt-containerservice, by tools/make_property_names.py",
-        "version": version,
-        **{root: tree(getattr(models, name), (name,)) for root, name in ROOTS.items()},
+        "versions": dict(sorted(versions.items())),
     }
-    Path(sys.argv[1]).write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

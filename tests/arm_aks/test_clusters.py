@@ -391,9 +391,9 @@ def test_what_only_some_versions_know_is_kept_and_shown():
         extra = {"addonProfiles": {"azurepolicy": {"enabled": True, "config": {"version": "v2"}}}}
         made = await world.cluster(properties=extra)
         assert made.properties["addonProfiles"] == extra["addonProfiles"]
-        newer = {"location": "eastus", "properties": {"brandNewProfile": {"a": 1}}}
+        newer = {"location": "eastus", "properties": {"agentSandboxProfile": {"enabled": True}}}
         answer = await world.put(CLUSTER, newer, version=PREVIEW)
-        assert answer.properties["brandNewProfile"] == {"a": 1}
+        assert answer.properties["agentSandboxProfile"] == {"enabled": True}
 
     run(story)
 
@@ -442,5 +442,42 @@ def test_a_cluster_is_refused_when_its_group_goes_meanwhile():
         world.app = create_app(replace(world.context, store=store), TokenKeys.from_pem(KEY))
         answer = await world.put(CLUSTER, cluster_body())
         assert (answer.status, answer.body["error"]["code"]) == (409, "ResourceGroupBeingDeleted")
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        # Source: AKS release notes; unknown fields are refused from 2024-01-01 on.
+        ("2023-11-01", 201),
+        ("2024-01-01", 400),
+        ("2025-10-01", 400),
+        ("2026-07-01", 400),
+        ("2026-08-01", 400),
+        ("2025-10-02-preview", 400),
+        ("2026-08-02-preview", 400),
+    ],
+)
+@pytest.mark.parametrize("properties", [{"nonsense": 1}, {"oidcIssuerProfile": {"nonsense": 1}}])
+def test_unknown_names_are_refused_by_every_version_since_2024(version, status, properties):
+    async def story(world):
+        await world.group()
+        answer = await world.put(CLUSTER, cluster_body(properties), version=version)
+        assert answer.status == status
+        if status == 400:
+            assert (answer.body["code"], answer.body["target"]) == ("UnmarshalError", "nonsense")
+
+    run(story)
+
+
+def test_a_name_that_a_preview_lost_again_is_known_to_the_older_preview():
+    async def story(world):
+        await world.group()
+        properties = {"azureMonitorProfile": {"containerInsights": {"disableCustomMetrics": True}}}
+        body = cluster_body(properties)
+        newest = await world.put(CLUSTER, body, version=PREVIEW)
+        assert newest.body["target"] == "disableCustomMetrics"
+        assert (await world.put(CLUSTER, body, version="2025-10-02-preview")).status == 201
 
     run(story)

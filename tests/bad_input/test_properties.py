@@ -45,6 +45,23 @@ def pool_values(row):
     return [(value, {}) for value in values.BY_TYPE[row.type]]
 
 
+def is_closed(names, path):
+    """Whether the version's model lists the members of this object, so that others are refused."""
+    for name in path.split("."):
+        if not isinstance(names, dict):
+            return False
+        names = names.get(name)
+    return isinstance(names, dict)
+
+
+def fitted(row, value, reads, names):
+    """The value, and what reads show of it; empty where free members would be refused."""
+    free = value in values.BY_TYPE[Wire.OBJECT] or value in values.BY_TYPE[Wire.OBJECTS]
+    if free and names is not None and is_closed(names, row.path):
+        return type(value)(), {}
+    return value, reads
+
+
 def pool_case(row, wire, version, about, **more):
     path = f"{CLUSTER}/agentPools/np"
     body = {"properties": {**BASE, **wire}}
@@ -59,11 +76,12 @@ def accepted_pools():
                 yield pool_case(row, wire, version, "read-only members are ignored")
                 continue
             for value, needs in pool_values(row):
-                wire = nested(row.path, value, needs)
                 missing = [name for name in needs if name not in visible_names(version)]
                 if missing:
                     continue
                 reads = {} if row.type is Wire.PARENT else {row.path: value}
+                sent, reads = fitted(row, value, reads, agent_pool.names(version))
+                wire = nested(row.path, sent, needs)
                 yield pool_case(row, wire, version, f"{value!r:.40}", reads=reads)
 
 
@@ -152,7 +170,9 @@ def accepted_clusters():
             for value, needs in cluster_values(row):
                 differs = row.path in values.CLUSTER_READS_DIFFERENTLY or row.type is Wire.PARENT
                 reads = {} if differs else {row.path: value}
-                wire = nested(row.path, value, needs)
+                names = (managed_cluster.names(version) or {}).get("properties")
+                sent, reads = fitted(row, value, reads, names)
+                wire = nested(row.path, sent, needs)
                 yield cluster_case(row, wire, version, f"{value!r:.40}", reads=reads)
 
 

@@ -64,10 +64,13 @@ POOL: dict[str, list[tuple[Any, dict]]] = {
     "localDNSProfile": [({"mode": "Preferred", "state": "Enabled"}, {})],
     "nodeImageVersion": [],
     "creationData": [],
+    "upgradeStrategy": [("Rolling", {})],  # BlueGreen: tests/arm_aks
 }
 POOL_OTHER: dict[str, tuple[Any, dict]] = {
     # another value than what the pool of `needs` has
     "maxPods": (60, {}),
+    "kubeletConfig": ({"cpuManagerPolicy": "static"}, {}),
+    "linuxOSConfig": ({"swapFileSizeMB": 1500}, {}),
     "spotMaxPrice": (0.25, SPOT),
     "osDiskType": ("Ephemeral", {}),
     "type": ("AvailabilitySet", {}),

@@ -15,7 +15,7 @@ from typing import Any, cast
 from poolwright.arm.etags import etag_of
 from poolwright.arm.parents import cluster_id_of
 from poolwright.arm.properties import agent_pool
-from poolwright.arm.properties.names import known_names
+from poolwright.arm.properties.names import possible_names
 from poolwright.arm.properties.table import NULL, Change, Property, Table, Wire
 from poolwright.model.gpu import ManagementMode
 from poolwright.model.limits import limits
@@ -353,8 +353,8 @@ TOP_LEVEL = ("identity", "sku", "kind", "extendedLocation")
 
 
 def names(version: str) -> Mapping[str, Any] | None:
-    """The tree of names that the published models of a version know, if we have it."""
-    return known_names("managedClusters", version)
+    """The tree of names that the published models of a version can know, if we can tell."""
+    return possible_names("managedClusters", version)
 
 
 def _identity(view: ClusterView) -> Any:
