@@ -34,6 +34,7 @@ PACKAGES = {
     "apiextensions/v1": "apiextensions-apiserver@*/pkg/apis/apiextensions/v1",
 }  # fmt: skip
 ROOTS = (
+    "core/v1.PersistentVolume", "core/v1.PersistentVolumeClaim",
     "core/v1.ConfigMap", "core/v1.Event", "core/v1.Namespace", "core/v1.Node", "core/v1.Pod",
     "core/v1.Secret", "core/v1.ServiceAccount", "core/v1.Service", "core/v1.Binding",
     "apps/v1.ControllerRevision", "apps/v1.DaemonSet", "apps/v1.Deployment", "apps/v1.ReplicaSet",

@@ -19,7 +19,7 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "api__v1": (
         "ConfigMap", "Event", "Namespace", "Node", "Pod", "Secret", "ServiceAccount", "Service",
         "Binding", "ReplicationController", "PodTemplate", "ResourceQuota", "LimitRange",
-        "Endpoints",
+        "Endpoints", "PersistentVolume", "PersistentVolumeClaim",
     ),
     "apis__admissionregistration.k8s.io__v1": (
         "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",

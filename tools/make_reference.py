@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import kubernetes_differences
 import typer.main
 
 from poolwright.app.cli.main import app
@@ -46,7 +47,7 @@ NOT_SETTABLE = {"arm.is_loopback", "kubernetes.server_url", "kubernetes.ca_pem"}
 """Fields of settings that the server works out itself."""
 
 KUBERNETES = {
-    "": "componentstatuses persistentvolumeclaims persistentvolumes",
+    "": "componentstatuses",
     "admissionregistration.k8s.io": "mutatingwebhookconfigurations validatingwebhookconfigurations",
     "apiregistration.k8s.io": "apiservices",
     "authentication.k8s.io": "selfsubjectreviews tokenreviews",
@@ -489,6 +490,10 @@ PAGES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "limits.md": ("limits of the product", limits),
     "cli.md": ("the command line", command_line),
     "kubernetes.md": ("kinds of the embedded Kubernetes", kubernetes),
+    "kubernetes-differences.md": (
+        "the embedded Kubernetes beside the real one",
+        kubernetes_differences.page,
+    ),
     "metrics.md": ("metrics of the control plane", metrics),
 }
 
