@@ -1,0 +1,60 @@
+"""The quick specs of Kubernetes' own suite that the embedded Kubernetes passes, it still passes.
+
+`make conformance-k8s` runs the whole list, which takes minutes of waiting.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conformance_k8s import suite
+from embedded_stack import EmbeddedStack
+from live_stack import live_tools
+
+HERE = Path(__file__).parent
+QUICK = 3.5
+"""Seconds that a spec may take on the real Kubernetes to count as quick."""
+
+
+@pytest.mark.slow
+@pytest.mark.live
+def test_quick_specs_pass(tmp_path):
+    try:
+        tools = live_tools.require("e2e.test", "kubectl")
+    except live_tools.ToolsMissing as error:
+        pytest.skip(str(error))
+    last = json.loads((HERE / "results.json").read_text())["specs"]
+    chosen = [
+        spec
+        for spec in suite.specs()
+        if spec.seconds <= QUICK and not spec.is_alone and last[spec.name]["result"] == "passed"
+    ]
+    stack = EmbeddedStack(tmp_path / "stack", version=live_tools.kubernetes_version())
+    stack.start()
+    try:
+        outcomes = suite.run(
+            tools["e2e.test"],
+            tools["kubectl"],
+            stack.kubeconfig,
+            chosen,
+            tmp_path / "reports",
+            processes=3,
+            seconds=600,
+        )
+    finally:
+        stack.stop()
+    bad = [f"{item.name}: {item.message}" for item in outcomes if item.result != "passed"]
+    assert not bad, "\n".join(bad)
+
+
+def test_every_spec_has_a_result_and_every_exception_is_one():
+    names = [spec.name for spec in suite.specs()]
+    last = json.loads((HERE / "results.json").read_text())["specs"]
+    assert set(last) == set(names)
+    reasons = json.loads((HERE / "exceptions.json").read_text())
+    assert set(reasons) <= set(names)
+    failing = {name for name in names if last[name]["result"] != "passed"}
+    assert failing <= set(reasons), "a spec that does not pass needs its reason"
