@@ -1,4 +1,4 @@
-"""The ``bash`` blocks of docs/guides, run from top to bottom on a fresh server."""
+"""The ``bash`` blocks of README.md and docs/guides, run from top to bottom on a fresh server."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ import pytest
 from conformance.conftest import AZ_PYTHON, missing
 from server_process import ServerProcess
 
-GUIDES = Path(__file__).parents[2] / "docs/guides"
+ROOT = Path(__file__).parents[2]
+GUIDES = ROOT / "docs/guides"
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-WITH_COMMANDS = sorted(path.name for path in GUIDES.glob("*.md") if BLOCK.search(path.read_text()))
+WITH_COMMANDS = [
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", *sorted(GUIDES.glob("*.md")))
+    if BLOCK.search(path.read_text())
+]
 
 
 def commands(guide: str) -> str:
     """The blocks as one script that ends with the first command that fails."""
-    return "\n".join(["set -euo pipefail", *BLOCK.findall((GUIDES / guide).read_text())])
+    return "\n".join(["set -euo pipefail", *BLOCK.findall((ROOT / guide).read_text())])
 
 
 @pytest.mark.parametrize("guide", WITH_COMMANDS)
@@ -32,7 +37,7 @@ def test_a_guide_works_as_it_is_written(guide, tmp_path):
         missing("azure-cli (make az)")
     if "kubectl" in script and shutil.which("kubectl") is None:
         missing("kubectl")
-    server = ServerProcess(tmp_path / "data")
+    server = ServerProcess(tmp_path / "state")  # what the README calls it
     server.start()
     try:
         environment = server.environment()
@@ -54,7 +59,7 @@ def test_a_guide_works_as_it_is_written(guide, tmp_path):
 
 
 def test_the_guides_have_commands():
-    assert len(WITH_COMMANDS) >= 4
+    assert len(WITH_COMMANDS) >= 5
 
 
 def test_every_guide_is_in_the_index():
