@@ -67,7 +67,7 @@ class Product:
             kubelet,
             replace(settings.kubernetes, server_url=outside.endpoint, ca_pem=outside.ca_pem),
         )
-        self.transport = AsgiTransport(self.kubesim.asgi_app)
+        self.transport = AsgiTransport(self.kubesim.asgi_app, on_request=self.metrics.on_request)
         self.clusters = HttpClusters(
             self.kubesim, self._transport_for, clock, random.Random(outside.rng.getrandbits(64))
         )

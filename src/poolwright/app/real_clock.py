@@ -6,7 +6,7 @@ would let every one of its own deadlines pass. So world time is
 
 * 1 x real time, always; and on top of it, while the process has nothing to do,
 * up to the speed; while a short internal wait is pending (a debounce, a first retry: somebody is
-  about to act), no more than at `_ATTENTIVE`, the speed that such waits are made for.
+  about to act), no more than at `_ATTENTIVE`, which leaves room for many of them.
 
 At speed 1 this is exactly real time.
 """
@@ -31,8 +31,9 @@ world resumes at the end of what was reserved: it never goes back, and skips so 
 nothing under way misses its deadline for it."""
 _RESERVED_MOST = 60.0
 """The most that is reserved, in world seconds: deadlines of the world are minutes."""
-_ATTENTIVE = 60.0
-"""The most world seconds per second while a short internal wait is pending: the default speed."""
+_ATTENTIVE = 600.0
+"""The most world seconds per second while a short internal wait is pending: a debounce of 50 ms is
+half a world minute then, and deadlines are tens of minutes. The default speed is slower."""
 _SHORT = 0.25
 """Internal waits below so many seconds are part of work; longer ones are sweeps and long
 back-offs."""

@@ -52,6 +52,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._requests = Counter(
+            "poolwright_cluster_requests",
+            "Requests of this process to the APIs of clusters.",
+            ("method", "resource"),
+            registry=self.registry,
+        )
+
+    def on_request(self, method: str, path: str) -> None:
+        """Count one request to a cluster's API, by the resource and subresource of its path."""
+        self._requests.labels(method, resource_of(path)).inc()
+
     def on_pass(self, done: Pass) -> None:
         """Count one pass of a loop."""
         self._passes.labels(done.controller, str(done.outcome)).inc()
@@ -61,3 +72,19 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition."""
         return generate_latest(self.registry)
+
+
+_BEFORE_RESOURCE = {"api": 2, "apis": 3}
+
+
+def resource_of(path: str) -> str:
+    """``pods/status`` of a path of the Kubernetes API; ``other`` if it names no resource."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "k8s":  # one of ours, below /k8s/<subscription>/<group>/<name>
+        parts = parts[4:]
+    parts = parts[_BEFORE_RESOURCE.get(parts[0], len(parts)) :] if parts else parts
+    if len(parts) > 2 and parts[0] == "namespaces":
+        parts = parts[2:]
+    if not parts or not parts[0]:
+        return "other"
+    return f"{parts[0]}/{parts[2]}" if len(parts) > 2 else parts[0]
