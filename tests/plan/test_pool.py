@@ -38,6 +38,7 @@ from poolwright.plan.actions import (
     ReimageMachine,
 )
 from poolwright.plan.bootstrap import STARTUP_TAINT
+from poolwright.plan.machine_name import machine_index, machine_name
 from poolwright.plan.pool import plan_refusal
 from poolwright.plan.upkeep import CORDONED
 
@@ -600,8 +601,19 @@ def test_every_size_of_a_pool_gets_its_machines():
     sandbox = with_sizes(Sandbox(pool_spec()), (SMALL, 1), (BIG, 2))
     assert sandbox.run().end.state is OperationState.SUCCEEDED
     assert sizes_of(sandbox) == {SMALL: 1, BIG: 2}
+    assert sorted(name.rpartition("-")[2] for name in sandbox.machines) == ["vm0", "vm1", "vm2"]
     labels = {n.labels["node.kubernetes.io/instance-type"] for n in sandbox.nodes.values()}
     assert labels == {SMALL, BIG}
+
+
+@pytest.mark.parametrize("index", [0, 7, 10, 35, 36, 1000])
+def test_names_carry_the_index_whatever_their_form(index):
+    plain = machine_name("np1", "12345678", index)
+    single = machine_name("np1", "12345678", index, is_single=True)
+    windows = machine_name("win", "12345678", index, os_type="Windows")
+    assert plain.startswith("aks-np1-12345678-vmss")
+    assert single == f"aks-np1-12345678-vm{index}"
+    assert [machine_index(name) for name in (plain, single, windows)] == [index] * 3
 
 
 def test_a_size_is_added_and_another_taken_without_fewer_ready_nodes():

@@ -366,7 +366,9 @@ class Rollout:
         spec, cluster = self.spec, self.world.cluster
         zone = zone_of(spec, index)
         vm_size = self._next_size()
-        name = machine_name(spec.name, self.number, index, os_type=spec.os_type)
+        name = machine_name(
+            spec.name, self.number, index, os_type=spec.os_type, is_single=bool(spec.sizes)
+        )
         is_surge = bool(self.outdated) and len(self.alive) + len(self.pending) > spec.count
         event = (
             NodeEvent("Surge", f"Created a surge node [{name} {spec.name}] for the agent pool")

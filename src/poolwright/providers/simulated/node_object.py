@@ -26,6 +26,7 @@ from poolwright.model.quantity import resource_text
 
 LEASE_NAMESPACE = "kube-node-lease"
 DCGM_LABEL = "kubernetes.azure.com/dcgm-exporter"
+_SINGLE = re.compile(r"-vm\d+$")
 _DIGITS = re.compile(r"^(.*-vmss)[0-9a-z]{6}$")
 
 
@@ -130,11 +131,13 @@ def placement(machine: Machine) -> tuple[str, str]:
 def provider_id(machine: Machine) -> str:
     """``spec.providerID``, as Azure's cloud provider writes it: resource group in lower case."""
     scale_set, group = placement(machine)
-    return (
+    compute = (
         f"azure:///subscriptions/{machine.cluster.subscription}/resourceGroups/{group.lower()}"
-        f"/providers/Microsoft.Compute/virtualMachineScaleSets/{scale_set}"
-        f"/virtualMachines/{machine.instance_id}"
+        "/providers/Microsoft.Compute"
     )
+    if _SINGLE.search(machine.name):
+        return f"{compute}/virtualMachines/{machine.name}"
+    return f"{compute}/virtualMachineScaleSets/{scale_set}/virtualMachines/{machine.instance_id}"
 
 
 def _os(machine: Machine) -> str:
