@@ -1,17 +1,15 @@
 """Deployments: roll a template out over ReplicaSets.
 
-Source: k8s.io/kubernetes v1.35 pkg/controller/deployment.
+Source: k8s.io/kubernetes v1.36 pkg/controller/deployment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from poolwright.model.instant import Instant, Now
-from poolwright.model.json_value import Json, child, children
+from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import DEPLOYMENTS, REPLICA_SETS
 from poolwright.plan.kubernetes.action import (
     Action,
@@ -21,62 +19,42 @@ from poolwright.plan.kubernetes.action import (
     Plan,
     RecordEvent,
     Target,
-    condition,
     patch_status,
-    with_condition,
+)
+from poolwright.plan.kubernetes.deployment_scale import (
+    CONTROLLER,
+    DESIRED,
+    MAXIMUM,
+    notes_of,
+    plan_scale,
+    scale_set,
+)
+from poolwright.plan.kubernetes.deployment_status import (
+    Sizes,
+    count_of,
+    deployment_status,
+    is_recreate,
+    replicas_of,
+    sizes_of,
 )
 from poolwright.plan.kubernetes.template import (
     TEMPLATE_HASH,
     owner_reference,
-    rounded,
     safe_hash,
 )
 
-CONTROLLER = "deployment-controller"
 REVISION = "deployment.kubernetes.io/revision"
-DESIRED = "deployment.kubernetes.io/desired-replicas"
-MAXIMUM = "deployment.kubernetes.io/max-replicas"
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    wanted: int
-    surge: int
-    unavailable: int
-
-    @property
-    def most(self) -> int:
-        return self.wanted + self.surge
-
-    @property
-    def least_available(self) -> int:
-        return self.wanted - self.unavailable
-
-
-def _sizes(wire: Json) -> _Sizes:
-    spec = child(wire, "spec")
-    wanted = int(1 if spec.get("replicas") is None else spec["replicas"])
-    if _is_recreate(wire):
-        return _Sizes(wanted, 0, wanted)
-    rolling = child(spec, "strategy", "rollingUpdate")
-    surge = rounded(rolling.get("maxSurge", "25%"), wanted, up=True)
-    unavailable = rounded(rolling.get("maxUnavailable", "25%"), wanted, up=False)
-    if surge == 0 and unavailable == 0:
-        unavailable = 1  # ResolveFenceposts
-    return _Sizes(wanted, surge, min(unavailable, wanted))
-
-
-def _is_recreate(wire: Json) -> bool:
-    return child(wire, "spec", "strategy").get("type") == "Recreate"
-
-
-def _replicas(wire: Json) -> int:
-    value = child(wire, "spec").get("replicas")
-    return int(1 if value is None else value)
-
-
-def _count(wire: Json, name: str) -> int:
-    return int(child(wire, "status").get(name) or 0)
+HISTORY = "deployment.kubernetes.io/revision-history"
+_NOT_COPIED = frozenset(
+    (
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "deprecated.deployment.rollback.to",
+        REVISION,
+        HISTORY,
+        DESIRED,
+        MAXIMUM,
+    )
+)  # deployment_util.go, annotationsToSkip
 
 
 def _template_of(wire: Json) -> Json:
@@ -115,12 +93,12 @@ def plan_deployment(
     )
     actions: list[Action] = []
     if "deletionTimestamp" not in wire["metadata"]:
-        if not child(wire, "spec").get("paused"):
+        if child(wire, "spec").get("paused") or _is_scaled(wire, sets):
+            actions.extend(plan_scale(wire, target, current, old))
+        else:
             actions.extend(_roll(wire, target, template, current, old))
-        elif current is not None:
-            actions.extend(_scale(target, current, _sizes(wire).wanted, wire))
         actions.extend(_forget_old(wire, old))
-    status, wake_at = _status(wire, current, old, now, progressed_at)
+    status, wake_at = deployment_status(wire, current, old, now, progressed_at)
     actions.extend(patch_status(target, wire, status, "the numbers moved"))
     return Plan(tuple(actions), wake_at)
 
@@ -128,12 +106,14 @@ def plan_deployment(
 def _roll(
     wire: Json, target: Target, template: Json, current: Json | None, old: Sequence[Json]
 ) -> list[Action]:
-    sizes = _sizes(wire)
-    if _is_recreate(wire) and any(_replicas(s) for s in old):
-        return [a for s in old for a in _scale(target, s, 0, wire)]
-    if _is_recreate(wire) and any(_count(s, "replicas") for s in old):
+    sizes = sizes_of(wire)
+    if is_recreate(wire) and any(replicas_of(s) for s in old):
+        return [a for s in old for a in scale_set(target, s, 0, wire)]
+    if is_recreate(wire) and any(
+        count_of(s, "replicas") or count_of(s, "terminatingReplicas") for s in old
+    ):
         return []
-    total_old = sum(_replicas(s) for s in old)
+    total_old = sum(replicas_of(s) for s in old)
     newest = max([_revision(s) for s in old], default=0)
     if current is None:
         count = max(0, min(sizes.wanted, sizes.most - total_old))
@@ -143,48 +123,55 @@ def _roll(
     if revision <= newest:
         revision = newest + 1
     actions.extend(_annotate(wire, target, current, revision))
-    have = _replicas(current)
+    have = replicas_of(current)
     if not total_old:
-        actions.extend(_scale(target, current, sizes.wanted, wire))
+        actions.extend(scale_set(target, current, sizes.wanted, wire))
         return actions
     if have > sizes.wanted:
-        actions.extend(_scale(target, current, sizes.wanted, wire))
+        actions.extend(scale_set(target, current, sizes.wanted, wire))
     elif have < sizes.wanted:
         room = max(0, sizes.most - total_old - have)
-        actions.extend(_scale(target, current, have + min(room, sizes.wanted - have), wire))
+        actions.extend(scale_set(target, current, have + min(room, sizes.wanted - have), wire))
     actions.extend(_shrink(wire, target, current, old, sizes))
     return actions
 
 
 def _shrink(
-    wire: Json, target: Target, current: Json, old: Sequence[Json], sizes: _Sizes
+    wire: Json, target: Target, current: Json, old: Sequence[Json], sizes: Sizes
 ) -> list[Action]:
     """Take from the old sets what availability allows: first what is not available anyway."""
-    total = sum(_replicas(s) for s in (current, *old))
-    missing_new = _replicas(current) - _count(current, "availableReplicas")
+    total = sum(replicas_of(s) for s in (current, *old))
+    missing_new = replicas_of(current) - count_of(current, "availableReplicas")
     room = total - sizes.least_available - missing_new
     if room <= 0:
         return []
-    goals = {s["metadata"]["name"]: _replicas(s) for s in old}
+    goals = {s["metadata"]["name"]: replicas_of(s) for s in old}
     for wire_ in old:
         name = wire_["metadata"]["name"]
-        unhealthy = max(0, goals[name] - _count(wire_, "availableReplicas"))
+        unhealthy = max(0, goals[name] - count_of(wire_, "availableReplicas"))
         cut = min(room, unhealthy)
         goals[name] -= cut
         room -= cut
-    available = sum(_count(s, "availableReplicas") for s in (current, *old))
+    available = sum(count_of(s, "availableReplicas") for s in (current, *old))
     room = min(room, max(0, available - sizes.least_available))
     for wire_ in old:
         name = wire_["metadata"]["name"]
         cut = min(room, goals[name])
         goals[name] -= cut
         room -= cut
-    return [a for s in old for a in _scale(target, s, goals[s["metadata"]["name"]], wire)]
+    return [a for s in old for a in scale_set(target, s, goals[s["metadata"]["name"]], wire)]
 
 
-def _notes(wire: Json) -> dict[str, str]:
-    sizes = _sizes(wire)
-    return {DESIRED: str(sizes.wanted), MAXIMUM: str(sizes.most)}
+def _copied(wire: Json) -> dict[str, str]:
+    """The deployment's annotations that its sets get: among them the cause of a change."""
+    return {k: v for k, v in child(wire, "metadata", "annotations").items() if k not in _NOT_COPIED}
+
+
+def _is_scaled(wire: Json, sets: Sequence[Json]) -> bool:
+    """Whether the deployment was scaled since its sets were."""
+    wanted = str(sizes_of(wire).wanted)
+    found = (child(s, "metadata", "annotations").get(DESIRED) for s in sets if replicas_of(s))
+    return any(desired is not None and desired != wanted for desired in found)
 
 
 def _new_set(wire: Json, target: Target, template: Json, count: int, revision: int) -> list[Action]:
@@ -199,7 +186,7 @@ def _new_set(wire: Json, target: Target, template: Json, count: int, revision: i
             "name": name,
             "namespace": meta["namespace"],
             "labels": labels,
-            "annotations": {**_notes(wire), REVISION: str(revision)},
+            "annotations": {**_copied(wire), **notes_of(wire), REVISION: str(revision)},
             "ownerReferences": [owner_reference(DEPLOYMENTS, wire)],
         },
         "spec": {
@@ -233,8 +220,12 @@ def _own_revision(wire: Json, target: Target, revision: int) -> list[Action]:
 
 
 def _annotate(wire: Json, target: Target, current: Json, revision: int) -> list[Action]:
-    notes = {**_notes(wire), REVISION: str(revision)}
     have = child(current, "metadata", "annotations")
+    notes = {**_copied(wire), **notes_of(wire), REVISION: str(revision)}
+    before = have.get(REVISION)
+    if before and before != str(revision):
+        past = [r for r in str(have.get(HISTORY) or "").split(",") if r]
+        notes[HISTORY] = ",".join((*past, str(before)))
     actions: list[Action] = []
     minimum = int(child(wire, "spec").get("minReadySeconds") or 0)
     patch: dict[str, Any] = {}
@@ -247,106 +238,16 @@ def _annotate(wire: Json, target: Target, current: Json, revision: int) -> list[
     return [*actions, *_own_revision(wire, target, revision)]
 
 
-def _scale(target: Target, wire: Json, count: int, deployment: Json) -> list[Action]:
-    have = _replicas(wire)
-    if have == count:
-        return []
-    name = wire["metadata"]["name"]
-    verb = "up" if count > have else "down"
-    words = f"Scaled {verb} replica set {name} from {have} to {count}"
-    patch = {"metadata": {"annotations": _notes(deployment)}, "spec": {"replicas": count}}
-    return [
-        PatchObject(Target.of(REPLICA_SETS, wire), patch, words),
-        RecordEvent(target, "ScalingReplicaSet", words, CONTROLLER),
-    ]
-
-
 def _forget_old(wire: Json, old: Sequence[Json]) -> list[Action]:
     limit = child(wire, "spec").get("revisionHistoryLimit")
     keep = 10 if limit is None else int(limit)
     idle = [
         s
         for s in sorted(old, key=_revision)
-        if not _replicas(s)
-        and not _count(s, "replicas")
+        if not replicas_of(s)
+        and not count_of(s, "replicas")
         and "deletionTimestamp" not in s["metadata"]
     ]
     because = f"more than {keep} old sets are kept"
     surplus = idle[: max(0, len(idle) - keep)]
     return [DeleteObject(Target.of(REPLICA_SETS, s), because) for s in surplus]
-
-
-def is_rolled_out(wire: Json, status: Json) -> bool:
-    """Whether every pod is of the current template and available."""
-    wanted = _sizes(wire).wanted
-    return all(
-        int(status.get(n) or 0) == wanted
-        for n in ("updatedReplicas", "replicas", "availableReplicas")
-    )
-
-
-def _status(
-    wire: Json,
-    current: Json | None,
-    old: Sequence[Json],
-    now: Now,
-    progressed_at: Instant | None,
-) -> tuple[dict[str, Any], Instant | None]:
-    every = [*old, *([current] if current is not None else [])]
-    total = {
-        n: sum(_count(s, n) for s in every)
-        for n in ("replicas", "readyReplicas", "availableReplicas")
-    }
-    asked = sum(_replicas(s) for s in every)
-    status: dict[str, Any] = {
-        "observedGeneration": wire["metadata"].get("generation", 1),
-        "replicas": total["replicas"] or None,
-        "updatedReplicas": (_count(current, "replicas") if current is not None else 0) or None,
-        "readyReplicas": total["readyReplicas"] or None,
-        "availableReplicas": total["availableReplicas"] or None,
-        "unavailableReplicas": max(0, asked - total["availableReplicas"]) or None,
-    }
-    conditions = children(wire, "status", "conditions")
-    enough = total["availableReplicas"] >= _sizes(wire).least_available
-    conditions = with_condition(
-        conditions,
-        "Available",
-        "True" if enough else "False",
-        "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-        "Deployment has minimum availability."
-        if enough
-        else "Deployment does not have minimum availability.",
-        now.wall,
-        clocks=("lastUpdateTime",),
-    )
-    progress, wake_at = _progress(wire, current, status, now, progressed_at)
-    conditions = with_condition(
-        conditions, "Progressing", *progress, now.wall, clocks=("lastUpdateTime",)
-    )
-    status["conditions"] = conditions
-    return status, wake_at
-
-
-def _progress(
-    wire: Json, current: Json | None, status: Json, now: Now, progressed_at: Instant | None
-) -> tuple[tuple[str, str, str], Instant | None]:
-    if current is None:
-        name = wire["metadata"]["name"]
-        words = f'Created new replica set for deployment "{name}"'
-        return ("True", "NewReplicaSetCreated", words), None
-    name = current["metadata"]["name"]
-    was = condition(wire, "Progressing")
-    if is_rolled_out(wire, status):
-        words = f'ReplicaSet "{name}" has successfully progressed.'
-        return ("True", "NewReplicaSetAvailable", words), None
-    if was.get("reason") == "NewReplicaSetAvailable" and name in str(was.get("message")):
-        return ("True", "NewReplicaSetAvailable", str(was["message"])), None
-    limit = child(wire, "spec").get("progressDeadlineSeconds")
-    deadline = (progressed_at or now.world).after(
-        timedelta(seconds=600 if limit is None else limit)
-    )
-    if deadline <= now.world:
-        words = f'ReplicaSet "{name}" has timed out progressing.'
-        return ("False", "ProgressDeadlineExceeded", words), None
-    words = f'ReplicaSet "{name}" is progressing.'
-    return ("True", "ReplicaSetUpdated", words), deadline
