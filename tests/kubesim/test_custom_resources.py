@@ -154,7 +154,7 @@ def test_objects_are_pruned_defaulted_and_validated():
                 "spec.replicas",
                 "Invalid value: 11: spec.replicas in body should be less than or equal to 10",
             ),
-            ("spec.mode", 'Unsupported value: "Half": supported values: "Off", "On"'),
+            ("spec.mode", 'Unsupported value: "Half": supported values: "On", "Off"'),
             ("spec.ports[0].name", "Required value"),
             (
                 "spec.ports[1].name",

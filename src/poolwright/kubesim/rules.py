@@ -68,7 +68,9 @@ def _too_long(limit: int, unit: str = "characters") -> str:
 def dns_label(text: str) -> Sequence[str]:
     """What is wrong with an RFC 1123 label."""
     wrong = [_too_long(63)] if len(text) > 63 else []
-    return wrong if _LABEL.fullmatch(text) else [*wrong, LABEL_TEXT]
+    if _LABEL.fullmatch(text):
+        return wrong
+    return [*wrong, "must not contain dots" if _SUBDOMAIN.fullmatch(text) else LABEL_TEXT]
 
 
 @_kept

@@ -303,6 +303,8 @@ def _zero(kind: Shape) -> Any:
 def _go_type(kind: Shape) -> str:
     if kind.kind == "array" and kind.item is not None:
         return f"[]{_go_type(kind.item)}"
+    if kind.kind == "map" and kind.item is not None and kind.item.kind == "quantity":
+        return "v1.ResourceList"
     if kind.kind == "map" and kind.item is not None:
         return f"map[string]{_go_type(kind.item)}"
     if kind.kind == "integer":

@@ -105,7 +105,7 @@ def forbidden(field: str, detail: str) -> Cause:
 
 def not_supported(field: str, value: Any, allowed: Sequence[str]) -> Cause:
     """A value outside an enumeration."""
-    names = ", ".join(f'"{name}"' for name in sorted(allowed))
+    names = ", ".join(f'"{name}"' for name in allowed)
     return Cause(
         "FieldValueNotSupported",
         field,

@@ -100,9 +100,15 @@ def _autoscaler_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
 
 def _check_bounds(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     low, high = number(new, "spec", "minReplicas"), number(new, "spec", "maxReplicas")
+    version = str(child(new, "spec", "scaleTargetRef").get("apiVersion") or "")
+    if "/" not in version and child(new, "spec", "scaleTargetRef").get("kind") != (
+        "ReplicationController"
+    ):
+        where = "spec.scaleTargetRef.apiVersion"
+        yield invalid(where, version, "apiVersion must specify API group")
     if high < 1:
-        yield invalid("spec.maxReplicas", high, "must be greater than 0")
-    elif high < low:
+        yield required("spec.maxReplicas", "must be set and greater than 0")
+    if high < low:
         yield invalid("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from poolwright.kubesim import cel
 from poolwright.kubesim.kinds.cell import age_of
 from poolwright.kubesim.kinds.declare import (
     all_of,
@@ -25,11 +26,25 @@ from poolwright.model.json_value import child, children
 _AGE = Column("Age")
 _MODES = ("All", "ExactCount")
 
+
+def _check_selectors(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    for position, selector in enumerate(children(new, "spec", "selectors")):
+        if selector.get("cel") is None:
+            continue
+        text = str(child(selector, "cel").get("expression") or "")
+        try:
+            cel.check(text, ("device",))
+        except cel.CelError as error:
+            where = f"spec.selectors[{position}].cel.expression"
+            yield invalid(where, text, f"compilation failed: {error}")
+
+
 DEVICE_CLASS = ObjectKind(
     names.DEVICE_CLASSES,
     "deviceclass",
     columns=(_AGE,),
     row=lambda body, now: (age_of(body, now),),
+    validate=all_of(needed("spec.selectors[].cel"), _check_selectors),
     has_generation=True,
 )
 

@@ -6,11 +6,14 @@ pkg/printers/internalversion/printers.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from poolwright.kubesim.kinds.cell import NONE, age_of, selector_text
-from poolwright.kubesim.kinds.declare import all_of, defaults, needed, one_of, unchanged
+from poolwright.kubesim.kinds.declare import all_of, defaults, needed, one_of, unchanged, values
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
+from poolwright.kubesim.kinds.pod_spec import check_port
+from poolwright.kubesim.status import Cause
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 
@@ -32,6 +35,13 @@ def _policy_types(body: Body) -> None:
         spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
 
 
+def _check_policy_ports(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    for path in ("spec.ingress[].ports[].port", "spec.egress[].ports[].port"):
+        for where, port in values(new, path):
+            if port is not None:
+                yield from check_port(port, where)
+
+
 NETWORK_POLICY = ObjectKind(
     names.NETWORK_POLICIES,
     "networkpolicy",
@@ -47,9 +57,10 @@ NETWORK_POLICY = ObjectKind(
         _policy_types,
     ),
     validate=all_of(
-        one_of("spec.policyTypes[]", ("Egress", "Ingress")),
-        one_of("spec.ingress[].ports[].protocol", _PROTOCOLS),
-        one_of("spec.egress[].ports[].protocol", _PROTOCOLS),
+        one_of("spec.policyTypes[]", ("Ingress", "Egress")),
+        one_of("spec.ingress[].ports[].protocol", ("TCP", "UDP", "SCTP")),
+        one_of("spec.egress[].ports[].protocol", ("TCP", "UDP", "SCTP")),
+        _check_policy_ports,
     ),
     has_generation=True,
 )

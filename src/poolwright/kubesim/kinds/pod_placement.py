@@ -123,7 +123,7 @@ def check_affinity(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
 
 def check_spread(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
     """Broken rules of a pod's topology spread constraints."""
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], int] = {}
     for position, constraint in enumerate(children(spec, "topologySpreadConstraints")):
         here = f"{path}[{position}]"
         skew = constraint.get("maxSkew") or 0
@@ -132,16 +132,13 @@ def check_spread(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
         key = str(constraint.get("topologyKey") or "")
         if not key:
             yield required(f"{here}.topologyKey", "can not be empty")
-        else:
-            for problem in qualified_name(key):
-                yield invalid(f"{here}.topologyKey", key, problem)
         action = str(constraint.get("whenUnsatisfiable") or "")
         if action not in _UNSATISFIABLE:
             yield not_supported(f"{here}.whenUnsatisfiable", action, _UNSATISFIABLE)
-        if (key, action) in seen:
-            where = f"{here}.{{topologyKey, whenUnsatisfiable}}"
+        first = seen.setdefault((key, action), position)
+        if first != position:
+            where = f"{path}[{first}].{{topologyKey, whenUnsatisfiable}}"
             yield duplicate(where, f"{{{key}, {action}}}")
-        seen.add((key, action))
         domains = constraint.get("minDomains")
         if isinstance(domains, int) and domains <= 0:
             yield invalid(f"{here}.minDomains", domains, "must be greater than zero")

@@ -23,7 +23,7 @@ from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_
 from poolwright.model.json_value import child, children
 from poolwright.model.quantity import parse_quantity
 
-_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _TOLERATION_OPERATORS = ("Equal", "Exists")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -240,10 +240,11 @@ def _check_container(container: Mapping[str, Any], path: str, volumes: set[str])
     places: set[str] = set()
     for position, mount in enumerate(children(container, "volumeMounts")):
         here = f"{path}.volumeMounts[{position}]"
-        if not mount.get("name"):
+        name = str(mount.get("name") or "")
+        if not name:
             yield required(f"{here}.name")
-        elif mount["name"] not in volumes:
-            yield Cause("FieldValueNotFound", f"{here}.name", f'Not found: "{mount["name"]}"')
+        if name not in volumes:
+            yield Cause("FieldValueNotFound", f"{here}.name", f'Not found: "{name}"')
         place = str(mount.get("mountPath") or "")
         if not place:
             yield required(f"{here}.mountPath")

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import age_of
-from poolwright.kubesim.kinds.declare import all_of, needed, starts_with_status, unchanged
+from poolwright.kubesim.kinds.declare import all_of, starts_with_status, unchanged
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.rules import qualified_name
-from poolwright.kubesim.status import Cause, invalid, not_supported
+from poolwright.kubesim.status import Cause, duplicate, invalid, not_supported
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 from poolwright.model.quantity import parse_quantity
@@ -139,8 +139,15 @@ _RANGE_WORDS = {
 
 
 def _check_limits(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    seen: set[str] = set()
     for position, item in enumerate(children(new, "spec", "limits")):
         path = f"spec.limits[{position}]"
+        kind = str(item.get("type") or "")
+        for problem in qualified_name(kind):
+            yield invalid(f"{path}.type", kind, problem)
+        if kind in seen:
+            yield duplicate(f"{path}.type", kind)
+        seen.add(kind)
         for member in _RANGE_WORDS:
             yield from check_amounts(child(item, member), f"{path}.{member}", quota=False)
         for low, high in _RANGES:
@@ -160,6 +167,6 @@ LIMIT_RANGE = ObjectKind(
     "limitrange",
     ("limits",),
     default=_limit_range_default,
-    validate=all_of(needed("spec.limits[].type"), _check_limits),
+    validate=all_of(_check_limits),
     created_by_put=True,
 )

@@ -30,6 +30,7 @@ from poolwright.kubesim.kinds.workload import (
     default_template_of,
     template_columns,
 )
+from poolwright.kubesim.rules import dns_label
 from poolwright.kubesim.status import Cause, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
@@ -66,6 +67,9 @@ def _stateful_strategy(body: Body) -> None:
 
 
 def _check_stateful(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    service = str(child(new, "spec").get("serviceName") or "")
+    for problem in dns_label(service) if service and old is None else ():
+        yield invalid("spec.serviceName", service, problem)
     yield from check_selector(new, old, frozen=False)
     yield from check_template(new)
 
@@ -112,6 +116,7 @@ STATEFUL_SET = ObjectKind(
         _check_stateful,
         only_changes("spec", _STATEFUL_FREE, _STATEFUL_TEXT),
     ),
+    name_rule="label",
     has_generation=True,
 )  # fmt: skip
 
@@ -133,12 +138,11 @@ def _check_controller(new: Mapping[str, Any], _old: Mapping[str, Any] | None) ->
     selector = child(new, "spec", "selector")
     if not selector:
         yield required("spec.selector")
-    labels = child(new, "spec", "template", "metadata", "labels")
-    if any(labels.get(key) != value for key, value in selector.items()):
+    labels: Any = child(new, "spec", "template", "metadata").get("labels")
+    given = child(new, "spec", "template", "metadata", "labels")
+    if any(given.get(key) != value for key, value in selector.items()):
         yield invalid(
-            "spec.template.metadata.labels",
-            dict(labels),
-            "`selector` does not match template `labels`",
+            "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
         )
     yield from check_template(new)
 

@@ -69,30 +69,25 @@ def check_selector(
     new: Mapping[str, Any], old: Mapping[str, Any] | None, *, frozen: bool = True
 ) -> Iterator[Cause]:
     """Rules of a selector and the template that it must match."""
-    selector = child(new, "spec").get("selector")
-    labels = child(new, "spec", "template", "metadata", "labels")
-    if not selector:
+    selector: Any = child(new, "spec").get("selector")
+    labels: Any = child(new, "spec", "template", "metadata").get("labels")
+    given = child(new, "spec", "template", "metadata", "labels")
+    wanted = child(new, "spec", "selector", "matchLabels")
+    problems = list(check_label_selector(child(new, "spec", "selector"), "spec.selector"))
+    mismatch = invalid(
+        "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
+    )
+    if selector is None:
         yield required("spec.selector")
-        if labels:
-            yield invalid(
-                "spec.template.metadata.labels",
-                dict(labels),
-                "`selector` does not match template `labels`",
-            )
-    else:
-        yield from check_labels(
-            child(new, "spec", "selector", "matchLabels"), "spec.selector.matchLabels"
-        )
-        wanted = child(new, "spec", "selector", "matchLabels")
-        if not wanted and not children(new, "spec", "selector", "matchExpressions"):
-            word = "deployment" if new["kind"] == "ReplicaSet" else str(new["kind"]).lower()
-            yield invalid("spec.selector", {}, f"empty selector is invalid for {word}")
-        if any(labels.get(key) != value for key, value in wanted.items()):
-            yield invalid(
-                "spec.template.metadata.labels",
-                dict(labels),
-                "`selector` does not match template `labels`",
-            )
+        yield mismatch
+    elif not wanted and not children(new, "spec", "selector", "matchExpressions"):
+        word = "deployment" if new["kind"] == "ReplicaSet" else str(new["kind"]).lower()
+        yield invalid("spec.selector", {}, f"empty selector is invalid for {word}")
+    elif problems:
+        yield from problems
+        yield invalid("spec.selector", selector, "invalid label selector")
+    elif any(given.get(key) != value for key, value in wanted.items()):
+        yield mismatch
     if frozen and old is not None and child(old, "spec").get("selector") != selector:
         yield invalid("spec.selector", selector, "field is immutable")
 
