@@ -8,7 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plan.pool_world import IMAGE, OLD_IMAGE, Sandbox, pod, pool_spec
-from poolwright.model.agent_pool import DrainMemory, ProvisioningState, UpgradeSettings
+from poolwright.model.agent_pool import (
+    DrainMemory,
+    ProvisioningState,
+    SizeCount,
+    UpgradeSettings,
+)
 from poolwright.model.machine import MachinePhase
 from poolwright.model.node import NodeCondition
 from poolwright.plan.actions import CreateMachine, ReimageMachine
@@ -199,3 +204,53 @@ def test_an_upgrade_never_has_fewer_ready_than_promised(count: int, surge: str, 
             assert len(box.ready()) >= count - rule.unavailable
             assert len(box.machines) <= count + rule.surge
         assert box.status.provisioning_state is ProvisioningState.SUCCEEDED
+
+
+SMALL, BIG, OTHER = "Standard_D2s_v3", "Standard_D4s_v3", "Standard_D8s_v3"
+
+
+@st.composite
+def sized_worlds(draw: st.DrawFn) -> Sandbox:
+    """Any pool of type VirtualMachines, whatever the sizes of its machines."""
+    box = draw(worlds())
+    sizes = (
+        SizeCount(SMALL, draw(st.integers(0, 3))),
+        SizeCount(BIG, draw(st.integers(0, 3))),
+    )
+    box.spec = replace(
+        box.spec,
+        pool_type="VirtualMachines",
+        sizes=sizes,
+        vm_size=SMALL,
+        count=sum(entry.count for entry in sizes),
+    )
+    for name, machine in list(box.machines.items()):
+        size = draw(st.sampled_from([SMALL, BIG, OTHER]))
+        box.machines[name] = replace(machine, vm_size=size)
+    return box
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sized_worlds())
+def test_every_world_of_sizes_comes_to_rest_with_the_counts_asked_for(box: Sandbox):
+    for _ in range(6):
+        for _ in range(150):
+            box.step()
+            heal(box)
+            if box.is_at_rest():
+                break
+        else:
+            pytest.fail("no rest:\n" + "\n".join(box.log[-20:]))
+        if box.status.provisioning_state is ProvisioningState.SUCCEEDED:
+            break
+        box.change(ProvisioningState.UPDATING)
+    assert box.status.provisioning_state is ProvisioningState.SUCCEEDED
+    running = [
+        machine.vm_size
+        for machine in box.machines.values()
+        if machine.phase is not MachinePhase.STOPPED
+        and QUARANTINE_LABEL not in box.nodes[machine.name].labels
+    ]
+    for entry in box.spec.sizes:
+        assert running.count(entry.size) == entry.count
+    assert len(running) == box.spec.count
