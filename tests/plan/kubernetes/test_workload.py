@@ -261,3 +261,23 @@ def test_budgets(rule, expected, desired, allowed):
     wire["status"] = {**status, "disruptedPods": {"p0": "2999-01-01T00:00:00Z"}}
     again = plan_budget(wire, pods, {"rs": 4}, cluster.now)
     assert again.actions[0].patch["status"]["currentHealthy"] == 2
+
+
+def test_a_budget_that_cannot_know_how_many_pods_there_should_be_lets_none_go():
+    owner = {"kind": "DaemonSet", "name": "d", "uid": "ds", "controller": True}
+    meta = {"name": "p0", "namespace": "default", "uid": "u0", "ownerReferences": [owner]}
+    pods = [Pod.from_object({"metadata": {**meta, "labels": {"app": "d"}}, "spec": {}})]
+    cluster = Cluster()
+    selector = {"matchLabels": {"app": "d"}}
+    spec = {"maxUnavailable": 1, "selector": selector}
+    wire = cluster.add("PDB", {"metadata": {"name": "b"}, "spec": spec})
+    patched, told = plan_budget(wire, pods, {}, cluster.now).actions
+    (said,) = patched.patch["status"]["conditions"]
+    assert patched.patch["status"]["disruptionsAllowed"] == 0
+    assert (said["reason"], said["message"]) == (
+        "SyncFailed",
+        'found no controllers for pod "p0"',
+    )
+    assert told.reason == "CalculateExpectedPodCountFailed"
+    wire["status"] = patched.patch["status"]
+    assert plan_budget(wire, pods, {}, cluster.now).actions == ()

@@ -280,7 +280,7 @@ class BudgetController(WorkloadController):
 
         self._state.on_pod(on_pod)
         self._registry.subscribe(
-            lambda change: wake_all(change.new.namespace), (REPLICA_SETS, DEPLOYMENTS)
+            lambda change: wake_all(change.new.namespace), (*_SCALED.values(), DEPLOYMENTS)
         )
 
     def _plan(self, wire: Json) -> Plan:
@@ -298,9 +298,10 @@ class BudgetController(WorkloadController):
     def _scale(self, pod: Pod) -> int | None:
         """What the workload behind a pod asks for."""
         owner = pod.controller
-        if owner is None or owner.kind != "ReplicaSet":
+        resource = _SCALED.get(owner.kind) if owner is not None else None
+        if owner is None or resource is None:
             return None
-        found = self._registry.get(REPLICA_SETS, owner.name, pod.namespace)
+        found = self._registry.get(resource, owner.name, pod.namespace)
         if found is None or found["metadata"]["uid"] != owner.uid:
             return None
         for above in found["metadata"].get("ownerReferences") or ():
@@ -310,6 +311,9 @@ class BudgetController(WorkloadController):
                     found = deployment
         replicas = child(found, "spec").get("replicas")
         return 1 if replicas is None else int(replicas)
+
+
+_SCALED = {each.kind: each for each in (REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}
 
 
 def _counts(pod: Pod) -> tuple[object, ...]:

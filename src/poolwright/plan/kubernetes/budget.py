@@ -1,6 +1,6 @@
 """PodDisruptionBudgets: how many pods may go now.
 
-Source: k8s.io/kubernetes v1.35 pkg/controller/disruption.
+Source: k8s.io/kubernetes v1.36 pkg/controller/disruption.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from poolwright.model.instant import Now, wall_text
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import POD_DISRUPTION_BUDGETS
 from poolwright.model.pod import Pod
-from poolwright.plan.kubernetes.action import Plan, Target, patch_status, with_condition
+from poolwright.plan.kubernetes.action import (
+    Plan,
+    RecordEvent,
+    Target,
+    patch_status,
+    with_condition,
+)
 from poolwright.plan.kubernetes.template import matches, rounded
 
 _EVICTION_TIMEOUT = timedelta(minutes=2)  # disruption.go, DeletionTimeout
@@ -27,6 +33,10 @@ def plan_budget(wire: Json, pods: Sequence[Pod], scales: Mapping[str, int], now:
     spec = child(wire, "spec")
     evicted = _evicted(wire, pods, now)
     chosen = [p for p in pods if matches(spec.get("selector"), p.labels) and not p.is_finished]
+    target = Target.of(POD_DISRUPTION_BUDGETS, wire)
+    lost = _without_scale(spec, chosen, scales)
+    if lost is not None:
+        return _unknown(wire, target, f'found no controllers for pod "{lost.name}"', now)
     healthy = sum(p.is_ready and not p.deleting and p.name not in evicted for p in chosen)
     expected, desired = _expected(spec, chosen, scales)
     allowed = max(0, healthy - desired) if expected else 0
@@ -52,10 +62,38 @@ def plan_budget(wire: Json, pods: Sequence[Pod], scales: Mapping[str, int], now:
         }
         or None,
     }
-    target = Target.of(POD_DISRUPTION_BUDGETS, wire)
     wake_at = now.world.after(_EVICTION_TIMEOUT) if evicted else None
     patched = patch_status(target, wire, status, "its pods moved", guarded=True)
     return Plan(patched, wake_at)
+
+
+def _without_scale(spec: Json, pods: Sequence[Pod], scales: Mapping[str, int]) -> Pod | None:
+    """A pod whose workload does not say how many there should be, where that must be known."""
+    if spec.get("maxUnavailable") is None and isinstance(spec.get("minAvailable"), int):
+        return None
+    return next((p for p in pods if p.controller and p.controller.uid not in scales), None)
+
+
+def _unknown(wire: Json, target: Target, why: str, now: Now) -> Plan:
+    """Nothing may go while it is not known how many there should be (failSafe)."""
+    conditions = with_condition(
+        children(wire, "status", "conditions"),
+        "DisruptionAllowed",
+        "False",
+        "SyncFailed",
+        why,
+        now.wall,
+    )
+    status = {
+        "disruptionsAllowed": 0,
+        "observedGeneration": wire["metadata"].get("generation", 1),
+        "conditions": conditions,
+    }
+    patched = patch_status(target, wire, status, why, guarded=True)
+    words = f"Failed to calculate the number of expected pods: {why}"
+    reason = "CalculateExpectedPodCountFailed"
+    told = RecordEvent(target, reason, words, "controllermanager", "Warning")
+    return Plan((*patched, told) if patched else ())
 
 
 def _evicted(wire: Json, pods: Sequence[Pod], now: Now) -> frozenset[str]:
