@@ -63,6 +63,19 @@ def test_an_empty_pool_is_ready_at_once():
     assert sandbox.step().end.state is OperationState.SUCCEEDED
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_the_pass_after_a_success_changes_nothing(count):
+    """A write after the end would move the ETag that clients have just read."""
+    sandbox = Sandbox(pool_spec(count=count))
+    while (plan := sandbox.step()).end is None:
+        pass
+    assert plan.end.state is OperationState.SUCCEEDED
+    assert plan.status.message == f"{count}/{count} nodes ready"
+    after = sandbox.plan()
+    assert after.status == sandbox.status
+    assert not after.actions
+
+
 def test_an_unseen_creation_is_repeated_under_the_same_name():
     sandbox = Sandbox(pool_spec(count=2))
     first = sandbox.plan()

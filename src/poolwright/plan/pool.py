@@ -294,8 +294,11 @@ def _ending(
     world: PoolWorld, rollout: Rollout, status: AgentPoolStatus, end: OperationEnd
 ) -> PoolPlan:
     spec = world.pool.spec
+    # A success says what the next pass would: a second write would move the ETag that clients
+    # have just read.
+    message = status.message if end is SUCCEEDED else ""
     return PoolPlan(
-        status=replace(_ended(status, end), drains={}, leaving=()),
+        status=replace(_ended(status, end), drains={}, leaving=(), message=message),
         actions=() if end is not SUCCEEDED and not rollout.quarantine else tuple(rollout.actions),
         spec=replace(spec, doomed_machines=()) if spec.doomed_machines else None,
         end=end,
