@@ -7,7 +7,7 @@ import pytest
 from control.rooms import KEY, SCOPE, STATE, SYSTEM, Rooms
 from plan.pool_world import IMAGE, OLD_IMAGE, gpu_spec, pool_spec
 from poolwright.model.agent_pool import OperationState
-from poolwright.model.kubernetes import DAEMON_SETS, DEPLOYMENTS, EVENTS, PODS
+from poolwright.model.kubernetes import DAEMON_SETS, DEPLOYMENTS, EVENTS, NODES, PODS
 from poolwright.model.machine import MachinePhase, MachineRequest
 from poolwright.model.scarcity import InjectedFailure, Scarcity
 from poolwright.model.taint import Taint
@@ -143,6 +143,41 @@ def test_a_managed_gpu_pool_brings_its_components_and_takes_them_away():
         await rooms.ended("delete")
         await rooms.later(minutes=5)
         assert (await kube.list(DAEMON_SETS, namespace="default")).items == []
+
+    play(story)
+
+
+@pytest.mark.parametrize("tags", [{}, {"EnableManagedGPUExperience": "true"}])
+def test_a_pool_that_is_managed_by_the_old_tag_says_so(tags):
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(gpu_spec(name="gpunp", count=1, tags=tags), "add")
+        await rooms.ended("add")
+        events = (await rooms.clusters.kube(KEY).list(EVENTS, namespace="default")).items
+        about = [e["involvedObject"]["name"] for e in events if e["reason"] == "DeprecatedTag"]
+        assert about == (["gpunp"] if tags else [])
+
+    play(story)
+
+
+def test_a_node_without_a_machine_goes_once_it_is_silent():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(pool_spec(count=1), "add")
+        await rooms.ended("add")
+        kube = rooms.clusters.kube(KEY)
+        (real,) = [n for n in await rooms.nodes() if n["metadata"]["name"].startswith("aks-np1")]
+        labels = real["metadata"]["labels"]
+        stray = {"metadata": {"name": "stray", "labels": labels}, "spec": {}}
+        await kube.create(NODES, {"apiVersion": "v1", "kind": "Node", **stray})
+        await rooms.later(minutes=10)
+        names = [n["metadata"]["name"] for n in await rooms.nodes()]
+        assert "stray" not in names
+        assert real["metadata"]["name"] in names
+        events = (await kube.list(EVENTS, namespace="default")).items
+        assert "DeletingNode" in {e["reason"] for e in events}
 
     play(story)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.cluster_key import ClusterKey, PoolKey
 from poolwright.model.errors import (
     ErrorDetail,
     InvalidRequest,
@@ -46,6 +46,8 @@ from poolwright.ports.machine_provider import MachineProvider
 
 _log: Any = structlog.get_logger("poolwright.audit")
 
+POOL_API = "containerservice.azure.com/v1"
+"""Stands for ARM in an Event's ``involvedObject``: agent pools are no Kubernetes objects."""
 EVENT_SOURCE = "poolwright"
 
 
@@ -175,18 +177,24 @@ class Actor:
         else:
             _log.info("not performed", error=f"{type(error).__name__}: {error}", **line)
 
+    async def tell_of_pool(self, key: PoolKey, uid: str, event: NodeEvent) -> None:
+        """Write a Kubernetes Event about a whole pool."""
+        about = {"apiVersion": POOL_API, "kind": "AgentPool", "name": key.pool, "uid": uid}
+        await self._write(key.cluster, about, event)
+
     async def _tell(self, cluster: ClusterKey, node: str, event: NodeEvent) -> None:
-        """Write a Kubernetes Event about a node; losing one changes nothing."""
+        """Write a Kubernetes Event about a node."""
+        about = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": node}
+        await self._write(cluster, about, event)
+
+    async def _write(self, cluster: ClusterKey, about: dict[str, Any], event: NodeEvent) -> None:
+        """Write an Event; losing one changes nothing."""
+        kube = self._clusters.kube(cluster)
         try:
-            await write_event(
-                self._clusters.kube(cluster),
-                self._clock,
-                self._identity,
-                {"apiVersion": "v1", "kind": "Node", "name": node, "uid": node},
-                event,
-            )
+            await write_event(kube, self._clock, self._identity, about, event)
         except PoolwrightError as error:
-            _log.info("event not written", node=node, reason=event.reason, error=str(error))
+            name, reason = about["name"], event.reason
+            _log.info("event not written", about=name, reason=reason, error=str(error))
 
 
 async def _patch_node(kube: Kube, action: PatchNode) -> None:

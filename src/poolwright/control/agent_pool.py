@@ -22,6 +22,7 @@ from poolwright.model.record import Stored
 from poolwright.plan.actions import Action
 from poolwright.plan.plan import PoolPlan
 from poolwright.plan.pool import plan_agent_pool, plan_refusal
+from poolwright.plan.pool_event import pool_events
 from poolwright.plan.world import PoolWorld, Recall
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import Clusters
@@ -78,6 +79,8 @@ class AgentPoolController:
         plan = plan_agent_pool(world, self._clock.now().world)
         self._explain(world, plan)
         await self._record(world, plan)
+        for event in pool_events(world.pool, plan):
+            await self._actor.tell_of_pool(key, world.pool.uid, event)
         if plan.is_gone or plan.end is not None or not plan.actions:
             return plan.wake_at
         performed = await self._perform(world, plan.actions)
