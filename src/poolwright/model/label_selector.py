@@ -56,4 +56,4 @@ class LabelSelector:
         for key, value in self.labels:
             if labels.get(key) != value:
                 return False
-        return all(rule.matches(labels) for rule in self.rules)
+        return not self.rules or all(rule.matches(labels) for rule in self.rules)

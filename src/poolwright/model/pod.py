@@ -182,7 +182,10 @@ class Pod:
     @property
     def controller(self) -> Owner | None:
         """The owner that manages the pod, if any."""
-        return next((o for o in self.owners if o.controller), None)
+        for owner in self.owners:
+            if owner.controller:
+                return owner
+        return None
 
     @property
     def is_finished(self) -> bool:

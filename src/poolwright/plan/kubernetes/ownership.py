@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes v1.36 pkg/controller/controller_ref_manager.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from poolwright.model.json_value import Json, child
@@ -43,26 +43,37 @@ def claim(
     mine: list[T] = []
     actions: list[Action] = []
     for each in found:
-        target, labels, owner, deleting = _facts(of, each)
+        owner, labels = _owner_and_labels(each)
+        if owner and owner != uid:
+            continue
         matches = selector is not None and selector.matches(labels)
-        if owner == uid:
+        if owner:
             if matches or is_leaving:
                 mine.append(each)
             else:
-                actions.append(SetController(target, uid, None, "it is not selected any more"))
-        elif not owner and matches and not deleting and not is_leaving:
+                because = "it is not selected any more"
+                actions.append(SetController(_target(of, each), uid, None, because))
+        elif matches and not is_leaving and not _is_deleting(each):
             reference = owner_reference(resource, wire)
-            actions.append(SetController(target, uid, reference, "it is selected"))
+            actions.append(SetController(_target(of, each), uid, reference, "it is selected"))
             mine.append(each)
     return mine, actions
 
 
-def _facts(of: Resource, each: Pod | Json) -> tuple[Target, dict[str, str], str, bool]:
+def _owner_and_labels(each: Pod | Json) -> tuple[str, Mapping[str, str]]:
     if isinstance(each, Pod):
         owner = each.controller
-        target = Target(PODS, each.namespace, each.name, each.uid)
-        return target, dict(each.labels), owner.uid if owner else "", each.deleting
+        return owner.uid if owner is not None else "", each.labels
     meta = each["metadata"]
     owners = [o["uid"] for o in meta.get("ownerReferences") or () if o.get("controller")]
-    labels = dict(meta.get("labels") or {})
-    return Target.of(of, each), labels, owners[0] if owners else "", "deletionTimestamp" in meta
+    return owners[0] if owners else "", meta.get("labels") or {}
+
+
+def _is_deleting(each: Pod | Json) -> bool:
+    return each.deleting if isinstance(each, Pod) else "deletionTimestamp" in each["metadata"]
+
+
+def _target(of: Resource, each: Pod | Json) -> Target:
+    if isinstance(each, Pod):
+        return Target(PODS, each.namespace, each.name, each.uid)
+    return Target.of(of, each)

@@ -156,17 +156,18 @@ def _status(
 ) -> tuple[dict[str, Any], Instant | None]:
     spec = child(wire, "spec")
     minimum = int(spec.get("minReadySeconds") or 0)
-    labels = child(spec, "template", "metadata", "labels").items()
+    labels = dict(child(spec, "template", "metadata", "labels")).items()
     active = [p for p in mine if not p.deleting]
     ready = [p for p in active if p.is_ready]
-    since = [available_at(p, ready_at, minimum) for p in ready]
-    later = [at for at in since if at > now.world]
+    later: list[Instant] = []
+    if minimum:
+        since = (available_at(p, ready_at, minimum) for p in ready)
+        later = [at for at in since if at > now.world]
     status: dict[str, Any] = {
         "replicas": len(active),
-        "fullyLabeledReplicas": sum(all(p.labels.get(k) == v for k, v in labels) for p in active)
-        or None,
+        "fullyLabeledReplicas": sum(labels <= p.labels.items() for p in active) or None,
         "readyReplicas": len(ready) or None,
-        "availableReplicas": (len(since) - len(later)) or None,
+        "availableReplicas": (len(ready) - len(later)) or None,
         "terminatingReplicas": len(mine) - len(active),
         "observedGeneration": wire["metadata"].get("generation", 1),
     }
