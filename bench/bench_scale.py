@@ -40,6 +40,7 @@ from poolwright.app.cli.arm_client import ArmClient
 SPEED = 100_000  # the fastest there is: the world waits for the process (ARCHITECTURE, Time)
 IDLE_SPEED = 60  # what `poolwright up` runs at
 POOL_MAX = 1_000  # nodes of an agent pool
+CLUSTER_MAX = 5_000  # nodes of a cluster; one is of the system pool
 IDLE_SECONDS = 20
 PROFILED_NODES = 200
 CONFIG = """
@@ -143,6 +144,7 @@ def part(nodes: int, profile: str, folder: Path, deadline: float) -> dict[str, A
     """Nodes from the first PUT to the last pool's ``Succeeded``, then reads, restart, idleness."""
     server = Server(folder / f"{profile}-{nodes}", speed=SPEED, config=CONFIG)
     result: dict[str, Any] = {"profile": profile, "nodes": nodes}
+    gpu_nodes = min(nodes, CLUSTER_MAX - 1)
     server.start()
     try:
         client = server.client()
@@ -152,7 +154,7 @@ def part(nodes: int, profile: str, folder: Path, deadline: float) -> dict[str, A
         requests = counters(client, "poolwright_cluster_requests_total")
         passes = counters(client, "poolwright_reconcile_passes_total")
         before, began = cpu_seconds(server.pid), time.monotonic()
-        make_pools(client, cluster, nodes, profile)
+        make_pools(client, cluster, gpu_nodes, profile)
         states, _ = settled(client, cluster, deadline)
         took, cpu = time.monotonic() - began, cpu_seconds(server.pid) - before
         kubeconfig = write_kubeconfig(client, cluster, folder / f"{profile}-{nodes}.kubeconfig")

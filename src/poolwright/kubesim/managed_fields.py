@@ -8,7 +8,8 @@ k8s.io/apimachinery pkg/util/managedfields (which metadata nobody owns).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from poolwright.kubesim.entry import decode, encode
@@ -18,7 +19,11 @@ Path = tuple[str, ...]
 _ITEM = object()
 """Stands for the value of a path that only says that a list item or map key is there."""
 
+_CONTAINERS = (dict, list)
 _OPEN = frozenset({"object", "map", "any"})
+_SETS_KNOWN = 512
+"""Sets that are kept in both forms. Objects that are made alike are owned alike: of a thousand
+nodes and their pods a dozen sets come up again and again."""
 _UNOWNED_ROOT = ("apiVersion", "kind")
 _UNOWNED_METADATA = (
     "name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
@@ -81,6 +86,9 @@ def _walk(value: Any, kind: Shape, path: Path, found: dict[Path, Any]) -> None:
             found[path] = _ITEM
         for name, inner in members.items():
             here = (*path, f"f:{name}")
+            if not isinstance(inner, _CONTAINERS):
+                found[here] = inner
+                continue
             if kind.kind != "object":
                 found[here] = _ITEM
             _walk(inner, kind.child(name) or ANY, here, found)
@@ -125,8 +133,9 @@ def _is_open(value: Any, kind: Shape) -> bool:
     return isinstance(value, dict) and not kind.atomic and kind.kind in _OPEN
 
 
-def to_fields(paths: Iterable[Path]) -> dict[str, Any]:
-    """A set as ``fieldsV1``."""
+@lru_cache(maxsize=_SETS_KNOWN)
+def to_fields(paths: frozenset[Path]) -> dict[str, Any]:
+    """A set as ``fieldsV1``; shared, not to be changed."""
     root: dict[str, Any] = {}
     ordered = sorted(paths)
     for position, path in enumerate(ordered):
@@ -139,8 +148,13 @@ def to_fields(paths: Iterable[Path]) -> dict[str, Any]:
     return root
 
 
-def from_fields(fields: Mapping[str, Any]) -> set[Path]:
+def from_fields(fields: Mapping[str, Any]) -> frozenset[Path]:
     """``fieldsV1`` as a set."""
+    return _from_encoded(encode(fields))
+
+
+@lru_cache(maxsize=_SETS_KNOWN)
+def _from_encoded(fields: bytes) -> frozenset[Path]:
     found: set[Path] = set()
 
     def walk(node: Mapping[str, Any], path: Path) -> None:
@@ -152,8 +166,8 @@ def from_fields(fields: Mapping[str, Any]) -> set[Path]:
             else:
                 found.add((*path, element))
 
-    walk(fields, ())
-    return found
+    walk(decode(fields), ())
+    return frozenset(found)
 
 
 def path_text(path: Path) -> str:
@@ -180,7 +194,7 @@ class Managers:
             dict(entry) for entry in metadata.get("managedFields") or ()
         ]
         self.sets: list[set[Path]] = [
-            from_fields(entry.get("fieldsV1") or {}) for entry in self._entries
+            set(from_fields(entry.get("fieldsV1") or {})) for entry in self._entries
         ]
         self._read = list(self.sets)
 
@@ -236,7 +250,7 @@ class Managers:
         """Put the entries that own anything back into an object."""
         as_read = (*self._read, *[None] * (len(self.sets) - len(self._read)))
         kept = [
-            entry if owned is read else {**entry, "fieldsV1": to_fields(owned)}
+            entry if owned is read else {**entry, "fieldsV1": to_fields(frozenset(owned))}
             for entry, owned, read in zip(self._entries, self.sets, as_read, strict=True)
             if owned
         ]
