@@ -380,3 +380,19 @@ def test_heartbeat_of_a_rendered_lease_is_the_time_of_reading():
         assert listed["spec"]["renewTime"] == lease["spec"]["renewTime"]
 
     run(test)
+
+
+def test_what_was_there_before_the_first_apply_has_an_owner():
+    async def test(call):
+        await call("POST", MAPS, {"metadata": {"name": "c"}, "data": {"a": "1", "b": "1"}})
+        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+        path = f"{MAPS}/c?fieldManager=me"
+        same = await call("PATCH", path, {**wanted, "data": {"a": "1"}}, content_type=APPLY)
+        assert same.status == 200
+        other = await call("PATCH", path, {**wanted, "data": {"b": "2"}}, content_type=APPLY)
+        assert other.status == 409
+        assert other.body["message"].startswith(
+            'Apply failed with 1 conflict: conflict with "before-first-apply" using v1'
+        )
+
+    run(test)

@@ -19,7 +19,11 @@ from poolwright.kubesim.managed_fields import (
 )
 from poolwright.kubesim.schema import ANY, Shape
 
-_MANAGER_MAX = 128
+_FIRST = "before-first-apply"
+"""Owns what an object held before anybody was tracked on it.
+
+Source: k8s.io/apimachinery pkg/util/managedfields/internal/skipnonapplied.go.
+"""
 
 
 def merge_applied(live: Any, applied: Any, kind: Shape) -> Any:
@@ -147,6 +151,10 @@ def applied_object(
     base: dict[str, Any] = dict(live) if live is not None else {}
     managers = Managers(base)
     before = leaves(base, kind)
+    if live is not None and not managers.sets and not subresource:
+        owned = {path for path in before if path[0] != "f:status"}
+        version = str(wanted.get("apiVersion", "v1"))
+        managers.set(_FIRST, "Update", "", paths=owned, api_version=version, time=time)
     mine = managers.find(manager, "Apply", subresource)
     old_set = managers.sets[mine] if mine >= 0 else set[Path]()
     new_leaves = leaves(wanted, kind)

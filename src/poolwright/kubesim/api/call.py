@@ -18,7 +18,7 @@ from poolwright.kubesim.registry import Registry
 
 Query = Mapping[str, str]
 
-_FIELD_VALIDATIONS = ("", "Ignore", "Warn", "Strict")
+_FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 
 
 class Disconnected(Exception):

@@ -267,8 +267,22 @@ def _operation_to_v2(operation: Schemas) -> Schemas:
     return made
 
 
+# kubectl asks for v2 in protobuf only where v3 does not know a kind, to check a manifest on its
+# own side; what it does not find there it leaves to the server. So the document is only its head:
+# fields 1 (swagger), 2 (info: title, version) and 8 (paths) of openapi.v2.Document.
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2"
+_V2_HEAD = (
+    b"\x0a\x032.0"
+    b"\x12\x19\x0a\x0aKubernetes\x12\x0bunversioned"
+    b"\x42\x00"
+)  # fmt: skip
+
+
 async def _serve_v2(call: Call) -> None:
     accept = call.header(b"accept")
+    if accept and _V2_PROTOBUF in accept and "application/json" not in accept:
+        await call.answer(200, _V2_HEAD, f"{_V2_PROTOBUF}.v1.0+protobuf")
+        return
     if accept and not any(word in accept for word in ("application/json", "*/*")):
         raise status.StatusError(
             406,

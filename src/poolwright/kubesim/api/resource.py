@@ -423,7 +423,7 @@ def _patch_guard(change: Any) -> Preconditions:
     return meta.preconditions_of(cast("dict[str, Any]", change))
 
 
-_PROPAGATIONS = ("Background", "Foreground", "Orphan")
+_PROPAGATIONS = ("Foreground", "Background", "Orphan")
 
 
 def delete_options(

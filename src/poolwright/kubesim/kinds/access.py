@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import age_of
-from poolwright.kubesim.kinds.declare import all_of, defaults, needed, one_of
+from poolwright.kubesim.kinds.declare import Rule, all_of, defaults, needed, one_of
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.rules import dns_subdomain
 from poolwright.kubesim.status import Cause, invalid, not_supported, required
@@ -99,6 +99,15 @@ def _check_subjects(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> I
                 yield not_supported(f"{path}.kind", kind or "", ("ServiceAccount", "User", "Group"))
 
 
+def _role_kind(roles: Sequence[str]) -> Rule:
+    def check(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+        kind = str(child(new, "roleRef").get("kind") or "")
+        if kind not in roles:
+            yield not_supported("roleRef.kind", kind, roles)
+
+    return check
+
+
 def _same_role(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
     if old is not None and old.get("roleRef") != new.get("roleRef"):
         yield invalid("roleRef", new.get("roleRef"), "cannot change roleRef")
@@ -137,7 +146,7 @@ def _binding(resource: Resource, roles: Sequence[str]) -> ObjectKind:
         validate=all_of(
             one_of("roleRef.apiGroup", (GROUP,)),
             needed("roleRef.name"),
-            one_of("roleRef.kind", roles),
+            _role_kind(roles),
             _check_subjects,
             _same_role,
         ),

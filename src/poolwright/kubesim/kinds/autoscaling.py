@@ -22,7 +22,11 @@ from poolwright.kubesim.kinds.declare import (
 )
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec
-from poolwright.kubesim.kinds.workload import default_template_of, template_columns
+from poolwright.kubesim.kinds.workload import (
+    check_job_restart,
+    default_template_of,
+    template_columns,
+)
 from poolwright.kubesim.status import Cause, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
@@ -106,8 +110,10 @@ def _check_bounds(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Ite
     ):
         where = "spec.scaleTargetRef.apiVersion"
         yield invalid(where, version, "apiVersion must specify API group")
-    if high < 1:
+    if not high:
         yield required("spec.maxReplicas", "must be set and greater than 0")
+    elif high < 0:
+        yield invalid("spec.maxReplicas", high, "must be greater than or equal to 1")
     if high < low:
         yield invalid("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`")
 
@@ -155,6 +161,9 @@ def _schedule_problem(schedule: str) -> str:
     return f"failed to parse int from {bad}" if bad else ""
 
 
+_CRON_NAME_MAX = 52
+
+
 def _check_cron(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     schedule = str(child(new, "spec").get("schedule") or "")
     if not schedule:
@@ -170,8 +179,10 @@ def _check_cron(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Itera
     template = child(new, "spec", "jobTemplate", "spec", "template", "spec")
     path = "spec.jobTemplate.spec.template.spec"
     yield from check_pod_spec(template, path)
-    if template.get("restartPolicy") not in {"OnFailure", "Never"}:
-        yield required(f"{path}.restartPolicy", 'valid values: "OnFailure", "Never"')
+    yield from check_job_restart(new, path)
+    name = str(new["metadata"].get("name") or "")
+    if len(name) > _CRON_NAME_MAX:  # its jobs add eleven characters
+        yield invalid("metadata.name", name, f"must be no more than {_CRON_NAME_MAX} characters")
 
 
 def _cron_template(body: Body) -> None:

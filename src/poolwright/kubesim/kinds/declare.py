@@ -98,7 +98,10 @@ def needed(*paths: str) -> Rule:
 
     def check(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
         for path in paths:
-            for where, value in values(new, path):
+            found = list(values(new, path))
+            if not found and "[]" not in path:
+                found = [(path, None)]  # not even its parent is there
+            for where, value in found:
                 if value is None or value in ("", [], {}):
                     yield required(where)
 

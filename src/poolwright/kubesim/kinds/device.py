@@ -19,7 +19,7 @@ from poolwright.kubesim.kinds.declare import (
     unchanged,
 )
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
-from poolwright.kubesim.status import Cause, invalid
+from poolwright.kubesim.status import Cause, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 
@@ -30,6 +30,7 @@ _MODES = ("All", "ExactCount")
 def _check_selectors(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     for position, selector in enumerate(children(new, "spec", "selectors")):
         if selector.get("cel") is None:
+            yield required(f"spec.selectors[{position}].cel")
             continue
         text = str(child(selector, "cel").get("expression") or "")
         try:
@@ -44,7 +45,7 @@ DEVICE_CLASS = ObjectKind(
     "deviceclass",
     columns=(_AGE,),
     row=lambda body, now: (age_of(body, now),),
-    validate=all_of(needed("spec.selectors[].cel"), _check_selectors),
+    validate=all_of(_check_selectors),
     has_generation=True,
 )
 
@@ -82,10 +83,9 @@ def _check_requests(path: str) -> Any:
 
     def check(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
         for position, request in enumerate(children(new, *members)):
-            if bool(request.get("exactly")) == bool(request.get("firstAvailable")):
-                yield invalid(
+            if (request.get("exactly") is None) == (request.get("firstAvailable") is None):
+                yield required(
                     f"{path}[{position}]",
-                    dict(request),
                     "exactly one of `exactly` or `firstAvailable` is required",
                 )
 

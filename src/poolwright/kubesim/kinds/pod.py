@@ -68,12 +68,17 @@ def quality_of_service(spec: Json) -> str:
 
 
 def _prepare(body: Body, old: Mapping[str, Any] | None) -> None:
+    spec = body["spec"]
+    _tolerate_outages(spec)  # on updates too: DefaultTolerationSeconds is asked for both
     if old is not None:
         return
-    spec = body["spec"]
     if not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = spec["serviceAccount"] = "default"
-    tolerations: list[Json] = spec.setdefault("tolerations", [])
+    body["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
+
+
+def _tolerate_outages(spec: Body) -> None:
+    tolerations: list[Json] = list(spec.get("tolerations") or ())
     for key in _OUTAGES:
         if not any(_tolerates(toleration, key) for toleration in tolerations):
             tolerations.append(
@@ -84,7 +89,7 @@ def _prepare(body: Body, old: Mapping[str, Any] | None) -> None:
                     "tolerationSeconds": OUTAGE_SECONDS,
                 }
             )
-    body["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
+    spec["tolerations"] = tolerations
 
 
 def _frozen(spec: Mapping[str, Any]) -> dict[str, Any]:

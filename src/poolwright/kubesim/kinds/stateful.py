@@ -66,6 +66,12 @@ def _stateful_strategy(body: Body) -> None:
         strategy["rollingUpdate"].setdefault("partition", 0)
 
 
+def _check_management(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    policy = child(new, "spec").get("podManagementPolicy")
+    if policy not in {"OrderedReady", "Parallel"}:
+        yield invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
+
+
 def _check_stateful(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
     service = str(child(new, "spec").get("serviceName") or "")
     for problem in dns_label(service) if service and old is None else ():
@@ -107,7 +113,7 @@ STATEFUL_SET = ObjectKind(
     ),
     prepare=starts_with_status({"replicas": 0, "availableReplicas": 0}),
     validate=all_of(
-        one_of("spec.podManagementPolicy", ("OrderedReady", "Parallel")),
+        _check_management,
         one_of("spec.updateStrategy.type", ("OnDelete", "RollingUpdate")),
         at_least(
             0, "spec.replicas", "spec.minReadySeconds", "spec.revisionHistoryLimit",
@@ -134,10 +140,18 @@ def _controller_selector(body: Body) -> None:
         body["metadata"]["labels"] = dict(labels)
 
 
+def _controller_template(body: Body) -> None:
+    if body["spec"].get("template"):
+        default_template(body)
+
+
 def _check_controller(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     selector = child(new, "spec", "selector")
     if not selector:
         yield required("spec.selector")
+    if not child(new, "spec").get("template"):
+        yield required("spec.template")
+        return
     labels: Any = child(new, "spec", "template", "metadata").get("labels")
     given = child(new, "spec", "template", "metadata", "labels")
     if any(given.get(key) != value for key, value in selector.items()):
@@ -172,7 +186,7 @@ REPLICATION_CONTROLLER = ObjectKind(
         *template_columns(),
     ),
     row=_controller_row,
-    default=defaults({"spec.replicas": 1}, _controller_selector, default_template),
+    default=defaults({"spec.replicas": 1}, _controller_selector, _controller_template),
     prepare=starts_with_status({"replicas": 0}),
     validate=all_of(at_least(0, "spec.replicas", "spec.minReadySeconds"), _check_controller),
     fields={"status.replicas": lambda body: str(number(body, "status", "replicas"))},

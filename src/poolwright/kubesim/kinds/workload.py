@@ -23,7 +23,7 @@ from poolwright.kubesim.kinds.declare import values
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_placement import check_label_selector
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
-from poolwright.kubesim.rules import check_labels
+from poolwright.kubesim.rules import check_labels, dns_label
 from poolwright.kubesim.status import Cause, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
@@ -373,6 +373,27 @@ def _job_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
     spec["selector"] = {"matchLabels": {label: metadata["uid"]}}
 
 
+def check_job_restart(body: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """A job's pods cannot be restarted for ever."""
+    policy = child(body, *path.split(".")).get("restartPolicy")
+    where = f"{path}.restartPolicy"
+    if policy == "Always":
+        yield required(where, 'valid values: "OnFailure", "Never"')
+    elif policy not in {"OnFailure", "Never"}:
+        yield not_supported(where, policy, ("OnFailure", "Never"))
+
+
+def _check_job_name(body: Mapping[str, Any]) -> Iterator[Cause]:
+    """The pods of an indexed job are called after it."""
+    spec, name = child(body, "spec"), str(body["metadata"].get("name") or "")
+    if spec.get("completionMode") != "Indexed" or not spec.get("completions"):
+        return
+    pod = f"{name}-{int(spec['completions']) - 1}"
+    if dns_label(pod):
+        why = f"will not able to create pod with invalid DNS label: {pod}"
+        yield invalid("metadata.name", name, why)
+
+
 def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
     causes = [
         *_not_negative(
@@ -391,10 +412,9 @@ def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequ
         causes.append(not_supported("spec.completionMode", mode, ("NonIndexed", "Indexed")))
     elif mode == "Indexed" and child(new, "spec").get("completions") is None:
         causes.append(required("spec.completions", "when completion mode is Indexed"))
-    if child(new, "spec", "template", "spec").get("restartPolicy") not in {"OnFailure", "Never"}:
-        causes.append(
-            required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-        )
+    causes.extend(check_job_restart(new, "spec.template.spec"))
+    if old is None:
+        causes.extend(_check_job_name(new))
     if old is not None:
         before, after = child(old, "spec"), child(new, "spec")
         for member in ("completions", "completionMode", "template"):
