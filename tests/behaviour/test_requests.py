@@ -83,6 +83,9 @@ def test_answers_are_those_of_the_real_one(world, corpus):
         for name, here in answers.items()
         if here != recorded.get(name) and name not in known
     }
+    if world.name == "embedded" and os.environ.get("POOLWRIGHT_TEST_RECORD"):
+        _list_differences(recorded, answers)
+        different = {}
     keep = os.environ.get("POOLWRIGHT_TEST_DIFFERENCES")
     if keep:  # all of them, for whoever works on them
         everything = {name: (recorded.get(name), here) for name, here in answers.items()}
@@ -90,6 +93,35 @@ def test_answers_are_those_of_the_real_one(world, corpus):
         Path(keep).write_text(json.dumps(rest, indent=1))
     lines = [f"{name}\n  real {there}\n  here {here}" for name, (there, here) in different.items()]
     assert not different, "\n".join([f"{len(different)} of {len(answers)} differ", *lines[:20]])
+
+
+def _list_differences(recorded, answers):
+    """Write the list of what differs anew, by what it means to a client."""
+    groups: dict[str, list[str]] = {reason: [] for reason in _REASONS}
+    for name, here in answers.items():
+        there = recorded[name]
+        if here == there:
+            continue
+        good, bad = there["code"] < 400, here["code"] >= 400
+        if good:
+            groups[_REASONS[0] if bad else _REASONS[4]].append(name)
+        elif not bad:
+            groups[_REASONS[1]].append(name)
+        else:
+            groups[_REASONS[2 if here["code"] != there["code"] else 3]].append(name)
+    document = json.loads((HERE / "differences.json").read_text())
+    document["requests"] = {reason: names for reason, names in groups.items() if names}
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    (HERE / "differences.json").write_text(text + "\n")
+
+
+_REASONS = (
+    "refused here only: stricter than the real one",
+    "accepted here: what is wrong with it has no effect on simulated nodes and is not checked",
+    "refused by both, with another code",
+    "refused by both, in other words",
+    "accepted by both, with other warnings",
+)
 
 
 def _safely(world, request):
