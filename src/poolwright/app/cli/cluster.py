@@ -323,13 +323,26 @@ def scale(
     Printer(output, query, "cluster")(result)
 
 
-@aks.command("operation-abort")
-def operation_abort(
-    resource_group: GroupOption, name: NameOption, no_wait: NoWaitOption = False
-) -> None:
-    """Abort the latest operation on a cluster."""
-    client = ArmClient()
-    client.operate("POST", f"{cluster_path(client, resource_group, name)}/abort", wait=not no_wait)
+def _add_action_command(verb: str, action: str, description: str) -> None:
+    """A verb that asks for one action on a cluster and shows nothing."""
+
+    def command(
+        resource_group: GroupOption, name: NameOption, no_wait: NoWaitOption = False
+    ) -> None:
+        client = ArmClient()
+        path = f"{cluster_path(client, resource_group, name)}/{action}"
+        client.operate("POST", path, wait=not no_wait)
+
+    aks.command(verb, help=description)(command)
+
+
+for _row in (
+    # (verb, action, what it is for)
+    ("operation-abort", "abort", "Abort the latest operation on a cluster."),
+    ("stop", "stop", "Stop a managed cluster."),
+    ("start", "start", "Start a stopped managed cluster."),
+):
+    _add_action_command(*_row)
 
 
 @aks.command("wait")
@@ -348,20 +361,6 @@ def wait(
     client = ArmClient()
     wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
     wait_for(client, cluster_path(client, resource_group, name), wanted)
-
-
-@aks.command("stop")
-def stop(resource_group: GroupOption, name: NameOption, no_wait: NoWaitOption = False) -> None:
-    """Stop a managed cluster."""
-    client = ArmClient()
-    client.operate("POST", f"{cluster_path(client, resource_group, name)}/stop", wait=not no_wait)
-
-
-@aks.command("start")
-def start(resource_group: GroupOption, name: NameOption, no_wait: NoWaitOption = False) -> None:
-    """Start a stopped managed cluster."""
-    client = ArmClient()
-    client.operate("POST", f"{cluster_path(client, resource_group, name)}/start", wait=not no_wait)
 
 
 @aks.command("delete")

@@ -396,38 +396,27 @@ def get_upgrades(
     Printer(output, query)(client.get(f"{path}/upgradeProfiles/default"))
 
 
-def _power(code: str, group: str, cluster: str, pool: str, *, wait: bool) -> Any:
-    client = ArmClient()
-    path = pool_path(client, group, cluster, pool)
-    return _change(client, path, {"powerState": {"code": code}}, wait=wait)
+def _add_power_command(verb: str, code: str, description: str) -> None:
+    """Starting and stopping are PUTs of a power state; each is a verb of its own to people."""
+
+    def command(
+        resource_group: GroupOption,
+        cluster_name: ClusterOption,
+        nodepool_name: PoolOption,
+        no_wait: NoWaitOption = False,
+        output: OutputOption = Output.JSON,
+        query: QueryOption = "",
+    ) -> None:
+        client = ArmClient()
+        path = pool_path(client, resource_group, cluster_name, nodepool_name)
+        result = _change(client, path, {"powerState": {"code": code}}, wait=not no_wait)
+        Printer(output, query, "nodepool")(result)
+
+    nodepool.command(verb, help=description)(command)
 
 
-@nodepool.command("stop")
-def stop(
-    resource_group: GroupOption,
-    cluster_name: ClusterOption,
-    nodepool_name: PoolOption,
-    no_wait: NoWaitOption = False,
-    output: OutputOption = Output.JSON,
-    query: QueryOption = "",
-) -> None:
-    """Stop a running node pool."""
-    result = _power("Stopped", resource_group, cluster_name, nodepool_name, wait=not no_wait)
-    Printer(output, query, "nodepool")(result)
-
-
-@nodepool.command("start")
-def start(
-    resource_group: GroupOption,
-    cluster_name: ClusterOption,
-    nodepool_name: PoolOption,
-    no_wait: NoWaitOption = False,
-    output: OutputOption = Output.JSON,
-    query: QueryOption = "",
-) -> None:
-    """Start a stopped node pool."""
-    result = _power("Running", resource_group, cluster_name, nodepool_name, wait=not no_wait)
-    Printer(output, query, "nodepool")(result)
+_add_power_command("stop", "Stopped", "Stop a running node pool.")
+_add_power_command("start", "Running", "Start a stopped node pool.")
 
 
 @nodepool.command("operation-abort")

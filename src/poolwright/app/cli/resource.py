@@ -162,52 +162,37 @@ def _feature_path(client: ArmClient, namespace: str) -> str:
     return f"{root}/providers/{namespace}/features" if namespace else f"{root}/features"
 
 
-@feature.command("register")
-def register_feature(
-    namespace: Annotated[str, typer.Option("--namespace")],
-    name: NameOption,
-    output: OutputOption = Output.JSON,
-    query: QueryOption = "",
-) -> None:
-    """Register a preview feature."""
-    client = ArmClient()
-    path = f"{_feature_path(client, namespace)}/{name}/register"
-    answer = client.send("POST", path, api_version=FEATURES_API_VERSION)
-    typer.echo(
-        f"Once the feature '{name}' is registered, invoking 'poolwright provider register -n "
-        f"{namespace}' is required to get the change propagated",
-        err=True,
-    )
-    Printer(output, query, "feature")(answer.json(), lift=False)
+def _add_feature_command(verb: str, method: str, action: str, description: str) -> None:
+    """A verb on one preview feature, which shows the feature afterwards."""
+
+    def command(
+        namespace: Annotated[str, typer.Option("--namespace")],
+        name: NameOption,
+        output: OutputOption = Output.JSON,
+        query: QueryOption = "",
+    ) -> None:
+        client = ArmClient()
+        path = f"{_feature_path(client, namespace)}/{name}{action}"
+        answer = client.send(method, path, api_version=FEATURES_API_VERSION)
+        if verb == "register":
+            typer.echo(_PROPAGATE.format(name=name, namespace=namespace), err=True)
+        Printer(output, query, "feature")(answer.json(), lift=False)
+
+    feature.command(verb, help=description)(command)
 
 
-@feature.command("unregister")
-def unregister_feature(
-    namespace: Annotated[str, typer.Option("--namespace")],
-    name: NameOption,
-    output: OutputOption = Output.JSON,
-    query: QueryOption = "",
-) -> None:
-    """Give a preview feature back."""
-    client = ArmClient()
-    path = f"{_feature_path(client, namespace)}/{name}/unregister"
-    answer = client.send("POST", path, api_version=FEATURES_API_VERSION)
-    Printer(output, query, "feature")(answer.json(), lift=False)
+_PROPAGATE = (
+    "Once the feature '{name}' is registered, invoking 'poolwright provider register -n "
+    "{namespace}' is required to get the change propagated"
+)
 
-
-@feature.command("show")
-def show_feature(
-    namespace: Annotated[str, typer.Option("--namespace")],
-    name: NameOption,
-    output: OutputOption = Output.JSON,
-    query: QueryOption = "",
-) -> None:
-    """Show a preview feature."""
-    client = ArmClient()
-    path = f"{_feature_path(client, namespace)}/{name}"
-    Printer(output, query, "feature")(
-        client.get(path, api_version=FEATURES_API_VERSION), lift=False
-    )
+for _row in (
+    # (verb, method, action, what it is for)
+    ("register", "POST", "/register", "Register a preview feature."),
+    ("unregister", "POST", "/unregister", "Give a preview feature back."),
+    ("show", "GET", "", "Show a preview feature."),
+):
+    _add_feature_command(*_row)
 
 
 @feature.command("list")
