@@ -352,6 +352,34 @@ def pod_spec(cpu="100m"):
     return {"spec": {"containers": [container]}}
 
 
+def test_owners_in_a_circle_go_together():
+    async def story(w):
+        await w.add_node("a")
+        made = [
+            await w.create(PODS, {"metadata": {"name": f"pod{i}"}, **pod_spec()}) for i in range(3)
+        ]
+        for index, pod in enumerate(made):
+            owner = made[index - 1]["metadata"]
+            reference = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": owner["name"],
+                "uid": owner["uid"],
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+
+            def own(body, reference=reference):
+                body["metadata"]["ownerReferences"] = [reference]
+
+            await w.registry.update(PODS, pod["metadata"]["name"], own, namespace="default")
+        await w.registry.delete(PODS, "pod0", namespace="default", propagation="Foreground")
+        await w.settle(2)
+        assert w.pods() == []
+
+    play(story)
+
+
 def test_controllers_start_over_when_changes_were_missed():
     async def story(w):
         await w.add_node("a")

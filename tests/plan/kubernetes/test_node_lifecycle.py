@@ -162,11 +162,30 @@ def dependent(name, *owners):
 
 def test_dependents_go_with_their_last_owner():
     found = [dependent("alone", "gone"), dependent("shared", "gone", "here")]
-    delete, keep = plan_dependents("gone", found, lambda uid: uid == "here").actions
+    delete, keep = plan_dependents("gone", found, lambda uid, _: uid == "here").actions
     assert isinstance(delete, DeleteObject)
     assert delete.target.name == "alone"
     assert isinstance(keep, PatchObject)
     assert [r["uid"] for r in keep.patch["metadata"]["ownerReferences"]] == ["here"]
+
+
+def test_an_owner_in_another_namespace_is_none():
+    (delete,) = plan_dependents("far", [dependent("d", "far")], lambda _, ns: ns == "other").actions
+    assert isinstance(delete, DeleteObject)
+    assert plan_dependents("o", [dependent("d", "o")], lambda _, ns: ns == "default").actions == ()
+
+
+def test_a_circle_of_owners_does_not_block_itself():
+    wire = {
+        "metadata": {
+            "name": "o", "uid": "o", "deletionTimestamp": "x", "finalizers": ["foregroundDeletion"],
+        }
+    }  # fmt: skip
+    found = [dependent("d", "o")]
+    free, delete = plan_leaving_owner(REPLICA_SETS, wire, found, lambda uid: uid == "u-d").actions
+    (reference,) = free.patch["metadata"]["ownerReferences"]
+    assert (reference["uid"], reference["blockOwnerDeletion"]) == ("o", False)
+    assert isinstance(delete, DeleteObject)
 
 
 @pytest.mark.parametrize("finalizer", ["foregroundDeletion", "orphan"])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from poolwright.kubesim.controllers.perform import Performer
 from poolwright.kubesim.controllers.state import Following
 from poolwright.kubesim.entry import Entry, ObjectChange
-from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.model.instant import Instant
 from poolwright.model.kubernetes import EVENTS
-from poolwright.plan.kubernetes.action import Target
+from poolwright.plan.kubernetes.action import Plan, Target
 from poolwright.plan.kubernetes.garbage import Dependent, plan_dependents, plan_leaving_owner
 from poolwright.reconcile.loop import Loop, note
 
-_KINDS = tuple(kind for kind in KINDS if kind.resource != EVENTS)
 _HOLDERS = (b'"foregroundDeletion"', b'"orphan"')
 
 
@@ -30,22 +30,35 @@ class GarbageController:
     def start(self, loop: Loop[str]) -> None:
         """Look at every object with an owner once, and follow all changes."""
         self._loop = loop
-        self._registry.subscribe(self._on_change, [kind.resource for kind in _KINDS])
-        for kind in _KINDS:
+        self._registry.subscribe(self._on_change, ())
+        for kind in self._kinds():
             for entry in self._registry.list(kind):
                 self._objects[entry.uid] = (kind, entry.key)
-        for kind in _KINDS:
+        for kind in self._kinds():
             for entry in self._registry.list(kind):
                 self._consider(entry)
 
+    def _kinds(self) -> Iterable[ObjectKind]:
+        """Every kind that is served now, but events: there are many, and nobody's."""
+        return (kind for kind in self._registry.catalog.kinds if kind.resource != EVENTS)
+
+    def _exists(self, uid: str, namespace: str) -> bool:
+        """Whether an owner is there for objects of a namespace (for cluster-wide ones: ``""``)."""
+        kind, key = self._objects.get(uid, (None, ""))
+        if kind is None:
+            return False
+        return not kind.resource.namespaced or key.rpartition("/")[0] == namespace
+
     def _consider(self, entry: Entry) -> None:
         for uid in entry.owners:
-            if uid not in self._objects:
+            if not self._exists(uid, entry.namespace):
                 self._loop.wake(uid)
         if b'"deletionTimestamp"' in entry.data and any(h in entry.data for h in _HOLDERS):
             self._loop.wake(entry.uid)
 
     def _on_change(self, change: ObjectChange) -> None:
+        if change.kind.resource == EVENTS:
+            return
         entry = change.new
         if change.type != "DELETED":
             self._objects[entry.uid] = (change.kind, entry.key)
@@ -68,17 +81,24 @@ class GarbageController:
         """Act on one owner's dependents."""
         dependents = [
             Dependent(Target(kind.resource, entry.namespace, entry.name, entry.uid), entry.object())
-            for kind in _KINDS
+            for kind in self._kinds()
             for entry in self._registry.owned_by(kind, key)
         ]
         owner = self._entry(key)
-        if owner is None:
-            plan = plan_dependents(key, dependents, lambda uid: uid in self._objects)
-        elif b'"deletionTimestamp"' in owner.data:
-            plan = plan_leaving_owner(owner.kind.resource, owner.object(), dependents)
-        else:
-            return None
+        plan = plan_dependents(key, dependents, self._exists)
+        if owner is not None and b'"deletionTimestamp"' in owner.data:
+            resource = owner.kind.resource
+            leaving = plan_leaving_owner(resource, owner.object(), dependents, self._is_waited_for)
+            plan = Plan((*plan.actions, *leaving.actions))
         if plan.actions:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
         return None
+
+    def _is_waited_for(self, uid: str) -> bool:
+        """Whether an object has a dependent that waits for its own dependents."""
+        return any(
+            b'"deletionTimestamp"' in entry.data and _HOLDERS[0] in entry.data
+            for kind in self._kinds()
+            for entry in self._registry.owned_by(kind, uid)
+        )

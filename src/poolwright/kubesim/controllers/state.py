@@ -34,6 +34,7 @@ class Following:
         self.get = registry.get
         self.entry = registry.entry
         self.cache = registry.cache
+        self.catalog = registry.catalog
         self.list = registry.list
         self.owned_by = registry.owned_by
         self._registry = registry

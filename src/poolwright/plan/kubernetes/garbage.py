@@ -1,6 +1,6 @@
 """What goes because its owner went.
 
-Source: k8s.io/kubernetes v1.35 pkg/controller/garbagecollector.
+Source: k8s.io/kubernetes v1.36 pkg/controller/garbagecollector.
 """
 
 from __future__ import annotations
@@ -25,13 +25,19 @@ class Dependent:
 
 
 def plan_dependents(
-    owner_uid: str, dependents: Sequence[Dependent], exists: Callable[[str], bool]
+    owner_uid: str, dependents: Sequence[Dependent], exists: Callable[[str, str], bool]
 ) -> Plan:
-    """The owner is gone: delete what only it owned, and drop its reference elsewhere."""
+    """An owner is not there: delete what only it owned, and drop its reference elsewhere.
+
+    ``exists`` says whether an owner, by uid, is there for objects of a namespace.
+    """
     actions: list[Action] = []
     for each in dependents:
         references = child(each.wire, "metadata").get("ownerReferences") or ()
-        left = [r for r in references if r.get("uid") != owner_uid and exists(r.get("uid", ""))]
+        namespace = each.target.namespace
+        if any(r.get("uid") == owner_uid and exists(owner_uid, namespace) for r in references):
+            continue
+        left = [r for r in references if exists(r.get("uid", ""), namespace)]
         if left:
             actions.append(_set_owners(each, left, "one of its owners is gone"))
         elif "deletionTimestamp" not in each.wire["metadata"]:
@@ -39,8 +45,17 @@ def plan_dependents(
     return Plan(tuple(actions))
 
 
-def plan_leaving_owner(resource: Resource, wire: Json, dependents: Sequence[Dependent]) -> Plan:
-    """The owner is being deleted and waits for its dependents (foreground) or lets them be."""
+def plan_leaving_owner(
+    resource: Resource,
+    wire: Json,
+    dependents: Sequence[Dependent],
+    is_waited_for: Callable[[str], bool] = lambda _uid: False,
+) -> Plan:
+    """The owner is being deleted and waits for its dependents (foreground) or lets them be.
+
+    ``is_waited_for``: whether an object, by uid, has a dependent that itself waits so; then they
+    may own each other in a circle, and none of it must block another.
+    """
     finalizers: list[str] = list(child(wire, "metadata").get("finalizers") or ())
     target = Target.of(resource, wire)
     uid = wire["metadata"]["uid"]
@@ -56,6 +71,10 @@ def plan_leaving_owner(resource: Resource, wire: Json, dependents: Sequence[Depe
         for each in dependents:
             if "deletionTimestamp" not in each.wire["metadata"]:
                 because = "its owner is deleted"
+                if is_waited_for(each.target.uid):
+                    references = child(each.wire, "metadata").get("ownerReferences") or ()
+                    free = [{**r, "blockOwnerDeletion": False} for r in references]
+                    actions.append(_set_owners(each, free, "it may own its owner"))
                 actions.append(DeleteObject(each.target, because, propagation="Foreground"))
         blocking = [
             each
