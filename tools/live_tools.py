@@ -2,7 +2,7 @@
 
 ``python tools/live_tools.py`` builds what is missing, in the order in which it is useful; the
 versions are those of the module files beside this file. Nothing goes into the tree: the binaries
-are kept in ``~/.cache/poolwright/live/<version>`` (``POOLWRIGHT_LIVE_TOOLS`` names another folder).
+are kept in ``~/.cache/poolwright/live/<version>`` (``POOLWRIGHT_TEST_LIVE_TOOLS`` names another folder).
 Binaries in ``KUBEBUILDER_ASSETS`` are taken first and never built.
 """
 
@@ -71,7 +71,7 @@ def kubernetes_version() -> str:
 
 def folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where built tools are kept."""
-    named = environment.get("POOLWRIGHT_LIVE_TOOLS")
+    named = environment.get("POOLWRIGHT_TEST_LIVE_TOOLS")
     if named:
         return Path(named)
     return Path.home() / ".cache/poolwright/live" / kubernetes_version()
