@@ -27,6 +27,7 @@ from poolwright.model.managed_cluster import MANAGED_CLUSTER
 from poolwright.model.record import Stored
 from poolwright.ports.store import Change
 from poolwright.reconcile.loop import Loop, LoopSettings, Pass, supervise
+from poolwright.reconcile.records import follow_records
 
 _ARM = "arm/"
 
@@ -82,14 +83,7 @@ class _Background:
             )
 
     async def _follow(self) -> None:
-        """Subscribe, look at everything once, then follow; again whenever the stream broke."""
-        async with TaskGroup() as group:
-            looking = group.create_task(self._look())
-            try:
-                async for change in self._store.follow(_ARM):
-                    self._on_change(change)
-            finally:
-                looking.cancel()
+        await follow_records(self._store, _ARM, self._look, self._on_change)
 
     async def _look(self) -> None:
         for group in await self._store.find(_ARM, RESOURCE_GROUP):

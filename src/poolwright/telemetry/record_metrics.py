@@ -7,7 +7,6 @@ are the same on all.
 
 from __future__ import annotations
 
-from asyncio import TaskGroup
 from collections.abc import Hashable
 from random import Random
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from poolwright.model.record import Stored
 from poolwright.ports.clock import Clock
 from poolwright.ports.store import Change, Store
 from poolwright.reconcile.loop import supervise
+from poolwright.reconcile.records import follow_records
 
 K = TypeVar("K", bound=Hashable)
 
@@ -114,14 +114,7 @@ class RecordMetrics:
         await supervise("telemetry/records", self._follow, self._clock, self._rng)
 
     async def _follow(self) -> None:
-        """Subscribe, look at everything once, then follow; again whenever the stream broke."""
-        async with TaskGroup() as group:
-            looking = group.create_task(self._look())
-            try:
-                async for change in self._store.follow(_ARM):
-                    self._on_change(change)
-            finally:
-                looking.cancel()
+        await follow_records(self._store, _ARM, self._look, self._on_change)
 
     async def _look(self) -> None:
         for kind in (MANAGED_CLUSTER, AGENT_POOL, OPERATION):
