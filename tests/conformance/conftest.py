@@ -26,9 +26,22 @@ AZ_PYTHON = os.environ.get(
 
 
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in Path(item.fspath).parents:
-            item.add_marker(pytest.mark.conformance)
+    """Mark them, and keep the order within a module: it tells the life of one cluster.
+
+    The modules come in any order; what they share is the server.
+    """
+    ours = [index for index, item in enumerate(items) if HERE in Path(item.fspath).parents]
+    modules: dict[Path, list] = {}
+    for index in ours:
+        items[index].add_marker(pytest.mark.conformance)
+        modules.setdefault(Path(items[index].fspath), []).append(items[index])
+    told = [
+        item
+        for module in modules.values()
+        for item in sorted(module, key=lambda item: item.reportinfo()[1] or 0)
+    ]
+    for index, item in zip(ours, told, strict=True):
+        items[index] = item
 
 
 def missing(what: str) -> None:

@@ -109,7 +109,6 @@ SAME_AS_AZ = (
     "group show -n clirg --query location -o tsv",
     "feature show --namespace Microsoft.ContainerService -n ManagedGPU -o table",
     "provider show -n Microsoft.ContainerService -o table",
-    "vm list-usage -l eastus -o table",
     "account show --query [id,name,state] -o tsv",
 )
 

@@ -29,13 +29,39 @@ def test_sdk_story(server):
     (machine,) = seen.pop("machines")
     assert machine.startswith("aks-gpu-")
     assert machine.endswith("-vmss000000")
+    assert "c1" in seen.pop("clusters")
+    assert seen.pop("creating") in {"InProgress", "Creating", "Succeeded"}
     assert seen == {
-        "cluster": "Succeeded",
+        "state": "Succeeded",
+        "cluster": ["Succeeded", "1.35.1", True],
+        "identity": True,
+        "of group": ["c1"],
+        "tags": {"a": "b"},
+        "credentials": ["clusterUser", "apiVersion: v1\n"],
+        "upgrades": ["1.35.4", "1.36.1", "1.36.3"],
+        "default": ["1.35"],
+        "no cluster": [404, "ResourceNotFound", "missing"],
+        "no group": [404, "ResourceGroupNotFound", "missing"],
         "pool": ["Succeeded", 1, "None"],
+        "power": "Running",
         "pools": ["gpu", "sys"],
+        "machine": "IPv4",
         "scaled": 2,
+        "stale": [412, "PreConditionFailed"],
+        "fresh": [{"a": "b"}, True],
         "immutable": [400, "PropertyChangeNotAllowed"],
-        "missing": 404,
+        "missing": [404, "NotFound", "missing"],
+        "unknown size": [400, "VMSizeNotSupported"],
+        "pool version": "1.35.1",
+        "image": "Succeeded",
+        "nothing to abort": [409, "OperationNotAllowed"],
+        "fewer": 1,
+        "mig": ["Succeeded", {"managementMode": "Managed", "migStrategy": "Mixed"}],
+        "failed": "AllocationFailed",
+        "failed pool": "Failed",
+        "resources": [["c1", "Microsoft.ContainerService/managedClusters"]],
+        "provider": "Registered",
         "left": ["sys"],
+        "stopped": "Stopped",
         "group": False,
     }
