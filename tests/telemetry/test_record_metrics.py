@@ -35,11 +35,11 @@ POOL_SPEC = AgentPoolSpec("np", "Standard_DS2_v2", 3, "1.35.4", "image")
 
 
 class Story:
-    def __init__(self):
+    def __init__(self, wrap=lambda store: store):
         self.clock = SimClock()
         self.store = SqlStore.open(None, clock=self.clock)
         self.registry = CollectorRegistry()
-        self.metrics = RecordMetrics(self.registry, self.store, self.clock, Random(1))
+        self.metrics = RecordMetrics(self.registry, wrap(self.store), self.clock, Random(1))
 
     def create(self, kind, name, spec, status):
         return Create(kind, name, f"uid-{name}", spec, status, self.clock.now().wall)
@@ -136,6 +136,36 @@ def test_what_was_there_before_it_began_is_counted_too():
         await asyncio.sleep(0.1)
         assert story.value("poolwright_operations_running", type="Updating") == 1
         assert story.value("poolwright_agent_pools", state="Creating") == 1
+        task.cancel()
+        await story.store.close()
+
+    run(main())
+
+
+class SlowToList:
+    """A store whose list arrives after the next change has been heard."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def find(self, prefix, kind):
+        found = await self._store.find(prefix, kind)
+        await asyncio.sleep(1)
+        return found
+
+
+def test_a_look_that_comes_late_does_not_undo_what_was_heard_meanwhile():
+    async def main():
+        story = Story(SlowToList)
+        await story.write(operation(story))
+        task = asyncio.create_task(story.metrics.run())
+        await asyncio.sleep(2.5)
+        await story.write(Delete(OPERATION, "o1"))
+        await asyncio.sleep(2)
+        assert not story.value("poolwright_operations_running", type="Updating")
         task.cancel()
         await story.store.close()
 

@@ -65,6 +65,8 @@ class RecordMetrics:
         self._rng = rng
         self.clusters: dict[ClusterKey, None] = {}
         """The clusters that there are."""
+        self._heard: set[tuple[str, str, str]] | None = None
+        """What changed since a look at everything began: the look is older than that."""
         self._running = _States(
             Gauge(
                 "poolwright_operations_running",
@@ -117,13 +119,18 @@ class RecordMetrics:
         await follow_records(self._store, _ARM, self._look, self._on_change)
 
     async def _look(self) -> None:
+        self._heard = set()
         for kind in (MANAGED_CLUSTER, AGENT_POOL, OPERATION):
             records: Any = await self._store.find(_ARM, kind)
             for record in records:
-                self._on_record(record)
+                if (record.scope, kind.name, record.name) not in self._heard:
+                    self._on_record(record)
+        self._heard = None
 
     def _on_change(self, change: Change) -> None:
         record = change.record
+        if self._heard is not None:
+            self._heard.add((record.scope, record.kind.name, record.name))
         if not change.deleted:
             self._on_record(record)
             return
