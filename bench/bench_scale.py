@@ -249,6 +249,12 @@ def write_profile(folder: Path, deadline: float) -> None:
     (RESULTS / "scale-profile.txt").write_text(head + "\n".join(lines) + "\n")
 
 
+def share(text: str) -> int:
+    """How much of the time a part is given, beside the others."""
+    size, profile = text.split("/")
+    return int(size) * (3 if profile == "with_components" else 1)
+
+
 def is_missed(found: dict[str, Any]) -> bool:
     kwok = found.get("kwok_nodes_per_second") or 0
     return found["nodes_per_second"] < AIMS[found["profile"]] * kwok
@@ -275,8 +281,8 @@ def main() -> None:
         for index, text in enumerate(options.parts):
             size, profile = text.split("/")
             left = end - time.monotonic() - 45  # a profile, and what the last part still reads
-            weights = [int(each.split("/")[0]) + 1000 for each in options.parts[index:]]
-            limit = max(20.0, left * weights[0] / sum(weights) - 40)
+            shares = [share(each) for each in options.parts[index:]]
+            limit = max(20.0, left * shares[0] / sum(shares) - 40)
             say(f"{text}: {limit:.0f} s at most")
             found = part(int(size), profile, folder, time.monotonic() + limit)
             say(json.dumps(found))
