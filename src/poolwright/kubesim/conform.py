@@ -18,7 +18,7 @@ _SCALARS: dict[str, Any] = {
     "number": float,
     "boolean": bool,
     "any": msgspec.Raw,
-    "int-or-string": int | str,
+    "int-or-string": Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)] | str,
     "quantity": Annotated[str, msgspec.Meta(pattern=f"^(?:{QUANTITY.pattern})$")] | int | float,
 }
 _FORMATS: dict[str, Any] = {
@@ -50,7 +50,7 @@ def _type(kind: Shape, above: tuple[int, ...]) -> Any:
         case "array":
             return list[_type(cast("Shape", kind.item), within)]
         case "integer":
-            bits = 31 if kind.format == "int32" else 63
+            bits = 63 if kind.format == "int64" else 31
             return Annotated[int, msgspec.Meta(ge=-(1 << bits), le=(1 << bits) - 1)]
         case scalar:
             return _FORMATS.get(kind.format) or _SCALARS[scalar]

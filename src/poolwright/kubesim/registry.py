@@ -237,6 +237,9 @@ class Registry:
         group, plural = kind.resource.group, kind.resource.plural
         if kind is POD:
             pod_admission.check(self, new)
+        if kind.warn is not None and options.warn is not None:
+            for text in kind.warn(new):
+                options.warn(text)
         self._review(kind, "CREATE", new, None, options)
         promise = self.quotas.admit(kind, new)
         try:

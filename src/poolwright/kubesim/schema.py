@@ -233,8 +233,8 @@ class Pruner:
             fits = isinstance(value, _PYTHON_TYPES[expected])
             if fits and isinstance(value, bool) and expected != "boolean":
                 fits = False
-            if fits and expected == "integer":
-                bound = 1 << (31 if kind.format == "int32" else 63)
+            if fits and isinstance(value, int) and expected in {"integer", "int-or-string"}:
+                bound = 1 << (63 if kind.format == "int64" else 31)
                 fits = -bound <= value < bound
             if not fits:
                 self._mismatch(value, kind, path, owner)
@@ -307,6 +307,8 @@ def _go_type(kind: Shape) -> str:
         return "v1.ResourceList"
     if kind.kind == "map" and kind.item is not None:
         return f"map[string]{_go_type(kind.item)}"
+    if kind.kind == "int-or-string":
+        return "int32"
     if kind.kind == "integer":
         return kind.format or "int32"
     if kind.format == "byte":

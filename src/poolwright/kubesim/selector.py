@@ -16,9 +16,11 @@ from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.rules import label_value, qualified_name
 from poolwright.model.json_value import child, children
 
-_SET = re.compile(r"(\S+?)\s+(in|notin)\s*\(([^()]*)\)")
-_COMPARE = re.compile(r"([^=!<>\s]+)\s*(==|=|!=|>|<)\s*(\S*)")
-_BARE = re.compile(r"(!?)\s*([^=!<>\s()]+)")
+_TOKEN = re.compile(r"\s*(==|!=|[!=<>,()]|[^\s!=<>,()]+)")
+_INTEGER = re.compile(r"[+-]?\d+")
+_SYMBOLS = frozenset(("==", "!=", "!", "=", "<", ">", ",", "(", ")", ""))
+_NO_BEGINNING = _SYMBOLS - {"!"}
+_SIGNS = {"in": "in", "notin": "notin", "=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +55,69 @@ def _compare(value: str | None, operator: str, bound: str) -> bool:
     return left > right if operator == "gt" else left < right
 
 
-def _split(text: str) -> list[str]:
-    parts: list[str] = []
-    depth, start = 0, 0
-    for position, character in enumerate(text):
-        if character == "(":
-            depth += 1
-        elif character == ")":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append(text[start:position])
-            start = position + 1
-    parts.append(text[start:])
-    return [part.strip() for part in parts]
+class _Reader:
+    """Walks the tokens of a label selector; behind the last one they are empty."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens: list[str] = _TOKEN.findall(text)
+        self._at = 0
+
+    @property
+    def ahead(self) -> str:
+        """The next token."""
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def take(self) -> str:
+        """The next token, left behind."""
+        token = self.ahead
+        self._at += 1
+        return token
+
+    def requirement(self) -> Requirement:
+        """One condition.
+
+        Raises:
+            StatusError: 400, something else.
+        """
+        absent = self.ahead == "!"
+        if absent:
+            self.take()
+        key = self._text("identifier")
+        for problem in qualified_name(key):
+            raise _unread(f'key: Invalid value: "{key}": {problem}')
+        if absent or self.ahead in {"", ","}:
+            return Requirement(key, "absent" if absent else "exists")
+        sign = self.take()
+        operator = _SIGNS.get(sign)
+        if operator is None:
+            raise _unread(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+        if sign in {"in", "notin"}:
+            return Requirement(key, operator, self._values())
+        value = "" if self.ahead in {"", ","} else self._text("identifier")
+        return Requirement(key, operator, (value,))
+
+    def _text(self, expected: str) -> str:
+        token = self.take()
+        if token in _SYMBOLS:
+            raise _unread(f"found '{token}', expected: {expected}")
+        return token
+
+    def _values(self) -> tuple[str, ...]:
+        opening = self.take()
+        if opening != "(":
+            raise _unread(f"found '{opening}' expected: '('")
+        values: list[str] = []
+        while True:
+            values.append("" if self.ahead in {",", ")"} else self._text("',', or identifier"))
+            separator = self.take()
+            if separator == ")":
+                return tuple(sorted(set(values)))
+            if separator != ",":
+                raise _unread(f"found '{separator}', expected: ',' or ')'")
+
+
+def _unread(why: str) -> status.StatusError:
+    return status.bad_request(f"unable to parse requirement: {why}")
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -74,47 +126,34 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
     Raises:
         StatusError: 400, not a selector.
     """
-    if not text.strip():
-        return ()
+    reader = _Reader(text)
     found: list[Requirement] = []
-    for part in _split(text):
-        requirement = _requirement(part)
-        if requirement is None:
-            raise status.bad_request(
-                f"unable to parse requirement: found '{part}', expected: identifier, '!', 'in',"
-                " 'notin', '=', '==', '!=', 'gt', 'lt'"
-            )
-        for problem in qualified_name(requirement.key):
-            raise status.bad_request(
-                f'unable to parse requirement: key: Invalid value: "{requirement.key}": {problem}'
-            )
-        for value in requirement.values:
-            if requirement.operator in {"gt", "lt"} and not value.lstrip("+-").isdecimal():
-                raise status.bad_request(
-                    f'unable to parse requirement: values[0]: Invalid value: "{value}": for'
-                    " 'Gt', 'Lt' operators, the value must be an integer"
-                )
-            for problem in label_value(value):
-                raise status.bad_request(
-                    "unable to parse requirement: values[0]"
-                    f'[{requirement.key}]: Invalid value: "{value}": {problem}'
-                )
-        found.append(requirement)
+    if reader.ahead and reader.ahead in _NO_BEGINNING:
+        raise status.bad_request(
+            f"found '{reader.ahead}', expected: !, identifier, or 'end of string'"
+        )
+    while reader.ahead:
+        found.append(reader.requirement())
+        _check_values(found[-1])
+        token = reader.take()
+        if token not in {"", ","}:
+            raise status.bad_request(f"found '{token}', expected: ',' or 'end of string'")
+        if token and reader.ahead in _NO_BEGINNING:
+            raise status.bad_request(f"found '{reader.ahead}', expected: identifier after ','")
     return tuple(found)
 
 
-def _requirement(part: str) -> Requirement | None:
-    if matched := _SET.fullmatch(part):
-        key, operator, values = matched.groups()
-        return Requirement(key, operator, tuple(v.strip() for v in values.split(",")))
-    if matched := _COMPARE.fullmatch(part):
-        key, sign, value = matched.groups()
-        operator = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}[sign]
-        return Requirement(key, operator, (value,))
-    if matched := _BARE.fullmatch(part):
-        negated, key = matched.groups()
-        return Requirement(key, "absent" if negated else "exists")
-    return None
+def _check_values(requirement: Requirement) -> None:
+    for position, value in enumerate(requirement.values):
+        if requirement.operator in {"gt", "lt"} and not _INTEGER.fullmatch(value):
+            raise _unread(
+                f"values[{position}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators,"
+                " the value must be an integer"
+            )
+        for problem in label_value(value):
+            raise _unread(
+                f'values[{position}][{requirement.key}]: Invalid value: "{value}": {problem}'
+            )
 
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
@@ -167,22 +206,17 @@ def parse_fields(text: str, kind: ObjectKind) -> tuple[FieldTerm, ...]:
             raise status.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         known = {"metadata.name", *(["metadata.namespace"] if kind.resource.namespaced else [])}
         if label not in known and label not in kind.fields:
-            raise status.bad_request(_unknown_field(kind, label, text))
+            raise status.bad_request(_unknown_field(kind, label))
         found.append(FieldTerm(label, value, sign == "!="))
     return tuple(found)
 
 
-def _unknown_field(kind: ObjectKind, label: str, text: str) -> str:
+def _unknown_field(kind: ObjectKind, label: str) -> str:
     """Kinds with conversions of their own word it otherwise."""
-    resource = kind.resource
-    if not kind.fields:
-        own = '"metadata.name"' + (', "metadata.namespace"' if resource.namespaced else "")
-        return f'"{label}" is not a known field selector: only {own}'
-    group = f"{resource.group}/" if resource.group else "/"
-    return (
-        f'Unable to find "{group}{resource.version}, Resource={resource.plural}" that match label'
-        f' selector "", field selector "{text}": field label not supported: {label}'
-    )
+    if kind.fields:
+        return f"field label not supported: {label}"
+    own = '"metadata.name"' + (', "metadata.namespace"' if kind.resource.namespaced else "")
+    return f'"{label}" is not a known field selector: only {own}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from poolwright.kubesim.kinds.declare import (
 )
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec
+from poolwright.kubesim.kinds.warning import of_workload
 from poolwright.kubesim.kinds.workload import (
     check_job_restart,
     default_template_of,
@@ -240,5 +241,6 @@ CRON_JOB = ObjectKind(
             "spec.failedJobsHistoryLimit",
         ),
     ),
+    warn=of_workload,
     has_generation=True,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -72,7 +72,7 @@ class ObjectKind:
     ``grace`` says how long a deletion waits for somebody to carry it out; ``leave`` is what the
     first request to delete adds. ``declared`` and ``revive`` (which brings an object of an earlier
     definition to the present one) are those of custom kinds. ``created_by_put``: a PUT of an
-    object that is not there makes it (AllowCreateOnUpdate).
+    object that is not there makes it (AllowCreateOnUpdate). ``warn`` is told to whoever creates.
     """
 
     resource: Resource
@@ -96,6 +96,7 @@ class ObjectKind:
     declared: Declared | None = None
     revive: Callable[[Body], None] | None = None
     created_by_put: bool = False
+    warn: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     prefix: bytes = field(init=False)
 
     def __post_init__(self) -> None:

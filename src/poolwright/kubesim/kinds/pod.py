@@ -9,6 +9,7 @@ from typing import Any
 from poolwright.kubesim.kinds.cell import NONE, age, age_of
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
+from poolwright.kubesim.kinds.warning import of_pod
 from poolwright.kubesim.status import Cause, forbidden
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
@@ -296,5 +297,6 @@ POD = ObjectKind(
     },
     indexed=("spec.nodeName",),
     grace=_grace,
+    warn=of_pod,
     has_generation=True,
 )

@@ -23,6 +23,7 @@ from poolwright.kubesim.kinds.declare import (
 )
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec
+from poolwright.kubesim.kinds.warning import of_workload
 from poolwright.kubesim.kinds.workload import (
     check_selector,
     check_template,
@@ -190,6 +191,7 @@ REPLICATION_CONTROLLER = ObjectKind(
     prepare=starts_with_status({"replicas": 0}),
     validate=all_of(at_least(0, "spec.replicas", "spec.minReadySeconds"), _check_controller),
     fields={"status.replicas": lambda body: str(number(body, "status", "replicas"))},
+    warn=of_workload,
     has_generation=True,
 )
 

@@ -23,6 +23,7 @@ from poolwright.kubesim.kinds.declare import values
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_placement import check_label_selector
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
+from poolwright.kubesim.kinds.warning import of_workload
 from poolwright.kubesim.rules import check_labels, dns_label
 from poolwright.kubesim.status import Cause, invalid, not_supported, required
 from poolwright.model import kubernetes as names
@@ -214,6 +215,7 @@ DEPLOYMENT = ObjectKind(
     default=_deployment_default,
     prepare=_fresh_status,
     validate=_deployment_validate,
+    warn=of_workload,
     has_generation=True,
 )
 
@@ -259,6 +261,7 @@ REPLICA_SET = ObjectKind(
     default=_replica_set_default,
     prepare=_replica_set_prepare,
     validate=_workload_validate,
+    warn=of_workload,
     has_generation=True,
 )
 
