@@ -69,8 +69,28 @@ class ClusterMachines:
     """The machines of one cluster, and which addresses of its subnet are taken."""
 
     by_name: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    _pools: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
     addresses: set[int] = field(default_factory=set[int])
     _lowest_free: int = 0
+
+    def of_pool(self, pool: str | None) -> Mapping[str, Entry]:
+        """The machines of one pool, or all of them, by name."""
+        return self.by_name if pool is None else self._pools.get(pool, {})
+
+    def put(self, entry: Entry) -> None:
+        """Take in a machine, or its next state."""
+        self.by_name[entry.name] = entry
+        self._pools.setdefault(entry.record.spec.request.pool, {})[entry.name] = entry
+        self.addresses.add(entry.record.spec.address_index)
+
+    def drop(self, entry: Entry) -> None:
+        """The machine is gone."""
+        pool = entry.record.spec.request.pool
+        del self.by_name[entry.name]
+        del self._pools[pool][entry.name]
+        if not self._pools[pool]:
+            del self._pools[pool]
+        self.give_address(entry.record.spec.address_index)
 
     def take_address(self) -> int:
         """The lowest address that nobody has."""
@@ -154,16 +174,14 @@ class Books:
             self._count(before.record.spec, -1)
         if entry.course.charged:
             self._count(record.spec, 1)
-        machines.by_name[entry.name] = entry
-        machines.addresses.add(record.spec.address_index)
+        machines.put(entry)
         return entry
 
     def forget(self, entry: Entry) -> None:
         """A machine is gone from the ledger."""
         machines = self.machines(entry.cluster)
         if machines.by_name.get(entry.name) is entry:
-            del machines.by_name[entry.name]
-            machines.give_address(entry.record.spec.address_index)
+            machines.drop(entry)
             if entry.course.charged:
                 self._count(entry.record.spec, -1)
 

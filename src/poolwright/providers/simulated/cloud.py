@@ -126,9 +126,8 @@ class SimulatedCloud:
         """See `MachineProvider` (M2)."""
         await self._load()
         world = self._clock.now().world
-        by_name = self._books.machines(cluster).by_name
-        found = (by_name[name].at(world) for name in sorted(by_name))
-        return [machine for machine in found if pool is None or machine.pool == pool]
+        entries = self._books.machines(cluster).of_pool(pool)
+        return [entries[name].at(world) for name in sorted(entries)]
 
     async def delete_machine(self, cluster: ClusterKey, name: str, *, uid: str) -> None:
         """See `MachineProvider` (M3)."""
