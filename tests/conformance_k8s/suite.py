@@ -9,7 +9,7 @@ import re
 import subprocess
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ FLAGS = (
     "--ginkgo.no-color",
     "--ginkgo.silence-skips",
 )
+DOUBT_SECONDS = 150
 _ALONE = ("[Serial]", "[Disruptive]")
 
 
@@ -71,37 +72,61 @@ def run(
     chosen: Sequence[Spec],
     reports: Path,
     *,
+    doubtful: Collection[str] = (),
     processes: int = 4,
     seconds: float = 3600,
 ) -> list[Outcome]:
-    """Run these specs: those that may have company in some processes, then the others alone."""
-    together = shards([spec for spec in chosen if not spec.is_alone], processes)
+    """Run these specs: those that may have company in some processes, then the others alone.
+
+    The doubtful ones, which are expected to fail, have processes of their own and less patience.
+    """
+    together = [spec for spec in chosen if not spec.is_alone and spec.name not in doubtful]
     alone = [spec for spec in chosen if spec.is_alone]
+    doubted = [spec for spec in chosen if not spec.is_alone and spec.name in doubtful]
+    command = (str(binary), f"--kubeconfig={kubeconfig}", f"--kubectl-path={kubectl}", *FLAGS)
+    rounds = (
+        ("together", shards(together, processes), seconds),
+        ("alone", [alone] if alone else [], seconds),
+        ("doubtful", shards(doubted, 2 * processes), DOUBT_SECONDS),
+    )
     outcomes: dict[str, Outcome] = {}
+    for name, dealt, patience in rounds:
+        outcomes |= _round(command, dealt, reports / name, patience)
+    return [outcomes[spec.name] for spec in chosen]
+
+
+def _round(
+    command: Sequence[str], dealt: Sequence[Sequence[Spec]], reports: Path, seconds: float
+) -> dict[str, Outcome]:
+    """Run each hand of specs in a process, all beside each other."""
+    running: list[tuple[Path, Sequence[Spec], subprocess.Popen[bytes]]] = []
     deadline = time.monotonic() + seconds
-    for number, round_ in enumerate([together, [alone] if alone else []]):
-        running = []
-        try:
-            for index, shard in enumerate(round_):
-                folder = reports / f"{number}-{index}"
-                folder.mkdir(parents=True, exist_ok=True)
-                command = [str(binary), f"--kubeconfig={kubeconfig}", f"--kubectl-path={kubectl}"]
-                command += [*FLAGS, f"--report-dir={folder}", f"--ginkgo.focus={_focus(shard)}"]
-                running.append((folder, shard, _start(command, folder)))
-            for _, _, process in running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(1, deadline - time.monotonic()))
-        finally:
-            for _, _, process in running:
+    try:
+        for index, hand in enumerate(dealt):
+            folder = reports / str(index)
+            folder.mkdir(parents=True, exist_ok=True)
+            more = (f"--report-dir={folder}", f"--ginkgo.focus={_focus(hand)}")
+            running.append((folder, hand, _start([*command, *more], folder)))
+        for _, _, process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0, deadline - time.monotonic()))
+    finally:
+        for _, _, process in running:
+            if process.poll() is None:
+                process.terminate()  # it reports what it has, and clears up
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        for folder, shard, process in running:
-            found = _read(folder / "junit_01.xml")
-            for spec in shard:
-                lost = f"no result; see {folder}/output (exit code {process.returncode})"
-                missing = Outcome(spec.name, "not run", 0, lost)
-                outcomes[spec.name] = found.get(spec.name, missing)
-    return [outcomes[spec.name] for spec in chosen]
+    outcomes = {}
+    for folder, hand, process in running:
+        found = _read(folder / "junit_01.xml")
+        for spec in hand:
+            lost = f"no result; see {folder}/output (exit code {process.returncode})"
+            missing = Outcome(spec.name, "not run", 0, lost)
+            outcomes[spec.name] = found.get(spec.name, missing)
+    return outcomes
 
 
 def _focus(shard: Sequence[Spec]) -> str:
