@@ -313,7 +313,7 @@ def test_credentials_are_kubeconfigs():
         await world.cluster()
         for action, name, context, token in [
             ("listClusterUserCredential", "clusterUser", "c1", "user-token"),
-            ("listClusterAdminCredential", "clusterAdmin", "c1-admin", "admin-token"),
+            ("listClusterAdminCredential", "clusterAdmin", "c1", "admin-token"),
         ]:
             answer = await world.post(f"{CLUSTER}/{action}")
             (entry,) = answer.body["kubeconfigs"]

@@ -115,9 +115,15 @@ def test_credentials(az, kubectl_of, server, tmp_path):
     merged = az(f"aks get-credentials {CLUSTER} --file {file}")
     assert f'Merged "main" as current context in {file}' in merged.err
     az(f"aks get-credentials {CLUSTER} --file {file} --overwrite-existing")
+    admin = az(f"aks get-credentials {CLUSTER} --file {file} --admin")
+    assert f'Merged "main-admin" as current context in {file}' in admin.err
     az(f"aks get-credentials {CLUSTER} --file {file} --admin --context boss")
     config = yaml.safe_load(file.read_text())
-    assert [context["name"] for context in config["contexts"]] == ["main", "boss-admin"]
+    assert [context["name"] for context in config["contexts"]] == [
+        "main",
+        "main-admin",
+        "boss-admin",
+    ]
     assert {user["name"] for user in config["users"]} == {
         "clusterUser_clusters_main",
         "clusterAdmin_clusters_main",

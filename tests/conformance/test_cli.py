@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conformance.conftest import Driven
 
@@ -230,6 +231,16 @@ def test_a_cluster_through_all_verbs(poolwright):
     poolwright(f"aks delete {cluster} --yes --no-wait")
     poolwright(f"aks wait {cluster} --deleted")
     assert poolwright("group update -n clirg --tags a=b --query tags.a -o tsv") == "b\n"
+
+
+def test_credentials(poolwright, tmp_path):
+    file = tmp_path / "config"
+    poolwright(f"aks get-credentials -g clirg -n c1 --file {file}")
+    poolwright(f"aks get-credentials -g clirg -n c1 --file {file} --admin")
+    contexts = yaml.safe_load(file.read_text())["contexts"]
+    assert [context["name"] for context in contexts] == ["c1", "c1-admin"]
+    printed = yaml.safe_load(poolwright("aks get-credentials -g clirg -n c1 -f -"))
+    assert printed["current-context"] == "c1"
 
 
 def test_a_template_with_comments(poolwright, tmp_path):

@@ -48,7 +48,7 @@ async def kubeconfig(context: ArmContext, request: ArmRequest, cluster: Cluster,
     is_admin = role == "clusterAdmin"
     token = await context.control_planes.token(key, admin=is_admin)
     spec = cluster.spec
-    name = f"{spec.name}-admin" if is_admin else spec.name
+    name = spec.name  # of the admin's context too: az itself adds "-admin" where it merges
     user = f"{role}_{spec.resource_group}_{spec.name}"
     document: dict[str, Any] = {
         "apiVersion": "v1",

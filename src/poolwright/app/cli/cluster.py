@@ -474,6 +474,9 @@ def get_credentials(
         return
     target = Path(file or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     config = yaml.safe_load(text)
+    if admin:  # as az does it, so that the user's context stays
+        name = f"{config['current-context']}-admin"
+        config["contexts"][0]["name"] = config["current-context"] = name
     _merge(target, config, overwrite=overwrite_existing)
     typer.echo(f'Merged "{config["current-context"]}" as current context in {target}', err=True)
 
