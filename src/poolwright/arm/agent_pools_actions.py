@@ -56,10 +56,10 @@ NO_SUCH_MACHINES = (
 )
 """Source: karpenter-provider-azure's fakes, which carry the service's text."""
 
-_Once = Callable[[ArmContext, ArmRequest], Awaitable[ArmResponse]]
+Once = Callable[[ArmContext, ArmRequest], Awaitable[ArmResponse]]
 
 
-async def _retried(once: _Once, context: ArmContext, request: ArmRequest) -> ArmResponse:
+async def retried(once: Once, context: ArmContext, request: ArmRequest) -> ArmResponse:
     """Observe again when the records moved on meanwhile (records.md R12)."""
     for _ in range(ATTEMPTS - 1):
         try:
@@ -72,7 +72,7 @@ async def _retried(once: _Once, context: ArmContext, request: ArmRequest) -> Arm
 
 async def abort_agent_pool(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """POST ``abort``: 202 with the pool, still in the state that is aborted."""
-    return await _retried(_abort_once, context, request)
+    return await retried(_abort_once, context, request)
 
 
 async def _abort_once(context: ArmContext, request: ArmRequest) -> ArmResponse:
@@ -91,7 +91,7 @@ async def _abort_once(context: ArmContext, request: ArmRequest) -> ArmResponse:
 
 async def upgrade_node_image(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """POST ``upgradeNodeImageVersion``: 202 with the pool."""
-    return await _retried(_upgrade_node_image_once, context, request)
+    return await retried(_upgrade_node_image_once, context, request)
 
 
 async def _upgrade_node_image_once(context: ArmContext, request: ArmRequest) -> ArmResponse:
@@ -124,7 +124,7 @@ async def _upgrade_node_image_once(context: ArmContext, request: ArmRequest) -> 
 
 async def delete_machines(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """POST ``deleteMachines``: the machines go without a drain, and the count shrinks."""
-    return await _retried(_delete_machines_once, context, request)
+    return await retried(_delete_machines_once, context, request)
 
 
 def _machine_names(request: ArmRequest) -> list[str]:

@@ -219,9 +219,10 @@ async def accept_cluster_delete(
 
 
 async def accept_cluster_abort(
-    context: ArmContext, request: ArmRequest, cluster: Cluster
+    context: ArmContext, request: ArmRequest, cluster: Cluster, pools: Iterable[Pool]
 ) -> Create:
-    """Halt a cluster's operation (records.md R9); the operation that does the abort.
+    """Halt a cluster's operation, and with it the pools that work for it (records.md R9); the
+    operation that does the abort.
 
     Raises:
         Precondition: the cluster moved on meanwhile.
@@ -245,5 +246,16 @@ async def accept_cluster_abort(
         expect_uid=cluster.uid,
         expect_revision=cluster.revision,
     )
-    await context.store.transact(request.cluster_key.arm_scope, (write, operation))
+    halted = (
+        Update(
+            AGENT_POOL,
+            pool.name,
+            status=replace(pool.status, provisioning_state=state, is_halted=True),
+            expect_uid=pool.uid,
+            expect_revision=pool.revision,
+        )
+        for pool in pools
+        if pool.deleted_at is None and not pool.status.provisioning_state.is_terminal
+    )
+    await context.store.transact(request.cluster_key.arm_scope, (write, *halted, operation))
     return operation

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from poolwright.arm.agent_pools import ATTEMPTS, CLUSTER
 from poolwright.arm.agent_pools_accept import check_cluster_free
-from poolwright.arm.agent_pools_actions import NOTHING_TO_ABORT
+from poolwright.arm.agent_pools_actions import NOTHING_TO_ABORT, retried
 from poolwright.arm.agent_pools_read import get_cluster, pools_of
 from poolwright.arm.api_versions import CONTAINER_SERVICE, since
 from poolwright.arm.context import ArmContext
@@ -73,13 +73,17 @@ def _action(state: ProvisioningState, change: Change, what: str) -> Handler:
 
 async def abort_managed_cluster(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """POST ``abort``: 202 with the cluster, still in the state that is aborted."""
+    return await retried(_abort_once, context, request)
+
+
+async def _abort_once(context: ArmContext, request: ArmRequest) -> ArmResponse:
     cluster = await get_cluster(context, request)
     status = cluster.status
     if status.operation_id is None or cluster.deleted_at or status.abort_operation_id:
         raise NOTHING_TO_ABORT(resource=f"managed cluster {cluster.spec.name}")
     pools = await pools_of(context, request.cluster_key)
     body = wire_cluster(context, cluster, pools, request.api_version)
-    operation = await accept_cluster_abort(context, request, cluster)
+    operation = await accept_cluster_abort(context, request, cluster, pools)
     headers = operation_headers(
         context, request, operation, request.cluster_key, with_location=True
     )
