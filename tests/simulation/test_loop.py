@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from poolwright.model.instant import Instant
-from poolwright.sim.clock import EPOCH, SimClock
+from poolwright.sim.clock import EPOCH, SimClock, WorldTime
 from poolwright.sim.identity import SeededIdentity
 from poolwright.sim.loop import Deadlock, run
 
@@ -72,3 +72,55 @@ def test_identity_is_the_seed():
     assert all(str(UUID(uid)) == uid and UUID(uid).version == 4 for uid in uids)
     assert len(set(uids)) == 50
     assert one.suffix(5) == two.suffix(5)
+
+
+def test_the_wall_clock_is_set_and_the_world_stands_still():
+    async def main():
+        time = WorldTime(60)
+        clock = SimClock(time=time)
+        await clock.sleep(timedelta(seconds=10))
+        time.step_wall(timedelta(minutes=-5))
+        assert clock.now().wall == EPOCH + timedelta(seconds=10) - timedelta(minutes=5)
+        assert clock.now().world == Instant(600_000_000)
+        time.stand_still(20)
+        time.stand_still(5)
+        assert clock.now().world == Instant(600_000_000)
+        await clock.sleep(timedelta(seconds=19))
+        assert clock.now().world == Instant(600_000_000)
+        await clock.sleep_until(Instant(660_000_000))
+        assert clock.monotonic() == pytest.approx(31)
+
+    run(main())
+
+
+class _Enough(Exception):
+    pass
+
+
+def _order_of_cancellation():
+    order = []
+
+    async def work(number):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            order.append(number)
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(work(number))
+            await asyncio.sleep(1)
+            raise _Enough
+
+    with pytest.raises(ExceptionGroup):
+        run(main())
+    return order
+
+
+def test_tasks_are_cancelled_in_one_order_whatever_ran_before():
+    first = _order_of_cancellation()
+    kept = [bytearray(size) for size in range(2000)]
+    assert _order_of_cancellation() == first
+    assert len(first) == 40
+    assert kept

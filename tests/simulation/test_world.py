@@ -6,6 +6,8 @@ import logging
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import structlog
@@ -14,6 +16,8 @@ from poolwright.sim.__main__ import replay_command
 from poolwright.sim.shrink import shrink
 from poolwright.sim.weather import CALM, FaultRates
 from poolwright.sim.world import WorldSettings, simulate
+
+FOUND_BUGS = tomllib.loads((Path(__file__).parent / "found_bugs.toml").read_text())["bug"]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +42,13 @@ def test_no_promise_breaks_under_faults(seed):
     assert report.violations == (), replay_command(report.settings)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", FOUND_BUGS, ids=[str(bug["seed"]) for bug in FOUND_BUGS])
+def test_what_was_found_once_is_not_found_again(bug):
+    report = simulate(WorldSettings.draw(bug["seed"]))
+    assert report.violations == (), f"{bug['found']} {replay_command(report.settings)}"
+
+
 def _digest_in_another_process(seed, hash_seed):
     code = (
         "import logging, structlog;"
@@ -60,6 +71,13 @@ def test_a_seed_is_a_world():
     assert int(one[1]) > 500
     assert one == _digest_in_another_process(2, "2")
     assert one[0] != _digest_in_another_process(9, "1")[0]
+
+
+@pytest.mark.slow
+def test_a_world_does_not_depend_on_the_worlds_before_it():
+    alone = simulate(WorldSettings.draw(11)).digest
+    simulate(WorldSettings.draw(4))
+    assert simulate(WorldSettings.draw(11)).digest == alone
 
 
 def test_seeds_draw_different_worlds():

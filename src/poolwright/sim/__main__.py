@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -98,13 +99,16 @@ def main(arguments: list[str] | None = None) -> int:
     last = options.first + options.seeds
     seeds = range(options.first, last) if options.seed is None else [options.seed]
     failed = 0
+    probes: Counter[str] = Counter()
     for seed in seeds:
         keep = 1_000_000 if options.trace else 0
         report = simulate(_settings(seed, options), keep=keep)
         failed += bool(report.violations)
+        probes.update(report.probes)
         _tell(report, options)
         if options.trace:
             options.trace.write_text("".join(f"{line}\n" for line in report.tail))
+    _say("came about: " + ", ".join(f"{probes[name]} {name}" for name in sorted(probes)))
     _say(f"{len(seeds)} seeds, {failed} failed")
     return 1 if failed else 0
 

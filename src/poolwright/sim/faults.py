@@ -114,7 +114,7 @@ class FaultyPort:
 
     async def _fate(self, method: str, apply: Callable[[], Any], is_write: bool) -> Any:
         rng, rates = self._rng, self._weather.rates
-        draws = [rng.random() for _ in range(5)]
+        draws = [rng.random() for _ in range(6)]
         delay = rng.uniform(0, rates.delay)
         if draws[0] < rates.stalled:
             delay = self._weather.stall_seconds(rng)
@@ -127,7 +127,10 @@ class FaultyPort:
         if is_write and draws[3] < rates.duplicated and method not in _NEVER_TWICE:
             self._later(self._second_copy(method, apply, self._weather.stall_seconds(rng)))
         if draws[4] >= rates.reply_lost:
-            return await apply()
+            answer = await apply()
+            if not is_write and draws[5] < rates.stale:
+                await asyncio.sleep(self._weather.stall_seconds(rng))
+            return answer
         try:
             await apply()
         except PoolwrightError as error:
@@ -160,7 +163,7 @@ class FaultyPort:
                         self._trace.add(self._name, what, "cut")
                         raise Transient(f"simulated: {method} was cut") from None
                     self._trace.add(self._name, what, repr(item))
-                    await asyncio.sleep(self._rng.uniform(0, self._weather.rates.delay))
+                    await asyncio.sleep(self._weather.lag_seconds(self._rng))
                     yield item
             finally:
                 await items.aclose()

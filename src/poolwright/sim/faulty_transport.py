@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from random import Random
 from typing import cast
@@ -20,11 +20,17 @@ class _CutStream(httpx.AsyncByteStream):
     """A watch whose connection breaks at a moment of virtual time, or ends with its server."""
 
     def __init__(
-        self, inner: httpx.AsyncByteStream, cut_at: float | None, *, quietly: bool
+        self,
+        inner: httpx.AsyncByteStream,
+        cut_at: float | None,
+        *,
+        quietly: bool,
+        lag: Callable[[], float],
     ) -> None:
         self._inner = inner
         self._cut_at = cut_at
         self._quietly = quietly
+        self._lag = lag
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         chunks = self._inner.__aiter__()
@@ -38,6 +44,7 @@ class _CutStream(httpx.AsyncByteStream):
                 if self._quietly:
                     return
                 raise httpx.ReadError("simulated: connection reset") from None
+            await asyncio.sleep(self._lag())
             yield chunk
 
     async def aclose(self) -> None:
@@ -80,7 +87,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
     async def _fate(self, request: httpx.Request) -> tuple[httpx.Response, str]:
         rng, rates = self._rng, self._weather.rates
         is_watch = b"watch=1" in request.url.query
-        draws = [rng.random() for _ in range(5)]
+        draws = [rng.random() for _ in range(6)]
         delay = rng.uniform(0, rates.delay)
         if draws[0] < rates.stalled:
             delay = self._weather.stall_seconds(rng)
@@ -97,6 +104,8 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         body = await _read(response)
         if draws[4] < rates.reply_lost:
             raise httpx.ReadError("simulated: reply lost")
+        if request.method == "GET" and draws[5] < rates.stale:
+            await asyncio.sleep(self._weather.stall_seconds(rng))
         answer = httpx.Response(
             response.status_code, headers=response.headers, stream=httpx.ByteStream(body)
         )
@@ -113,7 +122,9 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         quietly = self._rng.random() < 0.5
         response = await self._target.handle_async_request(request)
         inner = cast("httpx.AsyncByteStream", response.stream)
-        stream = _CutStream(inner, cut_at, quietly=quietly)
+        stream = _CutStream(
+            inner, cut_at, quietly=quietly, lag=lambda: self._weather.lag_seconds(self._rng)
+        )
         answer = httpx.Response(response.status_code, headers=response.headers, stream=stream)
         return answer, f"{response.status_code} watch"
 

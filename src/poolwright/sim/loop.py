@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
+from itertools import count
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -30,6 +31,19 @@ class _Nothing(selectors.SelectSelector):
         return []
 
 
+class _Task(asyncio.Task[Any]):
+    """A task whose hash is its number: a task group keeps its tasks in a set, and cancels them in
+    the order of that.
+    """
+
+    def __init__(self, number: int, coroutine: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimLoop(asyncio.SelectorEventLoop):
     """The loop; `time` is virtual seconds since its start."""
 
@@ -38,6 +52,12 @@ class SimLoop(asyncio.SelectorEventLoop):
         super().__init__(self._nothing)
         # Timers due within a nanosecond are one moment: float sums differ in the last bits.
         self._clock_resolution = 1e-9
+        numbers = count()
+
+        def made(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> _Task:
+            return _Task(next(numbers), coroutine, loop=loop, **options)
+
+        self.set_task_factory(made)
 
     def time(self) -> float:
         """Virtual seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from random import Random
 
 
@@ -24,8 +24,15 @@ class FaultRates:
     """A stream (watch, change feed) ends within a few minutes."""
     expired: float = 0.0
     """A watch is told that its revision is too old."""
+    stale: float = 0.0
+    """An answer or an event of a watch was true when it was given, and arrives minutes of world
+    time later: what is seen lies behind, as an informer's picture may."""
     crash: float = 0.0
     """A replica of the control plane dies, per world minute."""
+    clock_step: float = 0.0
+    """The wall clock is set, forward or back, per world minute."""
+    pause: float = 0.0
+    """The world stands still for a while of real time, per world minute."""
     delay: float = 0.002
     """The longest ordinary delay. Never 0: delays are what explores interleavings."""
 
@@ -41,13 +48,25 @@ class FaultRates:
             "cut": 0.5,
             "expired": 0.2,
             "crash": 0.05,
+            "stale": 0.02,
+            "clock_step": 0.05,
+            "pause": 0.02,
         }
         drawn: dict[str, float] = {}
-        for field in fields(cls):
-            if field.name in most:
-                is_on, share = rng.random() < 0.5, rng.random()
-                drawn[field.name] = most[field.name] * share if is_on else 0.0
+        for name, rate in most.items():
+            is_on, share = rng.random() < 0.5, rng.random()
+            drawn[name] = rate * share if is_on else 0.0
         return cls(**drawn, delay=rng.choice((0.002, 0.05, 0.5)))
+
+    def eased(self, share: float) -> FaultRates:
+        """The same kinds of faults, only that share of them."""
+        return replace(
+            self,
+            lost=self.lost * share,
+            reply_lost=self.reply_lost * share,
+            stalled=self.stalled * share,
+            stale=self.stale * share,
+        )
 
 
 CALM = FaultRates()
@@ -63,3 +82,9 @@ class Weather:
     def stall_seconds(self, rng: Random) -> float:
         """A stall of 1 to 15 world minutes, at most 100 real seconds."""
         return min(rng.uniform(60, 900) / self.speed, 100.0)
+
+    def lag_seconds(self, rng: Random) -> float:
+        """How long an event is under way; now and then it, and what follows it, is stale."""
+        if rng.random() < self.rates.stale:
+            return self.stall_seconds(rng)
+        return rng.uniform(0, self.rates.delay)

@@ -15,7 +15,7 @@ def _deployment(pool: str, replicas: int) -> dict[str, Any]:
     container = {
         "name": "web",
         "image": "nginx",
-        "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
     }
     return {
         "apiVersion": "apps/v1",
@@ -32,16 +32,16 @@ def _deployment(pool: str, replicas: int) -> dict[str, Any]:
     }
 
 
-def _budget() -> dict[str, Any]:
+def _budget(least: int) -> dict[str, Any]:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": {"name": "web"},
-        "spec": {"minAvailable": 1, "selector": {"matchLabels": _LABELS}},
+        "spec": {"minAvailable": least, "selector": {"matchLabels": _LABELS}},
     }
 
 
-async def deploy(kube: Kube, pool: str, *, replicas: int) -> None:
-    """Run a web service on a pool's nodes, guarded by a disruption budget."""
+async def deploy(kube: Kube, pool: str, *, replicas: int, least: int) -> None:
+    """Run a web service on a pool's nodes; its budget lets ``least`` replicas never go."""
     await kube.create(DEPLOYMENTS, _deployment(pool, replicas), namespace="default")
-    await kube.create(POD_DISRUPTION_BUDGETS, _budget(), namespace="default")
+    await kube.create(POD_DISRUPTION_BUDGETS, _budget(least), namespace="default")

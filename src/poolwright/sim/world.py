@@ -22,23 +22,24 @@ from poolwright.arm.app import create_app
 from poolwright.arm.background import run_background
 from poolwright.arm.context import ArmContext
 from poolwright.arm.settings import ArmSettings
+from poolwright.arm.snapshots import SNAPSHOT as SNAPSHOT_KIND
 from poolwright.arm.tokens import TokenKeys
 from poolwright.control.run import ControlSettings, run_control
 from poolwright.kube.asgi_transport import AsgiTransport
 from poolwright.kube.clusters import HttpClusters
 from poolwright.kubesim.server import KubeSim, KubeSimSettings
-from poolwright.model.catalog import kubernetes_minors
-from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.version import KubernetesVersion
+from poolwright.model.catalog import kubernetes_minors, node_image_version, node_images
+from poolwright.model.cluster_key import ClusterKey, subscription_scope
+from poolwright.model.managed_cluster import DocumentSpec, DocumentStatus
 from poolwright.ports.kube import ControlPlanes, Kubelet
 from poolwright.ports.machine_provider import MachineProvider
-from poolwright.ports.store import Store
+from poolwright.ports.store import Create, Store
 from poolwright.providers.simulated.cloud import SimulatedCloud
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.reconcile.loop import LoopSettings, Outcome, Pass
 from poolwright.sim import faults
 from poolwright.sim.checkers import Checker, Scene, all_checkers
-from poolwright.sim.clock import SimClock
+from poolwright.sim.clock import EPOCH, SimClock, WorldTime
 from poolwright.sim.faults import FaultyPort
 from poolwright.sim.faulty_transport import FaultyTransport
 from poolwright.sim.identity import SeededIdentity
@@ -48,10 +49,14 @@ from poolwright.sim.user import (
     CLUSTER,
     CLUSTER_PATH,
     GROUP,
+    SNAPSHOT,
+    SNAPSHOT_ID,
     SUBSCRIPTION,
     TOKEN,
     Arm,
+    ClusterUser,
     PoolUser,
+    register_feature,
     wait_until_settled,
 )
 from poolwright.sim.weather import CALM, FaultRates, Weather
@@ -59,13 +64,31 @@ from poolwright.sim.workload import deploy
 from poolwright.store.sql_store import SqlStore
 
 _LOCATION = "eastus"
-_POOLS: Mapping[str, str] = {"cpu": "Standard_DS2_v2", "gpu": "Standard_NC6s_v3"}
+_FIRST_VERSION = "1.34.4"
+"""What the cluster begins with: there are newer ones, and older ones for its pools."""
+_CPU_SIZE = "Standard_DS2_v2"
+_POOLS: Mapping[str, Mapping[str, Any]] = {
+    "cpu": {
+        "vmSize": _CPU_SIZE,
+        "orchestratorVersion": "1.33.7",
+        "creationData": {"sourceResourceId": SNAPSHOT_ID},
+    },
+    "gpu": {
+        "vmSize": "Standard_NC24ads_A100_v4",
+        "orchestratorVersion": "1.34.2",
+        "gpuProfile": {"nvidia": {"managementMode": "Managed"}},
+    },
+}
 _SETTLED = timedelta(hours=2)
 """World time within which a pool must end what it does once the faults are over: a drain of every
 node, the deadline of an operation, and then once more when the user insists."""
 _STANDSTILL = timedelta(minutes=30)
 _BACKED_OFF = timedelta(seconds=90)
 """Real time that is added to both: a few of the longest back-offs, leases of the dead."""
+_AT_ONCE = timedelta(seconds=5)
+"""Real time within which everybody has seen what happened, unless it is stale."""
+_EASED = 0.2
+"""How much less the ARM front suffers: each request makes many calls, and most must get through."""
 
 Decorate = Callable[[Any], Any]
 
@@ -105,6 +128,7 @@ class Report:
     calls: int
     virtual_seconds: float
     tail: tuple[str, ...] = field(default=(), repr=False)
+    probes: Mapping[str, int] = field(default_factory=dict[str, int], repr=False)
 
 
 @cache
@@ -131,7 +155,9 @@ class World:
         self._group: asyncio.TaskGroup | None = None
         self._late: list[asyncio.Task[None]] = []
         self.weather = Weather(settings.speed)
-        self.clock = SimClock(speed=settings.speed)
+        self.front_weather = Weather(settings.speed)
+        self.time = WorldTime(settings.speed)
+        self.clock = SimClock(time=self.time)
         self.store: Any = SqlStore.open(None, clock=self.clock)
         self.identity = SeededIdentity(self._rng("identity"))
         self.key = ClusterKey.of(SUBSCRIPTION, GROUP, CLUSTER)
@@ -146,6 +172,7 @@ class World:
         self.transport = AsgiTransport(cast("Any", self.kubesim.asgi_app), raise_bugs=True)
         self.observer = self._clusters("observer", is_faulty=False)
         self.machine_clusters = self._clusters("cloud")
+        self.arm_clusters = self._clusters("arm")
         self.cloud = SimulatedCloud(
             self.store,
             self.machine_clusters,
@@ -155,13 +182,16 @@ class World:
             SimulatedCloudSettings(),
         )
         relay.target = self.cloud.kubelet
+        rates = settings.rates
+        stall_max = timedelta(minutes=20) + timedelta(seconds=120 * settings.speed)
         self.scene = Scene(
             self.key,
             self.clock,
             self.store,
             self.cloud,
             self.observer.view(self.key),
-            stall_max=timedelta(minutes=20) + timedelta(seconds=120 * settings.speed),
+            stall_max=stall_max,
+            lag_max=stall_max if rates.stale or rates.stalled else _AT_ONCE * settings.speed,
         )
         self.checkers: tuple[Checker, ...] = all_checkers(self.scene)
 
@@ -193,7 +223,7 @@ class World:
             wrap(target) if wrap is not None else target,
             natures,
             seed=self.settings.seed,
-            weather=self.weather,
+            weather=self.front_weather if name.endswith("/arm") else self.weather,
             trace=self.trace,
             later=self._later,
         )
@@ -212,18 +242,25 @@ class World:
                     self.kubesim.run(),
                     self.observer.run(),
                     self.machine_clusters.run(),
+                    self.arm_clusters.run(),
                     self.cloud.run(),
                     self._check_changes("arm/"),
                     self._check_changes("cloud/"),
+                    self._check_objects(),
                     self._check_nodes(),
                     *(self._replica(number) for number in range(self.settings.replicas)),
                 )
             ]
             context = ArmContext(
                 store=cast("Store", self._faulty("store/arm", self.store, faults.STORE)),
-                machine_provider=self.cloud,
-                clusters=self.observer,
-                control_planes=self.kubesim,
+                machine_provider=cast(
+                    "MachineProvider",
+                    self._faulty("provider/arm", self.cloud, faults.MACHINE_PROVIDER),
+                ),
+                clusters=self.arm_clusters,
+                control_planes=self._faulty(
+                    "control_planes/arm", self.kubesim, faults.CONTROL_PLANES
+                ),
                 clock=self.clock,
                 identity=self.identity,
                 settings=ArmSettings(development_tokens=(TOKEN,)),
@@ -253,38 +290,36 @@ class World:
             self.trace.calls,
             asyncio.get_running_loop().time(),
             tuple(self.trace.lines),
+            self.scene.probes,
         )
 
     async def _play(self, arm: Arm) -> None:
         await self._set_up(arm)
         if self.scene.violations:
             return
-        versions = _versions(await self._control_plane_version(arm))
-        users = [
-            PoolUser(
-                arm,
-                self.clock,
-                self._rng(f"users/{pool}"),
-                pool,
-                vm_size,
-                versions,
-            )
-            for pool, vm_size in _POOLS.items()
+        versions = _versions()
+        pools = [
+            PoolUser(arm, self.clock, self._rng(f"users/{pool}"), pool, properties, versions)
+            for pool, properties in _POOLS.items()
         ]
+        owner = ClusterUser(arm, self.clock, self._rng("users/cluster"), versions)
         self.weather.rates = self.settings.rates
+        self.front_weather.rates = self.settings.rates.eased(_EASED)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(user.run()) for user in users]
+            tasks = [group.create_task(user.run()) for user in (*pools, owner)]
+            tasks.append(group.create_task(self._disturb_time()))
             await self._sleep(self.settings.disturbed)
             for task in tasks:
                 task.cancel()
-        self.weather.rates = CALM
+        self.weather.rates = self.front_weather.rates = CALM
         settled = _SETTLED + _BACKED_OFF * self.settings.speed
         standstill = _STANDSTILL + _BACKED_OFF * self.settings.speed
-        for user in users:
+        system = PoolUser(arm, self.clock, self._rng("users/sys"), "sys", {}, versions)
+        everybody = (owner, system, *pools)
+        for user in everybody:  # what was under way, and then what is asked once more
             await wait_until_settled(arm, user.path, self.clock, settled)
-        for user in users:
+        for user in everybody:
             await user.insist()
-        for user in users:
             await wait_until_settled(arm, user.path, self.clock, settled)
         await self._sleep(standstill)  # orphans that slipped through are found by then
         for checker in self.checkers:
@@ -293,25 +328,43 @@ class World:
         for checker in self.checkers:
             await checker.at_end()
 
+    async def _disturb_time(self) -> None:
+        """The wall clock is set, the world stands still."""
+        rng = self._rng("time")
+        while True:
+            await self._sleep(timedelta(minutes=1))
+            if rng.random() < self.weather.rates.clock_step:
+                self.time.step_wall(timedelta(seconds=rng.uniform(-600, 600)))
+            if rng.random() < self.weather.rates.pause:
+                self.time.stand_still(rng.uniform(0, 60))
+
     async def _set_up(self, arm: Arm) -> None:
         await arm.call("PUT", "", {"location": _LOCATION})
-        profile = {"name": "sys", "count": 1, "vmSize": _POOLS["cpu"], "mode": "System"}
+        await register_feature(arm, self.clock, "ManagedGPUExperiencePreview")
+        profile = {"name": "sys", "count": 1, "vmSize": _CPU_SIZE, "mode": "System"}
         body = {
             "location": _LOCATION,
             "identity": {"type": "SystemAssigned"},
-            "properties": {"dnsPrefix": CLUSTER, "agentPoolProfiles": [profile]},
+            "properties": {
+                "dnsPrefix": CLUSTER,
+                "kubernetesVersion": _FIRST_VERSION,
+                "agentPoolProfiles": [profile],
+            },
         }
         answer = await arm.call("PUT", CLUSTER_PATH, body)
         state = await wait_until_settled(arm, CLUSTER_PATH, self.clock, _SETTLED)
         if state != "Succeeded":
             self.scene.broken("set-up", f"cluster is {state}: {answer.text[:500]}")
             return
-        replicas = self._rng("workload").randint(2, 4)  # one alone may never be evicted
-        await deploy(self.observer.kube(self.key), next(iter(_POOLS)), replicas=replicas)
-
-    async def _control_plane_version(self, arm: Arm) -> str:
-        answer = await arm.call("GET", CLUSTER_PATH)
-        return answer.json()["properties"]["currentKubernetesVersion"]
+        rng = self._rng("workload")
+        replicas = rng.randint(2, 4)  # one alone may never be evicted
+        await deploy(
+            self.observer.kube(self.key),
+            next(iter(_POOLS)),
+            replicas=replicas,
+            least=rng.randint(1, max(1, replicas - 2)),
+        )
+        await self.store.transact(subscription_scope(SUBSCRIPTION), [_old_snapshot()])
 
     async def _sleep(self, duration: timedelta) -> None:
         await self.clock.sleep_until(self.clock.now().world.after(duration))
@@ -333,11 +386,13 @@ class World:
             await self._sleep(timedelta(seconds=rng.uniform(1, 300)))
 
     async def _control(self, who: str, skew: timedelta) -> None:
-        clock = SimClock(speed=self.settings.speed, skew=skew)
+        clock = SimClock(time=self.time, skew=skew)
         clusters = self._clusters(who)
         loops = LoopSettings(raise_bugs=True)
         settings = ControlSettings(
-            pools=replace(loops, debounce=timedelta(milliseconds=50)), others=loops
+            pools=replace(loops, debounce=timedelta(milliseconds=50)),
+            autoscaler=replace(loops, debounce=timedelta(milliseconds=500)),
+            others=loops,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(clusters.run())
@@ -369,17 +424,38 @@ class World:
             for checker in self.checkers:
                 checker.on_change(change)
 
+    async def _check_objects(self) -> None:
+        async for change in self.store.follow("kube/"):
+            for checker in self.checkers:
+                checker.on_object(change)
+
     async def _check_nodes(self) -> None:
         async for change in self.scene.view.changes():
             for checker in self.checkers:
                 checker.on_nodes(change.pool)
 
 
-def _versions(newest: str) -> list[str]:
-    """What a pool may have under a control plane: its minor and the two before, oldest first."""
-    goal = KubernetesVersion.parse(newest)
-    patches = [patch for minor in kubernetes_minors() for patch in minor.patches]
-    return [str(p) for p in sorted(patches) if p <= goal and p.minor >= goal.minor - 2]
+def _versions() -> list[str]:
+    """All that there are, oldest first."""
+    return [str(patch) for patch in sorted(p for m in kubernetes_minors() for p in m.patches)]
+
+
+def _old_snapshot() -> Create:
+    """A snapshot that was taken long ago: pools made from it do not have the newest image."""
+    properties = {
+        "creationData": {"sourceResourceId": "/gone"},
+        "snapshotType": "NodePool",
+        "kubernetesVersion": _FIRST_VERSION,
+        "nodeImageVersion": node_image_version("Ubuntu", release=node_images()[0].version),
+        "osType": "Linux",
+        "osSku": "Ubuntu",
+        "vmSize": _CPU_SIZE,
+        "enableFIPS": False,
+    }
+    body = {"location": _LOCATION, "tags": {}, "resource_group": GROUP, "properties": properties}
+    uid = "00000000-0000-4000-8000-000000000001"
+    spec = DocumentSpec(SNAPSHOT, body)
+    return Create(SNAPSHOT_KIND, f"{GROUP}/{SNAPSHOT}", uid, spec, DocumentStatus(), EPOCH)
 
 
 class _KubeletRelay:
@@ -409,6 +485,7 @@ def simulate(
                 world.trace.calls,
                 asyncio.get_running_loop().time(),
                 tuple(world.trace.lines),
+                world.scene.probes,
             )
 
     return run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -24,9 +25,13 @@ class Scene:
     view: ClusterView
     stall_max: timedelta
     """How long, in world time, a call that was planned may be under way."""
+    lag_max: timedelta
+    """How long, in world time, what is seen may lie behind."""
     passes: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """Finished passes by controller and key."""
     violations: list[str] = field(default_factory=list[str])
+    probes: Counter[str] = field(default_factory=Counter[str])
+    """What came about in this world, and how often: a sweep that never saw it proved nothing."""
 
     @property
     def now(self) -> Instant:
@@ -52,6 +57,9 @@ class Checker:
 
     def on_change(self, change: Change) -> None:
         """A record of the API or of the cloud changed."""
+
+    def on_object(self, change: Change) -> None:
+        """An object of the cluster changed, as its API server stored it."""
 
     def on_nodes(self, pool: str) -> None:
         """A node of the pool, or a pod on it, changed."""

@@ -21,6 +21,9 @@ class OperationEnd(Checker):
             return
         before, now = self._states.get(record.name), record.status.state
         self._states[record.name] = now
+        if now.is_terminal and before is not now:
+            whose = "pool" if record.spec.pool else "cluster"
+            self.scene.probes[f"{whose} {record.spec.type} {now}"] += 1
         if before is not None and before.is_terminal and before is not now:
             self.scene.broken("operation ends once", f"{record.name}: {before} became {now}")
         if change.deleted and not now.is_terminal:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.model.agent_pool import AGENT_POOL, AgentPoolSpec, ProvisioningState
+from poolwright.model.instant import Instant
 from poolwright.plan.admission_upgrade import EFFECTIVE_SURGE, amount
+from poolwright.plan.bootstrap import STARTUP_TAINT
 from poolwright.ports.store import Change
 from poolwright.sim.checkers.checker import Checker, Scene
 
@@ -22,17 +24,27 @@ class _Upgrade:
 
 
 class ReadyFloor(Checker):
-    """The floor is taken when an upgrade begins, from what was ready then; it lasts as long as
-    nobody asks for something else.
+    """The floor is taken when an upgrade begins, from what was ready then, and for so long that
+    whoever upgrades could have seen it; it lasts as long as nobody asks for something else.
     """
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._upgrades: dict[str, _Upgrade] = {}
+        self._since: dict[str, dict[str, Instant]] = {}
 
-    def _ready(self, pool: str) -> int:
-        nodes = self.scene.view.nodes(pool)
-        return sum(node.is_ready and not node.unschedulable for node in nodes)
+    def _ready(self, pool: str) -> list[str]:
+        return [
+            node.name
+            for node in self.scene.view.nodes(pool)
+            if node.is_ready and not node.unschedulable and STARTUP_TAINT not in node.taints
+        ]
+
+    def _ready_for_long(self, pool: str) -> int:
+        """Nodes whose readiness was no news when the upgrade began."""
+        since = self._since.get(pool, {})
+        now = self.scene.now
+        return sum(at.after(self.scene.lag_max) <= now for at in since.values())
 
     def on_change(self, change: Change) -> None:
         """Begin and end the watch over a pool."""
@@ -52,15 +64,19 @@ class ReadyFloor(Checker):
             return
         known = self._upgrades.get(record.name)
         if known is None or known.generation != record.generation:
-            ready = min(self._ready(record.name), record.spec.count)
+            ready = min(self._ready_for_long(record.name), record.spec.count)
             floor = max(0, ready - _unavailable(record.spec))
             self._upgrades[record.name] = _Upgrade(record.generation, floor)
 
     def on_nodes(self, pool: str) -> None:
         """Count after every change of a node."""
+        names, before, now = self._ready(pool), self._since.get(pool, {}), self.scene.now
+        self._since[pool] = {name: before.get(name, now) for name in names}
         upgrade = self._upgrades.get(pool)
-        if upgrade is not None and (ready := self._ready(pool)) < upgrade.floor:
-            self.scene.broken("ready floor", f"{pool}: {ready} ready, {upgrade.floor} promised")
+        if upgrade is not None and len(names) < upgrade.floor:
+            self.scene.broken(
+                "ready floor", f"{pool}: {len(names)} ready, {upgrade.floor} promised"
+            )
 
 
 def _unavailable(spec: AgentPoolSpec) -> int:
