@@ -23,7 +23,8 @@ def child(wire: Json, *path: str) -> Json:
 
 def children(wire: Json, *path: str) -> list[Json]:
     """The objects in the list at a path; empty where it is missing, null or no list."""
-    here: Any = child(wire, *path[:-1]).get(path[-1])
-    if not isinstance(here, list):
+    holder = wire if len(path) == 1 else child(wire, *path[:-1])
+    here: Any = holder.get(path[-1])
+    if not here or not isinstance(here, list):
         return []
     return [cast("Json", item) for item in cast("list[Any]", here) if isinstance(item, _OBJECT)]

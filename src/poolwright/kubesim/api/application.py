@@ -190,11 +190,9 @@ async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> No
     if (group, version, plural) in review.REVIEWS:
         await review.serve(call, group, plural, namespace)
         return
-    if (group, version) not in call.registry.catalog.groups() and not any(
-        (group, version) == (g, v) for g, v, _ in review.REVIEWS
-    ):
-        raise status.page_not_found(plain=True)
     view = call.registry.catalog.views.get((group, version, plural))
+    if view is None and version not in discovery.groups(call.registry.catalog).get(group, ()):
+        raise status.page_not_found(plain=True)
     if view is None or len(rest) > 3 + 10:
         raise status.page_not_found()
     if namespace and not view.resource.namespaced:
