@@ -37,7 +37,7 @@ def example(tmp_path_factory):
                     env=environment,
                     capture_output=True,
                     text=True,
-                    timeout=280,
+                    timeout=600,  # bounds a failure; a hundred seconds on two quiet cores
                     check=False,
                 )
                 assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
