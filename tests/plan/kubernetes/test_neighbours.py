@@ -15,6 +15,7 @@ from poolwright.model.pod import Pod
 from poolwright.model.taint import Taint
 from poolwright.plan.kubernetes.action import DeleteObject, PatchObject
 from poolwright.plan.kubernetes.neighbours import HOST_NAME, ZONE
+from poolwright.plan.kubernetes.placement import SAMPLED_FROM
 from poolwright.plan.kubernetes.preemption import Guard
 from poolwright.plan.kubernetes.scheduler import Scheduler, plan_schedule
 
@@ -345,3 +346,20 @@ def test_nobody_who_keeps_apart_has_unwanted_company(found, pods):
             for other in here:
                 if other is not one and each.selector.matches(other.labels):
                     assert zone_of[placed[other.name]].labels[each.topology_key] != domain
+
+
+def test_in_a_large_cluster_rare_shapes_are_placed_by_a_sample_and_as_the_rules_say():
+    count = SAMPLED_FROM + 44
+    nodes = [zoned(f"n{i:03}", "abc"[i % 3], cpu=1000) for i in range(count)]
+    pods = [
+        made(f"p{i}", cpu=f"{100 + i}m", labels=WEB, topologySpreadConstraints=[spread()])
+        for i in range(30)
+    ]
+    placed = bindings(plan_schedule(nodes, pods))
+    by_name = {n.name: n.labels[ZONE] for n in nodes}
+    zones = [by_name[name] for name in placed.values()]
+    assert sorted(zones.count(z) for z in "abc") == [10, 10, 10]
+    assert len(set(placed.values())) == 30
+    too_large = plan_schedule(nodes, [made("p", cpu="2")])
+    words = f"0/{count} nodes are available: {count} Insufficient cpu."
+    assert said(too_large, "FailedScheduling")[0].startswith(words)

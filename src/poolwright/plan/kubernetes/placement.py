@@ -24,6 +24,14 @@ from poolwright.plan.kubernetes.room import NodeRoom, resource_score
 SHAPE_NODES_MAX = 320_000
 """Shapes kept times nodes: each candidate costs some 200 bytes."""
 SHAPES_MIN = 32
+SAMPLED_FROM = 256
+"""Nodes from which on a shape is tried on a sample first: keeping candidates costs a look at each
+node, which pays for shapes that are asked about often."""
+SAMPLE = 128
+"""Fitting nodes that a sample compares (kube-scheduler: 5 to 50 of a hundred, at least 100)."""
+ASKED_FIRST = 8
+"""How often a shape is asked about before its candidates are kept."""
+ASKED_MAX = 4096
 ANSWERS_MAX = 512
 """Sets of counts about neighbours that are kept though no shape uses them."""
 
@@ -105,6 +113,9 @@ class Placement:
         self._tallies = Tallies()
         self._shapes: OrderedDict[Shape, _Candidates] = OrderedDict()
         self._answers: OrderedDict[Questions, Answers] = OrderedDict()
+        self._asked: OrderedDict[Shape, int] = OrderedDict()
+        self._ring: list[str] | None = None
+        self._ring_start = 0
         self._priorities: Counter[int] = Counter()
         self._log: list[str] = []
         self._log_start = 0
@@ -160,6 +171,7 @@ class Placement:
         room = self._room(node.name)
         if room.node is None:
             self._nodes += 1
+            self._ring = None
         room.node = node
         self._tallies.set_node(node.name, node)
         self._touch(room)
@@ -171,6 +183,7 @@ class Placement:
             return
         room.node = None
         self._nodes -= 1
+        self._ring, self._ring_start = None, 0
         self._tallies.set_node(name, None)
         self._touch(room)
         self._drop_if_empty(room)
@@ -242,6 +255,8 @@ class Placement:
             if not fits:
                 return None
             return min(fits, key=lambda r: (-resource_score(pod, r), r.name)).name
+        if self._is_rare(shape):
+            return self._best_of_sample(pod, shape)
         found = self._current(pod, shape)
         tops: dict[Alike, _Candidate] = {}
         for alike, heap in list(found.heaps.items()):
@@ -250,12 +265,48 @@ class Placement:
                 del found.heaps[alike]
             elif found.answers is None or found.answers.refusal(alike[2]) is None:
                 tops[alike] = top
-        if not tops:
-            return None
-        if len(tops) == 1:
-            return next(iter(tops.values()))[1]
-        bonus = _in_relation(found, tops)
-        return min((top[0] - bonus[alike], top[1]) for alike, top in tops.items())[1]
+        return _best(found, tops)
+
+    def _is_rare(self, shape: Shape) -> bool:
+        """Whether a shape in a large cluster was not asked about often enough to be kept."""
+        if self._nodes < SAMPLED_FROM or shape in self._shapes:
+            return False
+        asked = self._asked.pop(shape, 0) + 1
+        if asked >= ASKED_FIRST:
+            return False
+        self._asked[shape] = asked
+        if len(self._asked) > ASKED_MAX:
+            self._asked.popitem(last=False)
+        return True
+
+    def _best_of_sample(self, pod: Pod, shape: Shape) -> str | None:
+        """The best of the first nodes that fit, going round from where the last one ended."""
+        if self._ring is None:
+            self._ring = [name for name, room in self._rooms.items() if room.node is not None]
+        ring, start = self._ring, self._ring_start
+        asked = shape.questions
+        found = _Candidates(pod, None if asked is None else self._answers_to(pod, asked))
+        refused: dict[Place, bool] = {}
+        tops: dict[Alike, _Candidate] = {}
+        left = SAMPLE
+        for step in range(len(ring)):
+            room = self._rooms[ring[(start + step) % len(ring)]]
+            self._ring_start = (start + step + 1) % len(ring)
+            if room.node is None or self._judge(pod, room) is not None:
+                continue
+            alike = _alike(found, room.node)
+            place = alike[2]
+            if found.answers is not None and place not in refused:
+                refused[place] = found.answers.refusal(place) is not None
+            if refused.get(place):
+                continue
+            found.sizes[alike] += 1
+            candidate = (-resource_score(pod, room), room.name, room.version)
+            tops[alike] = min(tops.get(alike, candidate), candidate)
+            left -= 1
+            if not left:
+                break
+        return _best(found, tops)
 
     def fits(self, pod: Pod, shape: Shape, node: str) -> bool:
         """Whether one node could take the pod now."""
@@ -338,17 +389,18 @@ class Placement:
                 unused = next((q for q, a in self._answers.items() if not a.users), questions)
                 if unused is not questions:
                     self._answers.pop(unused).release()
-        elif not answers.is_settled and not answers.users:
+        elif not answers.is_settled:
+            for other in [s for s, c in self._shapes.items() if c.answers is answers]:
+                self._forget(other)  # places mean something else now
             answers.settle()
         self._answers.move_to_end(questions)
         return answers
 
     def _current(self, pod: Pod, shape: Shape) -> _Candidates:
         """The shape's candidates, with every node that changed since judged again."""
+        if shape.questions is not None and shape in self._shapes:
+            self._answers_to(pod, shape.questions)  # it may forget the shape
         found = self._shapes.get(shape)
-        if found is not None and found.answers is not None and not found.answers.is_settled:
-            self._forget(shape)  # places mean something else now
-            found = None
         if found is None or found.seen < self._log_start:
             found = self._new_candidates(pod, shape)
             changed = list(self._rooms)
@@ -370,10 +422,6 @@ class Placement:
         answers = None
         if shape.questions is not None:
             answers = self._answers_to(pod, shape.questions)
-            if not answers.is_settled:
-                for other in [s for s, c in self._shapes.items() if c.answers is answers]:
-                    self._forget(other)
-                answers.settle()
             answers.users += 1
         found = self._shapes[shape] = _Candidates(pod, answers)
         return found
@@ -429,6 +477,14 @@ def _alike(found: _Candidates, node: Node) -> Alike:
         )
     answers = found.answers
     return met, disliked, _NO_PLACE if answers is None else answers.place_of(node.name)
+
+
+def _best(found: _Candidates, tops: Mapping[Alike, _Candidate]) -> str | None:
+    """Of the best of each list the best: among equals the first by name."""
+    if len(tops) <= 1:
+        return next((top[1] for top in tops.values()), None)
+    bonus = _in_relation(found, tops)
+    return min((top[0] - bonus[alike], top[1]) for alike, top in tops.items())[1]
 
 
 def _in_relation(found: _Candidates, tops: Mapping[Alike, _Candidate]) -> dict[Alike, float]:
