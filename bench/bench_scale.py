@@ -55,7 +55,8 @@ GPU_SIZE = "Standard_NC24ads_A100_v4"
 # A pool with managed components, and one of the same size without: only the driver.
 PROFILES: dict[str, dict[str, Any]] = {
     "with_components": {"nvidia": {"managementMode": "Managed"}, "driver": "Install"},
-    "without_components": {"driver": "Install"},
+    # From 1.36 on the components come unless they are declined.
+    "without_components": {"nvidia": {"managementMode": "Unmanaged"}, "driver": "Install"},
 }
 PARTS = (
     "1000/with_components",

@@ -34,6 +34,9 @@ _RESERVED_MOST = 60.0
 _ATTENTIVE = 600.0
 """The most world seconds per second while a short internal wait is pending: a debounce of 50 ms is
 half a world minute then, and deadlines are tens of minutes. The default speed is slower."""
+_BUSY_NAP = 1e-3
+"""Real seconds that a sleeper naps at least once it woke too early, because the process was busy:
+looking at every turn of the loop cost a tenth of bringing up nodes at top speed."""
 _SHORT = 0.25
 """Internal waits below so many seconds are part of work; longer ones are sweeps and long
 back-offs."""
@@ -127,9 +130,11 @@ class RealClock:
     async def sleep_until(self, at: Instant) -> None:
         """Wait until world time reaches ``at``."""
         loop = asyncio.get_running_loop()
+        # At least a microsecond: less could vanish in the loop's floating-point time.
+        least = 1e-6
         while (left := at.micros - self._world().micros) > 0:
-            # At least a microsecond: less could vanish in the loop's floating-point time.
-            seconds = max(left / 1e6 / self._rate(), 1e-6)
+            seconds = max(left / 1e6 / self._rate(), least)
+            least = _BUSY_NAP
             nap: asyncio.Future[None] = loop.create_future()
             self._naps[nap] = None
             timer = loop.call_later(seconds, _end_nap, nap)
