@@ -25,6 +25,8 @@ _MOVING = (
     (re.compile(r"current: \d+"), "current: <version>"),
     (re.compile(r"\b([Mm]ade[-_])[a-z0-9]{5}\b"), r"\1<hash>"),
     (re.compile(r"\(\d{3,}\)"), "(<version>)"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
+    (re.compile(r"(resourceVersion\W+)\d+"), r"\1<version>"),
 )
 
 
