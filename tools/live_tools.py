@@ -9,6 +9,7 @@ Binaries in ``KUBEBUILDER_ASSETS`` are taken first and never built.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -16,12 +17,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "live"
 KWOK_VERSION = "v0.8.0"
+_MARK = "building"
 
 _SERVER = "go.etcd.io/etcd/server/v3"
 _KUBERNETES = "k8s.io/kubernetes"
@@ -98,6 +100,37 @@ def require(*names: str, environment: Mapping[str, str] = os.environ) -> dict[st
     if missing:
         raise ToolsMissing(f"{', '.join(missing)} not found ({how_to_get(environment)})")
     return {name: path for name, path in found.items() if path is not None}
+
+
+def await_build(environment: Mapping[str, str] = os.environ) -> None:
+    """Wait while another process builds the tools (`main`); at once if none does."""
+    mark = folder(environment) / _MARK
+    while mark.exists() and _is_alive(int(mark.read_text() or 0)):
+        time.sleep(1)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _marked() -> Iterator[None]:
+    """A mark beside the tools while this process builds them; it holds our pid."""
+    mark = folder() / _MARK
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def how_to_get(environment: Mapping[str, str] = os.environ) -> str:
@@ -180,15 +213,25 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
     wanted = [tool for tool in TOOLS.values() if not options.names or tool.name in options.names]
+    if options.check:
+        for tool in wanted:
+            print(f"{tool.name}: {find(tool.name) or 'missing'}")
+        return 0
+    with _marked():
+        return _get(wanted, options.parallel)
+
+
+def _get(wanted: Sequence[Tool], parallel: int) -> int:
+    """Build what is missing; the exit status."""
     for tool in wanted:
-        if find(tool.name) is None and not options.check:
+        if find(tool.name) is None:
             if shutil.which("go") is None:
                 print(f"{tool.name}: {how_to_get()}", file=sys.stderr)
                 return 1
             began = time.monotonic()
             print(f"{tool.name}: building", flush=True)
             try:
-                build(tool, options.parallel)
+                build(tool, parallel)
             except subprocess.CalledProcessError as error:
                 print(f"{tool.name}: go ended with {error.returncode}", file=sys.stderr)
                 return 1

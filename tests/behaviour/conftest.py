@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _kubectl() -> Path | None:
+    live_tools.await_build()
     found = live_tools.find("kubectl") or shutil.which("kubectl")
     return None if found is None else Path(found)
 

@@ -22,6 +22,7 @@ QUICK = 3.5
 @pytest.mark.slow
 @pytest.mark.live
 def test_quick_specs_pass(tmp_path):
+    live_tools.await_build()
     try:
         tools = live_tools.require("e2e.test", "kubectl")
     except live_tools.ToolsMissing as error:

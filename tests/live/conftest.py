@@ -9,6 +9,7 @@ from live_stack import COMPONENTS, LiveStack, live_tools
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
+    live_tools.await_build()
     try:
         live_tools.require(*COMPONENTS, "kubectl")
     except live_tools.ToolsMissing as error:
