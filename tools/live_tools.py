@@ -2,7 +2,8 @@
 
 ``python tools/live_tools.py`` builds what is missing, in the order in which it is useful; the
 versions are those of the module files beside this file. Nothing goes into the tree: the binaries
-are kept in ``~/.cache/poolwright/live/<version>`` (``POOLWRIGHT_TEST_LIVE_TOOLS`` names another folder).
+are kept in ``~/.cache/poolwright/live/<version>``; ``POOLWRIGHT_TEST_LIVE_TOOLS`` names another
+folder.
 Binaries in ``KUBEBUILDER_ASSETS`` are taken first and never built.
 """
 
