@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.slow)
         reason = STORIES.get(f"{Path(item.fspath).stem}: {item.name}")
         if reason:
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
 def _kubectl() -> Path | None:

@@ -95,3 +95,6 @@ def test_output_is_that_of_the_real_one(world, namespace, story):
         if here != recorded[story].get(command) and f"{story}: {command}" not in known
     ]
     assert not different, "\n".join([f"{len(different)} of {len(said)} differ", *different])
+    same = [f"{story}: {command}" for command in said if said[command] == recorded[story][command]]
+    stale = [line for line in same if line in known]
+    assert not stale, f"no longer differs: delete the line {stale} from differences.json"

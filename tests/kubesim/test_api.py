@@ -382,7 +382,28 @@ def test_heartbeat_of_a_rendered_lease_is_the_time_of_reading():
     run(test)
 
 
-def test_what_was_there_before_the_first_apply_has_an_owner():
+def test_a_gated_pod_can_only_be_narrowed_and_let_go():
+    async def test(call):
+        body = pod("g")
+        body["spec"] |= {"schedulingGates": [{"name": "x/a"}], "nodeSelector": {"a": "1"}}
+        assert (await call("POST", PODS, body)).status == 201
+
+        async def change(**spec):
+            return await call("PATCH", f"{PODS}/g", {"spec": spec}, content_type=MERGE)
+
+        more = await change(schedulingGates=[{"name": "x/a"}, {"name": "x/b"}])
+        assert more.body["details"]["causes"][0]["field"] == "spec.schedulingGates[1].name"
+        assert "only deletion is allowed" in more.body["message"]
+        assert "only additions" in (await change(nodeSelector={"a": "2"})).body["message"]
+        assert (await change(nodeSelector={"b": "2"})).status == 200
+        assert (await change(schedulingGates=None)).status == 200
+        late = await change(nodeSelector={"c": "3"})
+        assert "pod updates may not change fields" in late.body["message"]
+
+    run(test)
+
+
+def test_what_a_client_made_is_its_own_before_the_first_apply():
     async def test(call):
         await call("POST", MAPS, {"metadata": {"name": "c"}, "data": {"a": "1", "b": "1"}})
         wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
@@ -392,7 +413,7 @@ def test_what_was_there_before_the_first_apply_has_an_owner():
         other = await call("PATCH", path, {**wanted, "data": {"b": "2"}}, content_type=APPLY)
         assert other.status == 409
         assert other.body["message"].startswith(
-            'Apply failed with 1 conflict: conflict with "before-first-apply" using v1'
+            'Apply failed with 1 conflict: conflict with "test" using v1 at'
         )
 
     run(test)

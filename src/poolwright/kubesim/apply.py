@@ -48,8 +48,12 @@ def merge_applied(live: Any, applied: Any, kind: Shape) -> Any:
 
 
 def remove_paths(body: Any, paths: Sequence[Path], kind: Shape) -> None:
-    """Take fields out of an object in place, deepest first; empty parents stay away too."""
-    for path in sorted(paths, key=len, reverse=True):
+    """Take fields out of an object in place; empty parents stay away too.
+
+    Shortest first: an item of a list goes whole, with the defaults that nobody owns, while its
+    keys still tell which one it is.
+    """
+    for path in sorted(paths, key=len):
         _remove(body, path, kind)
 
 

@@ -31,14 +31,14 @@ _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrace
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How a write was asked for. ``manager`` is the field manager; empty: none was named, and
-    ``agent`` stands in where one is needed. ``applied``: the body carries its managedFields.
-    ``user`` is the caller as ``userInfo``; ``warn`` takes what admission has to say.
+    ``agent`` stands in (empty: the server itself writes). ``applied``: the body carries its
+    managedFields. ``user`` is the caller as ``userInfo``; ``warn`` takes what admission has to say.
     """
 
     manager: str = ""
     dry_run: bool = False
     applied: bool = False
-    agent: str = "unknown"
+    agent: str = ""
     user: Mapping[str, Any] = field(default_factory=lambda: _SERVER)
     warn: Callable[[str], None] | None = None
 
@@ -46,6 +46,7 @@ class WriteOptions:
 _SERVER: Mapping[str, Any] = {"username": "system:apiserver", "groups": ["system:masters"]}
 
 DEFAULT_OPTIONS = WriteOptions()
+_OWN_MANAGER = "kube-controller-manager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,19 +211,19 @@ def track(
     now: datetime,
     subresource: str = "",
 ) -> None:
-    """Keep ``managedFields`` true. Ours: a writer that names no manager is only tracked on
-    objects that somebody applies, which is where its ownership can matter.
+    """Keep ``managedFields`` true. Ours: what the server itself makes (pods of workloads, default
+    objects) is not tracked before somebody else writes to it under a name.
     """
     if options.applied:
         return
-    has_managers = bool(new["metadata"].get("managedFields"))
-    if not options.manager and not has_managers:
+    is_told = bool(options.manager or (options.agent and old is None))
+    if not is_told and not new["metadata"].get("managedFields"):
         return
     managed_fields.track_update(
         new,
         old,
         kind.declared.shape if kind.declared else shape_of(kind.resource),
-        options.manager or options.agent,
+        options.manager or options.agent or _OWN_MANAGER,
         wall_text(now),
         subresource,
     )

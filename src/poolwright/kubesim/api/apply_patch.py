@@ -32,7 +32,11 @@ async def apply(
     if (version, kind_name) != (resource.api_version, resource.kind):
         group, _, plain = version.rpartition("/")
         raise status.bad_request(f"invalid object type: {group}/{plain}, Kind={kind_name}")
-    fields.setdefault("name", target.name)
+    name = str(fields.setdefault("name", target.name))
+    if name != target.name:
+        raise status.bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+        )
     guard = str(fields.pop("resourceVersion", "") or "")
     uid = str(fields.get("uid") or "")
     kind = target.view.shape

@@ -18,6 +18,8 @@ from poolwright.kubesim.registry import Registry
 
 Query = Mapping[str, str]
 
+_MANAGER_MAX = 128  # k8s.io/apimachinery pkg/apis/meta/v1/validation FieldManagerMaxLength
+
 _FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 
 
@@ -150,7 +152,7 @@ class Call:
             StatusError: 400, a name longer than 128 characters.
         """
         name = self.query.get("fieldManager", "")
-        causes = [status.too_long("fieldManager", 128)] if len(name) > 128 else []
+        causes = [status.too_long("fieldManager", _MANAGER_MAX)] if len(name) > _MANAGER_MAX else []
         for position, sign in enumerate(name):
             if not sign.isprintable():
                 shown = f"invalid character U+{ord(sign):04X} (at position {position})"
@@ -189,12 +191,12 @@ class Call:
                 "",
                 [status.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS)],
             )
-        agent = self.header(b"user-agent").partition("/")[0]
+        agent = "".join(filter(str.isprintable, self.header(b"user-agent").partition("/")[0]))
         user = self.user
         return WriteOptions(
             self.manager(),
             bool(dry_run),
-            agent=agent or "unknown",
+            agent=agent[:_MANAGER_MAX] or "unknown",
             user={"username": user.name, "groups": list(user.groups)},
             warn=self.warnings.append,
         )

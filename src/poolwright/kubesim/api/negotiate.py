@@ -90,6 +90,11 @@ def unsupported_media(*allowed: str) -> status.StatusError:
     )
 
 
+def unsupported_patch() -> status.StatusError:
+    """415, as go-restful says it before any handler of a built-in kind is asked."""
+    return status.StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+
+
 def too_large() -> status.StatusError:
     """413."""
     return status.StatusError(

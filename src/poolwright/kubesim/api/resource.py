@@ -30,6 +30,7 @@ _PATCHES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+_PATCHES_OF_CUSTOM = (*_PATCHES[:2], _PATCHES[3])
 _UNKNOWN_MAX = 100  # as the strict decoder stops collecting
 
 
@@ -283,8 +284,10 @@ async def patch(call: Call, target: Target) -> None:
     """PATCH of an object or its status, in any of the four ways."""
     options = call.write_options()
     media = call.header(b"content-type").partition(";")[0].strip().lower()
+    if target.view.declared is not None and media not in _PATCHES_OF_CUSTOM:
+        raise negotiate.unsupported_media(*_PATCHES_OF_CUSTOM)
     if media not in _PATCHES:
-        raise negotiate.unsupported_media(*_PATCHES)
+        raise negotiate.unsupported_patch()
     data = await call.body()
     change = negotiate.read_value(data, media)
     if media == _PATCHES[3]:
@@ -304,8 +307,6 @@ async def patch(call: Call, target: Target) -> None:
             " map[string]interface {}"
         )
     kind = view.shape
-    if media == _PATCHES[2] and view.declared is not None:
-        raise negotiate.unsupported_media(*(p for p in _PATCHES if p != media))
 
     def mutate(stored: dict[str, Any]) -> dict[str, Any]:
         call.warnings.clear()  # this may be another try

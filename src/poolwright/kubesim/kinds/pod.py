@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from poolwright.kubesim.kinds.cell import NONE, age, age_of
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
 from poolwright.kubesim.kinds.warning import of_pod
-from poolwright.kubesim.status import Cause, forbidden
+from poolwright.kubesim.status import Cause, forbidden, invalid
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 
@@ -93,10 +93,15 @@ def _tolerate_outages(spec: Body) -> None:
     spec["tolerations"] = tolerations
 
 
-def _frozen(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec without what an update may change."""
+_CHANGEABLE = (
+    "activeDeadlineSeconds", "schedulingGates", "terminationGracePeriodSeconds", "tolerations",
+)  # fmt: skip
+
+
+def _frozen(spec: Mapping[str, Any], *, gated: bool) -> dict[str, Any]:
+    """A spec without what an update may change; while a pod waits, its nodes may be narrowed."""
     kept = dict(spec)
-    for member in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"):
+    for member in (*_CHANGEABLE, *(("nodeSelector",) if gated else ())):
         kept.pop(member, None)
     for member in ("containers", "initContainers"):
         kept[member] = [
@@ -104,6 +109,25 @@ def _frozen(spec: Mapping[str, Any]) -> dict[str, Any]:
             for container in children(spec, member)
         ]
     return kept
+
+
+def _loosened(spec: Json, before: Json) -> Iterator[Cause]:
+    """What only goes in one direction: gates are lifted, a gated pod's selector grows.
+
+    Source: validateOnlyDeletedSchedulingGates and validateNodeSelectorMutation in
+    k8s.io/kubernetes pkg/apis/core/validation/validation.go.
+    """
+    gates = {gate.get("name") for gate in children(before, "schedulingGates")}
+    for position, gate in enumerate(children(spec, "schedulingGates")):
+        if gate.get("name") not in gates:
+            why = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
+            yield forbidden(f"spec.schedulingGates[{position}].name", why)
+    chosen = child(spec, "nodeSelector")
+    if gates and any(
+        chosen.get(key) != value for key, value in child(before, "nodeSelector").items()
+    ):
+        why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        yield invalid("spec.nodeSelector", dict(chosen), why)
 
 
 def _validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
@@ -116,7 +140,9 @@ def _validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence
     causes = list(check_pod_spec(spec, "spec"))
     kept = list(before.get("tolerations") or ())
     tolerations = list(spec.get("tolerations") or ())
-    if _frozen(spec) != _frozen(before):
+    causes.extend(_loosened(spec, before))
+    gated = bool(before.get("schedulingGates"))
+    if _frozen(spec, gated=gated) != _frozen(before, gated=gated):
         causes.append(forbidden("spec", _UPDATE_TEXT))
     elif any(toleration not in tolerations for toleration in kept):
         causes.append(
