@@ -21,9 +21,10 @@ from poolwright.model.kubernetes import NODES
 from poolwright.model.machine import MachinePhase
 from poolwright.model.scarcity import InjectedFailure, Restriction, Scarcity
 from poolwright.ports.kube import PatchKind
+from providers.kwok_world import KwokWorld
 from providers.world import CLUSTER, World, bootstrap, machine_name, play, request
 
-WORLDS = {"simulated": World}
+WORLDS = {"kwok": KwokWorld, "simulated": World}
 
 
 @pytest.fixture(params=sorted(WORLDS))

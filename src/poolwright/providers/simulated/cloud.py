@@ -41,6 +41,7 @@ from poolwright.providers.simulated.ledger import (
     billing_record_name,
     machine_record_name,
 )
+from poolwright.providers.simulated.node_side import NewNodeSide, NodeSide, Retire
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.providers.simulated.stages import Draw, Segment, Stage, Subject
 from poolwright.providers.simulated.surroundings import Surroundings
@@ -73,7 +74,8 @@ class _Inbox:
 class SimulatedCloud:
     """Machines that exist in a ledger, go their way in world time, and become Nodes.
 
-    Calls work at once; nothing moves on unless `run` runs.
+    Calls work at once; nothing moves on unless `run` runs. ``new_node_side`` makes who turns a
+    cluster's machines into Nodes; by default kubelets of the cloud's own.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class SimulatedCloud:
         identity: Identity,
         rng: random.Random,
         settings: SimulatedCloudSettings | None = None,
+        *,
+        new_node_side: NewNodeSide | None = None,
     ) -> None:
         self._settings = settings or SimulatedCloudSettings()
         self._clock = clock
@@ -96,10 +100,12 @@ class SimulatedCloud:
         )
         self._under_way: dict[tuple[ClusterKey, str], asyncio.Event] = {}
         self._inboxes: list[_Inbox] = []
+        self._new_node_side = new_node_side or self._new_fleet
+        self._node_sides: dict[ClusterKey, NodeSide] = {}
         self._fleets: dict[ClusterKey, Fleet] = {}
         self.kubelet = KubeletApi(self._fleets, clock)
         """What API servers of clusters ask: `ports.Kubelet` for all nodes."""
-        self._fleet_tasks: dict[ClusterKey, asyncio.Task[None]] = {}
+        self._node_side_tasks: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
     # ------------------------------------------------------------------ the port
@@ -394,7 +400,7 @@ class SimulatedCloud:
             return
         world = self._clock.now().world
         self._announce(entry)
-        self._fleet(cluster).machine_changed(name)
+        self._node_side(cluster).machine_changed(name)
         following = entry.course.next_after(world)
         if following is not None:
             self._agenda.note(following, partial(self._turn, cluster, name))
@@ -404,13 +410,18 @@ class SimulatedCloud:
         for inbox in self._inboxes:
             inbox.put(change)
 
-    def _fleet(self, cluster: ClusterKey) -> Fleet:
-        """The kubelets of a cluster."""
-        fleet = self._fleets.get(cluster)
-        if fleet is None:
-            fleet = self._fleets[cluster] = Fleet(cluster, self._around, self._retire)
-        if self._group is not None and cluster not in self._fleet_tasks:
-            self._fleet_tasks[cluster] = self._group.create_task(fleet.run())
+    def _node_side(self, cluster: ClusterKey) -> NodeSide:
+        """Who makes the nodes of a cluster."""
+        side = self._node_sides.get(cluster)
+        if side is None:
+            side = self._new_node_side(cluster, self._around, self._retire)
+            self._node_sides[cluster] = side
+        if self._group is not None and cluster not in self._node_side_tasks:
+            self._node_side_tasks[cluster] = self._group.create_task(side.run())
+        return side
+
+    def _new_fleet(self, cluster: ClusterKey, around: Surroundings, retire: Retire) -> Fleet:
+        fleet = self._fleets[cluster] = Fleet(cluster, around, retire)
         return fleet
 
     async def _retire(self, cluster: ClusterKey, name: str) -> None:
@@ -442,8 +453,9 @@ class SimulatedCloud:
             self._dissolve(cluster)
 
     def _dissolve(self, cluster: ClusterKey) -> None:
+        self._node_sides.pop(cluster, None)
         self._fleets.pop(cluster, None)
-        task = self._fleet_tasks.pop(cluster, None)
+        task = self._node_side_tasks.pop(cluster, None)
         if task is not None:
             task.cancel()
 

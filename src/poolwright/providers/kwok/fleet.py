@@ -1,0 +1,289 @@
+"""The nodes of one cluster whose kubelets KWOK plays.
+
+Written are only Nodes that carry our label; leases, pods and readiness are KWOK's.
+"""
+
+from __future__ import annotations
+
+from asyncio import TaskGroup
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import (
+    Conflict,
+    Expired,
+    NotFound,
+    PoolwrightError,
+    Precondition,
+    Transient,
+    Unknown,
+)
+from poolwright.model.json_value import Json, child
+from poolwright.model.kubernetes import NODES, PODS, Resource
+from poolwright.model.machine import MachinePhase
+from poolwright.ports.kube import Kube, PatchKind
+from poolwright.providers.kwok.node_object import (
+    FAKE,
+    KWOK_ANNOTATION,
+    OWNED,
+    is_owned,
+    is_ready,
+    is_ready_pod,
+    registered_node,
+    revival,
+    system_uuid,
+)
+from poolwright.providers.simulated.books import Entry
+from poolwright.providers.simulated.node_object import DCGM_LABEL, NodeState, status_patch
+from poolwright.providers.simulated.node_side import Retire
+from poolwright.providers.simulated.outbox import Outbox
+from poolwright.providers.simulated.pod_run import EXPORTER_NAME, PLUGIN_NAME
+from poolwright.providers.simulated.surroundings import Surroundings
+
+_RETRY = timedelta(milliseconds=200)
+_RETRY_MAX = timedelta(seconds=10)
+_NAME_LABEL = "app.kubernetes.io/name"
+_COMPONENTS = f"{_NAME_LABEL} in ({PLUGIN_NAME},{EXPORTER_NAME})"
+_DEAD = {MachinePhase.RUNNING, MachinePhase.STOPPED, MachinePhase.CREATING}
+
+See = Callable[[str, Json], None]
+"""Takes in the kind of an event and its object."""
+
+
+class KwokFleet:
+    """Registers a Node when its machine runs, and takes it away with its machine."""
+
+    def __init__(self, cluster: ClusterKey, around: Surroundings, retire: Retire) -> None:
+        self._cluster = cluster
+        self._clusters = around.clusters
+        self._books = around.books
+        self._clock = around.clock
+        self._settings = around.settings
+        self._retire = retire
+        self._nodes: dict[str, NodeState] = {}
+        self._components: dict[str, dict[str, str]] = {}
+        """Of each node: the ready component pods, by uid."""
+        self._node_of: dict[str, str] = {}
+        self._outbox: Outbox[str] = Outbox(
+            around.clock, self._write, parallel=around.settings.requests_parallel
+        )
+
+    @property
+    def _kube(self) -> Kube:
+        return self._clusters.kube(self._cluster)
+
+    def machine_changed(self, name: str) -> None:
+        """The machine has a new course or began a new segment of it."""
+        self._outbox.put(name)
+
+    async def run(self) -> None:
+        """Keep the cluster's nodes in line with the machines, for ever."""
+        await self._adopt()
+
+        async with TaskGroup() as group:
+            group.create_task(self._outbox.run())
+            group.create_task(self._follow(NODES, OWNED, self._reset_nodes, self._see_node))
+            group.create_task(self._follow(PODS, _COMPONENTS, self._reset_pods, self._see_pod))
+
+    # ------------------------------------------------------------------ following the cluster
+
+    async def _follow(
+        self,
+        resource: Resource,
+        selector: str,
+        reset: Callable[[Sequence[Json]], None],
+        see: See,
+    ) -> None:
+        """List and watch, for ever; what cannot be had is asked for again, ever less often."""
+        revision, delay = "", _RETRY
+        while True:
+            try:
+                if not revision:
+                    listed = await self._kube.list(resource, label_selector=selector)
+                    reset(listed.items)
+                    revision = listed.revision
+                async for event in self._kube.watch(
+                    resource, after=revision, label_selector=selector
+                ):
+                    revision = child(event.object, "metadata").get("resourceVersion") or revision
+                    delay = _RETRY
+                    if event.type != "BOOKMARK":
+                        see(event.type, event.object)
+            except (Expired, NotFound):
+                revision = ""
+            except PoolwrightError:
+                delay = min(delay * 2, _RETRY_MAX)
+            await self._clock.sleep(delay)
+
+    def _reset_nodes(self, items: Sequence[Json]) -> None:
+        for item in items:
+            self._see_node("ADDED", item)
+
+    def _see_node(self, kind: str, node: Json) -> None:
+        """KWOK may still have had a heartbeat to write when the machine was stopped."""
+        name = child(node, "metadata").get("name", "")
+        state = self._nodes.get(name)
+        if state is None or kind == "DELETED" or not is_owned(node, self._cluster):
+            return
+        if not state.is_alive and is_ready(node):
+            state.written = (True, *state.written[1:])
+            self._outbox.put(name)
+
+    def _reset_pods(self, items: Sequence[Json]) -> None:
+        seen = {child(item, "metadata").get("uid", "") for item in items}
+        for uid in [uid for uid in self._node_of if uid not in seen]:
+            self._note_component(uid, "", "")
+        for item in items:
+            self._see_pod("ADDED", item)
+
+    def _see_pod(self, kind: str, pod: Json) -> None:
+        meta = child(pod, "metadata")
+        is_up = kind != "DELETED" and is_ready_pod(pod)
+        node = child(pod, "spec").get("nodeName", "") if is_up else ""
+        self._note_component(meta.get("uid", ""), node, child(meta, "labels").get(_NAME_LABEL, ""))
+
+    def _note_component(self, uid: str, node: str, component: str) -> None:
+        """A component pod is ready on a node, or (without a node) on none any more."""
+        before = self._node_of.get(uid, "")
+        if before == node:
+            return
+        if before:
+            self._node_of.pop(uid)
+            on_node = self._components[before]
+            del on_node[uid]
+            if not on_node:
+                del self._components[before]
+            self._outbox.put(before)
+        if node:
+            self._node_of[uid] = node
+            self._components.setdefault(node, {})[uid] = component
+            self._outbox.put(node)
+
+    # ------------------------------------------------------------------ what an earlier run left
+
+    async def _adopt(self) -> None:
+        """Recognise the nodes that an earlier run registered."""
+        while True:
+            try:
+                found = await self._kube.list(NODES, label_selector=OWNED)
+            except PoolwrightError:
+                await self._clock.sleep(_RETRY)
+            else:
+                break
+        for wire in found.items:
+            if is_owned(wire, self._cluster):
+                self._adopt_node(wire)
+
+    def _adopt_node(self, wire: Json) -> None:
+        name = child(wire, "metadata")["name"]
+        entry = self._books.entry(self._cluster, name)
+        self._outbox.put(name)
+        if entry is None or system_uuid(wire) != entry.course.uid:
+            return
+        state = self._nodes[name] = self._new_state(entry)
+        state.is_registered = True
+        meta = child(wire, "metadata")
+        state.is_alive = child(meta, "annotations").get(KWOK_ANNOTATION) == FAKE
+        allocatable = child(wire, "status", "allocatable")
+        state.has_plugin = any(allocatable.get(key, "0") != "0" for key in state.gpu_offer)
+        state.has_exporter = DCGM_LABEL in child(meta, "labels")
+        state.written = state.facts
+
+    def _new_state(self, entry: Entry) -> NodeState:
+        machine = entry.at(self._clock.now().world)
+        return NodeState(machine, entry.size, entry.record.spec.address_index)
+
+    # ------------------------------------------------------------------ what is written
+
+    async def _write(self, name: str, attempt: int) -> None:
+        entry = self._books.entry(self._cluster, name)
+        if entry is None:
+            await self._remove(name)
+            return
+        world, course, state = self._clock.now().world, entry.course, self._nodes.get(name)
+        if course.is_gone(world):
+            await self._remove_or_give_up(name, attempt)
+            await self._retire(self._cluster, name)
+            return
+        if state is not None and state.machine.uid != course.uid:
+            await self._remove(name)
+            state = None
+        if course.is_alive(world):
+            await self._write_living(name, state or self._new_state(entry))
+        elif state is not None and course.segment_at(world).phase in _DEAD:
+            state.is_alive = state.has_plugin = state.has_exporter = False
+            await self._report(state)
+
+    async def _write_living(self, name: str, state: NodeState) -> None:
+        self._nodes[name] = state
+        if not state.is_registered:
+            await self._register(state)
+        elif not state.is_alive:
+            await self._patch(name, revival(self._clock.now().wall))
+        state.is_registered = state.is_alive = True
+        state.written = (True, *state.written[1:])
+        ready = self._components.get(name, {}).values()
+        state.has_plugin = PLUGIN_NAME in ready and bool(state.gpu_offer)
+        state.has_exporter = EXPORTER_NAME in ready and bool(state.gpu_offer)
+        await self._report(state)
+
+    async def _register(self, state: NodeState) -> None:
+        """Create the Node; one of an earlier life goes, one of somebody else stays."""
+        body, name = registered_node(state, self._clock.now().wall), state.machine.name
+        try:
+            await self._kube.create(NODES, body)
+        except Conflict:
+            found = await self._kube.get(NODES, name)
+            if not is_owned(found, self._cluster):
+                raise
+            if system_uuid(found) != state.machine.uid:
+                await self._kube.delete(NODES, name, uid=child(found, "metadata").get("uid"))
+                await self._kube.create(NODES, body)
+        state.written = (True, False, False)
+
+    async def _report(self, state: NodeState) -> None:
+        """Write what changed since the last report, in one patch."""
+        facts, written = state.facts, state.written
+        if facts == written:
+            return
+        meta: dict[str, Any] = {}
+        if facts[0] != written[0]:
+            meta["annotations"] = {KWOK_ANNOTATION: None}
+        if facts[2] != written[2]:
+            meta["labels"] = {DCGM_LABEL: "enabled" if facts[2] else None}
+        change: dict[str, Any] = {"metadata": meta} if meta else {}
+        if status := status_patch(state, self._clock.now().wall):
+            change["status"] = status
+        if change:
+            await self._patch(state.machine.name, change)
+        state.written = facts
+
+    async def _patch(self, name: str, change: dict[str, Any]) -> None:
+        """A node's status takes its metadata along (nodeStatusStrategy keeps only the spec)."""
+        try:
+            await self._kube.patch(
+                NODES, name, change, kind=PatchKind.STRATEGIC, subresource="status"
+            )
+        except NotFound:
+            return  # somebody deleted the Node; a kubelet does not make it again by itself
+
+    async def _remove(self, name: str) -> None:
+        """Delete the Node if it is ours; a missing one is fine."""
+        self._nodes.pop(name, None)
+        try:
+            found = await self._kube.get(NODES, name)
+        except NotFound:
+            return
+        if is_owned(found, self._cluster):
+            await self._kube.delete(NODES, name, uid=child(found, "metadata").get("uid"))
+
+    async def _remove_or_give_up(self, name: str, attempt: int) -> None:
+        try:
+            await self._remove(name)
+        except (Transient, Unknown):
+            if attempt < self._settings.unreachable_attempts:
+                raise
+        except Precondition:
+            return
