@@ -18,3 +18,28 @@ def test_what_env_sh_and_the_tests_export_does_not_hinder_a_server():
 def test_a_misspelt_setting_is_named():
     with pytest.raises(SettingsError, match="sevrer"):
         load_settings(None, {"POOLWRIGHT_SEVRER__PORT": "1"}, {})
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"POOLWRIGHT_SERVER__PORT": "x"}, "port"),
+        ({"POOLWRIGHT_SERVER__PORT": "70000"}, "65535"),
+        ({"POOLWRIGHT_SERVER__PORT": "1", "POOLWRIGHT_SERVER__PORT__X": "1"}, "port"),
+        ({"POOLWRIGHT_SERVER__STORE": "mysql://x"}, "postgresql"),
+        ({"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"driver": 7}'}, "driver"),
+        ({"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"diver": 0.5}'}, "diver"),
+        ({"POOLWRIGHT_CLOUD__SCARCITY__DEFAULT_QUOTA": "-1"}, "quota"),
+        ({"POOLWRIGHT_CLOUD__DELAY_FACTOR": "-1"}, "delay_factor"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(environment, said):
+    with pytest.raises(SettingsError, match=said):
+        load_settings(None, environment, {})
+
+
+def test_a_file_that_is_not_text_is_one_line(tmp_path):
+    config = tmp_path / "poolwright.toml"
+    config.write_bytes(b"\xd0\xff")
+    with pytest.raises(SettingsError, match=r"poolwright\.toml"):
+        load_settings(config, {}, {})

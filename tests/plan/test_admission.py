@@ -99,3 +99,13 @@ def test_the_autoscaler_never_holds_fewer_nodes_than_its_minimum():
     assert (higher.count, higher.min_count) == (4, 4)
     off = PoolRequest("np", {"count": 2, "enable_auto_scaling": False})
     assert admit_agent_pool(off, higher, AROUND).spec.count == 2
+
+
+@pytest.mark.parametrize(
+    "bounds", [{}, {"enable_auto_scaling": True, "min_count": 0, "max_count": 5}]
+)
+def test_a_negative_count_is_refused(bounds):
+    spec = admit_agent_pool(PoolRequest("np", {"count": 3}), None, AROUND).spec
+    for old in (None, spec):
+        with pytest.raises(InvalidRequest):
+            admit_agent_pool(PoolRequest("np", {"count": -1, **bounds}), old, AROUND)

@@ -21,6 +21,7 @@ from poolwright.telemetry.logs import LogSettings
 from poolwright.telemetry.settings import TelemetrySettings
 
 _PREFIX = "POOLWRIGHT_"
+_STORES = ("postgresql://", "postgres://")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Names in the environment that configure clients (``env.sh`` exports them) and tests, not the
 # server.
@@ -51,6 +52,8 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError("port: must be between 0 and 65535")
+        if self.store and not self.store.startswith(_STORES):
+            raise ValueError("store: must be postgresql://…, or empty for SQLite")
 
     @property
     def is_loopback(self) -> bool:
@@ -104,6 +107,8 @@ def _unknown(kind: Any, value: Any, path: str) -> str | None:
 def _assign(tree: dict[str, Any], path: list[str], value: Any) -> None:
     for name in path[:-1]:
         tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"{name!r} is a value, and {'.'.join(path)!r} is inside of it")
     tree[path[-1]] = value
 
 
@@ -127,7 +132,7 @@ def load_settings(
     if config is not None:
         try:
             tree = tomllib.loads(config.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{config}: {error}") from error
     for name, text in sorted(environment.items()):
         if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS):

@@ -360,7 +360,9 @@ def _new_count(given: Mapping[str, Any], old: AgentPoolSpec) -> int:
     if count is None or (old.is_stopped and count == 0) or (old.enable_auto_scaling and is_scaled):
         count = old.count
     minimum = given.get("min_count", old.min_count) if is_scaled else None
-    return max(count, minimum or 0)
+    if minimum is None or count < 0:  # a negative count is refused, not mended
+        return count
+    return max(count, minimum)
 
 
 def _install_after(

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from poolwright.app.cli.account import account
@@ -124,17 +123,9 @@ def main() -> None:
     try:
         arguments = sys.argv[1:]
         refuse_wide_hyphens(arguments)
-        app(az_words(arguments), standalone_mode=False)
+        app(az_words(arguments))  # usage errors are typer's to tell, with exit code 2
     except CliError as error:
         sys.stderr.write(f"ERROR: {error}\n")
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        sys.stderr.write("Aborted.\n")
-        sys.exit(1)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -431,7 +431,9 @@ def restrict(
 def fail(
     location: LocationOption,
     code: Annotated[str, typer.Option("--code", help="Such as AllocationFailed.")],
-    times: Annotated[int, typer.Option("--times", help="How many creates; 0 is no end.")] = 1,
+    times: Annotated[
+        int, typer.Option("--times", min=0, help="How many creates; 0 is no end.")
+    ] = 1,
     every: Annotated[int, typer.Option("--every", help="Only each n-th create.")] = 1,
     size: Annotated[str, typer.Option("--size", "-s")] = "",
     pool: Annotated[str, typer.Option("--nodepool-name")] = "",

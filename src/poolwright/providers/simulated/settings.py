@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 from poolwright.model.scarcity import Scarcity
 
+STEPS = ("allocate", "boot", "deallocate", "delete", "driver", "gpu-stack", "kubelet", "mig",
+         "reimage")  # fmt: skip
+"""The steps of `stages` that may fail."""
+
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCloudSettings:
@@ -17,7 +21,7 @@ class SimulatedCloudSettings:
     jitter: bool = True
     """Whether delays vary from machine to machine."""
     failure_weights: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Chance of failing by bootstrap step (``driver``: 0.01); 0 for steps not named."""
+    """Chance of failing, 0 to 1, by step (``driver``: 0.01); 0 for steps not named."""
     pod_events: bool = True
     """Whether kubelets write events about users' pods. Off in scale tests."""
     default_run_seconds: float = 30.0
@@ -29,3 +33,18 @@ class SimulatedCloudSettings:
     """After how many failed attempts a machine that is gone stops waiting for its cluster."""
     scarcity: Scarcity = field(default_factory=Scarcity)
     """What a region refuses before anybody set something else."""
+
+    def __post_init__(self) -> None:
+        for step, chance in self.failure_weights.items():
+            if step not in STEPS:
+                raise ValueError(f"failure_weights: no step {step!r}; there are {', '.join(STEPS)}")
+            if not 0 <= chance <= 1:
+                raise ValueError(f"failure_weights.{step}: must be between 0 and 1")
+        for name, value, least, most in (
+            ("delay_factor", self.delay_factor, 0, 100),
+            ("default_run_seconds", self.default_run_seconds, 0, 1e9),
+            ("requests_parallel", self.requests_parallel, 1, 256),
+            ("unreachable_attempts", self.unreachable_attempts, 1, 1_000_000),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{name}: must be between {least:g} and {most:g}")

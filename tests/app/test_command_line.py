@@ -1,0 +1,37 @@
+"""What a wrong command line is told: a line, exit code 2, and no traceback."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from poolwright.app.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["aks", "nodepool", "add"], "Missing option"),
+        (["aks", "nodepool", "list", "--bogus"], "No such option"),
+        (["up", "--port", "abc"], "--port"),
+        (["group", "list", "-o", "foo"], "foo"),
+        (["scarcity", "fail", "-l", "eastus", "--code", "X", "--times", "-3"], "--times"),
+    ],
+)
+def test_a_usage_error_is_told_in_words(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["poolwright", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_other_refusals_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["poolwright", "group", "list"])
+    monkeypatch.delenv("POOLWRIGHT_ENDPOINT", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("ERROR: POOLWRIGHT_ENDPOINT is not set")
