@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from poolwright.kubesim import status
-from poolwright.kubesim.api import negotiate
+from poolwright.kubesim.api import compress, negotiate
 from poolwright.kubesim.api.negotiate import BODY_MAX_BYTES, Form
 from poolwright.kubesim.cluster import Cluster, User
 from poolwright.kubesim.entry import decode, encode
@@ -208,15 +208,21 @@ class Call:
         content_type: str = negotiate.JSON,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        """Send a whole response."""
+        """Send a whole response; a large one compressed, if the client takes that."""
+        is_small = len(data) <= compress.THRESHOLD or content_type not in compress.TYPES
+        is_plain = is_small or not compress.is_taken(self.header(b"accept-encoding"))
         headers = [
             *headers,
             (b"content-type", content_type.encode()),
-            (b"content-length", str(len(data)).encode()),
+            *([(b"content-length", str(len(data)).encode())] if is_plain else compress.HEADERS),
             (b"cache-control", b"no-cache, private"),
         ]
         headers.extend((b"warning", _warning(text)) for text in self.warnings)
         await self.send({"type": "http.response.start", "status": code, "headers": headers})
+        if not is_plain:
+            async for part in compress.parts(data):
+                await self.send({"type": "http.response.body", "body": part, "more_body": True})
+            data = b""
         await self.send({"type": "http.response.body", "body": data})
 
     async def answer_object(self, body: Mapping[str, Any], code: int = 200) -> None:
