@@ -79,8 +79,8 @@ class RealClock:
         self._readings = readings or _Process()
         self._anchor = self._readings.monotonic()
         self._world_anchor = _resume(path)
-        self._idle_seen = self._readings.idle()
-        self._gained = 0.0  # world seconds beyond real time
+        self._idle_seen: float = self._readings.idle()
+        self._gained: float = 0.0  # world seconds beyond real time
         self._short_waits = 0
         self._naps: dict[asyncio.Future[None], None] = {}
         self._reserved_until = -1
@@ -100,8 +100,9 @@ class RealClock:
     def _gain(self) -> None:
         """Take the idle time since the last look into account, at the rate that held for it."""
         idle = self._readings.idle()
-        self._gained += (idle - self._idle_seen) * (self._rate() - 1)
-        self._idle_seen = idle
+        if idle != self._idle_seen:
+            self._gained += (idle - self._idle_seen) * (self._rate() - 1)
+            self._idle_seen = idle
 
     def _rate(self) -> float:
         """World seconds per idle second, now."""

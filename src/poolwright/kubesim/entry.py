@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -47,7 +47,10 @@ class Entry:
         "uid",
     )
 
-    def __init__(self, kind: ObjectKind, stored: Stored[bytes, None]) -> None:
+    def __init__(
+        self, kind: ObjectKind, stored: Stored[bytes, None], body: dict[str, Any] | None = None
+    ) -> None:
+        """``body`` is the record decoded, where somebody needs it too."""
         self.kind = kind
         self.key = stored.name
         namespace, _, name = stored.name.rpartition("/")
@@ -56,7 +59,8 @@ class Entry:
         self.uid = stored.uid
         self.revision = stored.revision
         self.data = stored.spec
-        body = decode(stored.spec)
+        if body is None:
+            body = cast("dict[str, Any]", decode(stored.spec))
         if kind.revive is not None:
             kind.revive(body)
             self.data = pack(kind, body)
@@ -116,7 +120,7 @@ class ObjectChange:
     revision of the deletion, and ``old`` the state before it.
     """
 
-    __slots__ = ("_encoded", "kind", "new", "old", "revision", "type")
+    __slots__ = ("_encoded", "_seen", "kind", "new", "old", "revision", "type")
 
     def __init__(self, type_: str, kind: ObjectKind, old: Entry | None, new: Entry) -> None:
         self.type = type_
@@ -125,6 +129,15 @@ class ObjectChange:
         self.new = new
         self.revision = new.revision
         self._encoded: dict[tuple[str, str], bytes] = {}
+        self._seen: Mapping[str, Any] | None = None
+
+    def share(self, body: Mapping[str, Any] | None) -> None:
+        """Have ``new`` decoded at hand while listeners are told; None ends that."""
+        self._seen = body
+
+    def seen(self) -> Mapping[str, Any]:
+        """``new`` decoded, with its resourceVersion; others read it too, so nobody changes it."""
+        return self.new.object() if self._seen is None else self._seen
 
     def encoded(self, type_: str, form: str, make: Any) -> bytes:
         """The watch line of this change in a form, made once and shared by all watchers."""

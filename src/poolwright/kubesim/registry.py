@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from poolwright.kubesim import meta, pod_admission, policy, status
@@ -18,7 +18,7 @@ from poolwright.kubesim.admission import admit_create, admit_delete, assign_clus
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.custom import kind_of as kind_of_definition
-from poolwright.kubesim.entry import Entry, ObjectChange, pack
+from poolwright.kubesim.entry import Entry, ObjectChange, decode, pack
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
@@ -227,7 +227,7 @@ class Registry:
         kind.default(new)
         if kind is POD:
             pod_admission.complete(self, new)
-        meta.track(kind, new, None, options, self.clock.now().wall)
+        meta.track(kind, new, None, options, now)
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
             assign_cluster_ip(self, new)
@@ -255,7 +255,7 @@ class Registry:
                 raise status.already_exists(group, plural, metadata["name"])
             if options.dry_run:
                 return new
-            revision = await self._create(kind, key, new)
+            revision = await self._create(kind, key, new, now)
         except Precondition:
             raise status.already_exists(group, plural, metadata["name"]) from None
         finally:
@@ -264,14 +264,14 @@ class Registry:
         metadata["resourceVersion"] = str(revision)
         return new
 
-    async def _create(self, kind: ObjectKind, key: str, new: Body) -> int:
+    async def _create(self, kind: ObjectKind, key: str, new: Body, now: datetime) -> int:
         write = Create(
             store_kind(kind),
             key,
             new["metadata"]["uid"],
             pack(kind, new),
             None,
-            self.clock.now().wall,
+            now,
         )
         return await self._commit(write)
 
@@ -304,12 +304,14 @@ class Registry:
         subresource: str = "",
         expect: Preconditions = UNGUARDED,
         options: WriteOptions = meta.DEFAULT_OPTIONS,
+        derives: bool = False,
     ) -> dict[str, Any]:
         """Read, change and write one object; tried again if it moved on in between.
 
         With ``subresource="status"`` only the status is taken; without, everything but the
         status (for kinds that have that subresource). A change that changes nothing writes
         nothing. An object whose last finalizer goes while it is being deleted, goes.
+        ``derives``: ``mutate`` makes a new object and leaves the one that it is given alone.
 
         Raises:
             StatusError: NotFound, Conflict (a guard), Invalid, and what ``mutate`` raises.
@@ -321,7 +323,7 @@ class Registry:
                 raise status.not_found(kind.resource.group, kind.resource.plural, name)
             meta.check_guard(kind, entry, expect)
             old = entry.object()
-            given = entry.object()
+            given = old if derives else entry.object()
             answer = mutate(given)
             new = given if answer is None else answer
             meta.check_sent_guard(kind, entry, new)
@@ -374,6 +376,7 @@ class Registry:
             subresource=subresource,
             expect=expect,
             options=options,
+            derives=True,
         )
 
     async def delete(
@@ -471,13 +474,17 @@ class Registry:
         if kind is None:
             return
         cache = self._caches[kind.store_name]
-        taken = cache.apply(Entry(kind, record), deleted=change.deleted)
+        body = decode(record.spec)
+        taken = cache.apply(Entry(kind, record, body), deleted=change.deleted)
         if taken is None:
             return
         if kind is CUSTOM_RESOURCE_DEFINITION:
             self._define(taken)
+        body["metadata"]["resourceVersion"] = str(taken.revision)
+        taken.share(body)
         for listener in (*self._listeners.get(kind.store_name, ()), *self._everywhere):
             listener(taken)
+        taken.share(None)
 
     # Definitions of custom kinds
 

@@ -48,6 +48,7 @@ def _ceil(value: Fraction) -> int:
     return -((-value.numerator) // value.denominator)
 
 
+@lru_cache(maxsize=4096)
 def resource_amount(resource: str, text: str | int | float) -> int:
     """The amount of a resource in our units: millicores for cpu, whole units for the rest.
 

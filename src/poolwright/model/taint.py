@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 
@@ -70,7 +71,7 @@ class Toleration:
     @classmethod
     def from_object(cls, wire: Mapping[str, Any]) -> Toleration:
         """Read Kubernetes' JSON form."""
-        return cls(
+        return _toleration(
             wire.get("key") or "",
             wire.get("operator") == "Exists",
             wire.get("value") or "",
@@ -90,6 +91,10 @@ class Toleration:
         if not self.key and not self.exists:
             return False
         return self.exists or self.value == taint.value
+
+
+_toleration = lru_cache(maxsize=1024)(Toleration)
+"""Equal tolerations once: nearly all pods have the same few."""
 
 
 def untolerated(

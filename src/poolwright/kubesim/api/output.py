@@ -47,8 +47,10 @@ class Output:
         return self._media(self._object(entry))
 
     def body(self, body: dict[str, Any], entry: Entry | None) -> bytes:
-        """An object that was just written (the entry, if it is what the cache holds)."""
+        """An object that was just written; the entry is what the cache holds by now."""
         if not self.form.view and self.form.media == JSON:
+            if entry is not None and str(entry.revision) == body["metadata"]["resourceVersion"]:
+                return self._object(entry)
             return encode(self.view.shown(body, self.now))
         if self.form.view == "Table":
             return self._media(

@@ -239,8 +239,7 @@ async def create(call: Call, target: Target) -> None:
     made = await call.registry.create(
         target.view.kind, body, namespace=target.namespace, options=options
     )
-    out = output(call, target)
-    await call.answer(201, out.body(made, None), out.media)
+    await _answer_written(call, target, made, 201)
 
 
 async def replace(call: Call, target: Target) -> None:
@@ -265,8 +264,7 @@ async def replace(call: Call, target: Target) -> None:
         and not child(body, "metadata").get("uid")
     ):
         made = await call.registry.create(kind, body, namespace=target.namespace, options=options)
-        out = output(call, target)
-        await call.answer(201, out.body(made, None), out.media)
+        await _answer_written(call, target, made, 201)
         return
     made = await call.registry.replace(
         kind,
@@ -276,8 +274,21 @@ async def replace(call: Call, target: Target) -> None:
         subresource=target.subresource,
         options=options,
     )
+    await _answer_written(call, target, made)
+
+
+async def _answer_written(
+    call: Call, target: Target, made: dict[str, Any], code: int = 200
+) -> None:
+    """Answer with an object that was just written: as it is kept, where it still is."""
+    metadata = made["metadata"]
+    entry = None
+    if not call.write_options().dry_run:
+        entry = call.registry.entry(
+            target.view.kind, metadata["name"], metadata.get("namespace", "")
+        )
     out = output(call, target)
-    await call.answer(200, out.body(made, None), out.media)
+    await call.answer(code, out.body(made, entry), out.media)
 
 
 async def patch(call: Call, target: Target) -> None:
@@ -314,7 +325,7 @@ async def patch(call: Call, target: Target) -> None:
         shown = view.to_wire(stored)
         new: Any
         if media == _PATCHES[0]:
-            new = json_patch(shown, change)
+            new = json_patch(meta.copy_of(shown), change)
         elif media == _PATCHES[1]:
             new = merge(shown, change)
         else:
@@ -347,9 +358,9 @@ async def patch(call: Call, target: Target) -> None:
         subresource=target.subresource,
         expect=_patch_guard(change),
         options=options,
+        derives=True,
     )
-    out = output(call, target)
-    await call.answer(200, out.body(made, None), out.media)
+    await _answer_written(call, target, made)
 
 
 def _check_patched(call: Call, view: View, body: dict[str, Any], data: bytes) -> None:

@@ -141,9 +141,11 @@ class DaemonNodeController:
         self, daemon_set: DaemonSet, pods: Iterable[Pod]
     ) -> tuple[frozenset[str], Instant | None]:
         """The pods that were ready for long enough, and when the next one will have been."""
-        now, minimum = self._clock.now().world, daemon_set.min_ready_seconds
-        ready_at = self._state.ready_at
+        minimum, ready_at = daemon_set.min_ready_seconds, self._state.ready_at
         since = {p.uid: available_at(p, ready_at, minimum) for p in pods if p.is_ready}
+        if not since:
+            return frozenset(), None
+        now = self._clock.now().world
         later = min((at for at in since.values() if at > now), default=None)
         return frozenset(uid for uid, at in since.items() if at <= now), later
 

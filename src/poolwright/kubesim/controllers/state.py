@@ -105,14 +105,14 @@ class ClusterState:
         if change.kind.resource == NODES:
             name = change.new.name
             old_node = self.nodes.pop(name, None)
-            new_node = None if gone else Node.from_object(change.new.object())
+            new_node = None if gone else Node.from_object(change.seen())
             if new_node is not None:
                 self.nodes[name] = new_node
             for listen in self._node_listeners:
                 listen(old_node, new_node)
             return
         old = self.pods.get(change.new.key)
-        new = None if gone else Pod.from_object(change.new.object())
+        new = None if gone else Pod.from_object(change.seen())
         self._set_pod(old, new)
         for tell in self._pod_listeners:
             tell(old, new)

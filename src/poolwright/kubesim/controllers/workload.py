@@ -209,7 +209,7 @@ class DeploymentController(WorkloadController):
 
         def on_set(change: ObjectChange) -> None:
             entry = change.new
-            owners = child(entry.object(), "metadata").get("ownerReferences") or ()
+            owners = child(change.seen(), "metadata").get("ownerReferences") or ()
             for owner in owners:
                 if owner.get("kind") == "Deployment":
                     loop.wake(f"{entry.namespace}/{owner['name']}")
