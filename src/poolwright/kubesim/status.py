@@ -32,6 +32,7 @@ class StatusError(Refused):
         self.status = status
         self.reason = reason
         self.status_details = dict(details or {})
+        self._shows_details = details is not None
         self.retry_after = retry_after
         self.list_metadata = dict(list_metadata or {})
 
@@ -48,7 +49,7 @@ class StatusError(Refused):
             "message": self.message,
             "reason": self.reason,
         }
-        if details:
+        if details or self._shows_details:
             body["details"] = details
         body["code"] = self.status
         return body
@@ -200,7 +201,10 @@ def page_not_found(*, plain: bool = False) -> StatusError:
     """404 for a path that no API serves; ``plain`` where not even a group answers."""
     if plain:
         return StatusError(404, "", "404 page not found")
-    return StatusError(404, "NotFound", "the server could not find the requested resource")
+    # kubectl debug reads the details of this answer without looking whether there are any.
+    return StatusError(
+        404, "NotFound", "the server could not find the requested resource", details={}
+    )
 
 
 def method_not_supported(verb: str) -> StatusError:
