@@ -44,6 +44,7 @@ from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse
 from poolwright.arm.routing import Route
 from poolwright.arm.tracked import check_region
+from poolwright.model import catalog
 from poolwright.model.errors import InvalidRequest
 from poolwright.model.scarcity import InjectedFailure, Restriction, Scarcity
 
@@ -97,11 +98,19 @@ def _whole(value: Any, target: str, least: int) -> int:
     return value
 
 
+def _check_size(vm_size: str, target: str) -> str:
+    """A size that exists, or none: a misspelt one would never match, and nobody would know."""
+    if vm_size and catalog.vm_size(vm_size) is None:
+        raise _refused(f"{target}.vmSize", f"there is no size '{vm_size}'")
+    return vm_size
+
+
 def _read_restriction(value: Any, target: str) -> Restriction:
     row = _object(value, target, _RESTRICTION)
     vm_size = _text(row, "vmSize", target)
     if not vm_size:
         raise _refused(f"{target}.vmSize", "required")
+    _check_size(vm_size, target)
     reason = _text(row, "reason", target, _REASONS[0])
     if reason not in _REASONS:
         raise _refused(f"{target}.reason", f"expected one of {', '.join(_REASONS)}")
@@ -125,7 +134,7 @@ def _read_failure(value: Any, target: str, index: int) -> InjectedFailure:
     return InjectedFailure(
         name=_text(row, "name", target) or str(index),
         code=code,
-        vm_size=_text(row, "vmSize", target),
+        vm_size=_check_size(_text(row, "vmSize", target), target),
         region=normal_region(_text(row, "region", target)),
         pool=_text(row, "pool", target),
         times=None if times is None else _whole(times, f"{target}.times", 1),
@@ -147,6 +156,8 @@ def read_scarcity(body: Mapping[str, Any]) -> Scarcity:
         target = f"properties.quotas.{name}"
         if not slash or not region or not family:
             raise _refused(target, "expected a name like 'region/family' or '*/family'")
+        if family.lower() not in catalog.families():
+            raise _refused(target, f"no size is of the family '{family}'")
         quotas[f"{normal_region(region)}/{family.lower()}"] = _whole(limit, target, 0)
     failures = tuple(
         _read_failure(row, f"properties.failures[{index}]", index)

@@ -116,6 +116,12 @@ def vm_size(name: str) -> VmSize | None:
 
 
 @cache
+def families() -> frozenset[str]:
+    """The names that a vCPU quota may have, in lower case; ``cores`` is the regional total."""
+    return frozenset({"cores"} | {size.family.lower() for size in vm_sizes().values()})
+
+
+@cache
 def kubernetes_minors(profile: str = "") -> tuple[MinorVersion, ...]:
     """The minors on offer, oldest first; ``profile`` is empty or ``preview-2019``."""
     data = _load("kubernetes_versions.json")
