@@ -9,7 +9,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -42,14 +42,18 @@ def _error_of(answer: httpx.Response) -> CliError:
         return CliError(f"the server answered {answer.status_code} without JSON")
     if isinstance(body.get("error"), str):  # the token endpoint's shape
         return CliError(str(body.get("error_description") or body["error"]))
-    error = child(body, "error") or body
-    text = f"({error.get('code')}) {error.get('message')}"
-    if error.get("target"):
-        text += f"\nTarget: {error['target']}"
-    for detail in children(error, "details"):
-        text += f"\n  ({detail.get('code')}) {detail.get('message')}"
+    text = "\n".join(_told(child(body, "error") or body))
     # az: 3 for a resource that is not there, 1 for every other refusal
     return CliError(text, exit_code=3 if answer.status_code == 404 else 1)
+
+
+def _told(error: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """An error, its target and what it is made of: the cause is often the innermost."""
+    yield f"{indent}({error.get('code')}) {error.get('message')}"
+    if error.get("target"):
+        yield f"{indent}Target: {error['target']}"
+    for detail in children(error, "details"):
+        yield from _told(detail, indent + "  ")
 
 
 class ArmClient:
@@ -192,7 +196,7 @@ class ArmClient:
                 break
         if status.lower() != "succeeded":
             error = child(body, "error")
-            raise CliError(f"({error.get('code', status)}) {error.get('message', '')}")
+            raise CliError("\n".join(_told({"code": status, "message": "", **error})))
 
 
 def _delay(answer: httpx.Response) -> float:
