@@ -7,6 +7,7 @@ pkg/util/managedfields/internal/conflict.go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 from poolwright.kubesim import status
@@ -83,7 +84,7 @@ def _remove(value: Any, path: Path, kind: Shape) -> None:
             return
 
 
-def _removable(gone: set[Path], kept: set[Path]) -> list[Path]:
+def _removable(gone: AbstractSet[Path], kept: AbstractSet[Path]) -> list[Path]:
     """Fields to remove: those that nobody else owns, nor anything beneath them."""
     beneath = {path[:length] for path in kept for length in range(1, len(path) + 1)}
     return [path for path in gone if path not in beneath]

@@ -11,7 +11,9 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-from poolwright.kubesim.schema import BASE64, QUANTITY, TIME, Shape
+from poolwright.kubesim.schema import BASE64, KEPT_NULL, QUANTITY, TIME, Shape
+
+_KEPT = f'"{KEPT_NULL}":null'.encode()
 
 _SCALARS: dict[str, Any] = {
     "string": str,
@@ -38,8 +40,8 @@ def _type(kind: Shape, above: tuple[int, ...]) -> Any:
     match kind.kind:
         case "object":
             fields = [
-                (f"f{n}", _type(member, within) | msgspec.UnsetType, msgspec.UNSET)
-                for n, member in enumerate(kind.members.values())
+                (f"f{n}", _member(name, _type(member, within)), msgspec.UNSET)
+                for n, (name, member) in enumerate(kind.members.items())
             ]
             names = {f"f{n}": name for n, name in enumerate(kind.members)}
             return msgspec.defstruct(
@@ -56,6 +58,10 @@ def _type(kind: Shape, above: tuple[int, ...]) -> Any:
             return _FORMATS.get(kind.format) or _SCALARS[scalar]
 
 
+def _member(name: str, kind: Any) -> Any:
+    return kind | None | msgspec.UnsetType if name == KEPT_NULL else kind | msgspec.UnsetType
+
+
 @cache
 def _decoder(kind: Shape) -> msgspec.json.Decoder[Any] | None:
     try:
@@ -65,9 +71,11 @@ def _decoder(kind: Shape) -> msgspec.json.Decoder[Any] | None:
 
 
 def conforms(data: bytes, kind: Shape) -> bool:
-    """Whether every field is known and has its type. A null makes it no: it is to be dropped."""
+    """Whether every field is known and has its type. A null makes it no: it is to be dropped
+    (but for `KEPT_NULL`).
+    """
     decoder = _decoder(kind)
-    if decoder is None or b"null" in data:
+    if decoder is None or data.count(b"null") != data.count(_KEPT):
         return False
     try:
         decoder.decode(data)

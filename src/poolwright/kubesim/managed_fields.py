@@ -9,6 +9,7 @@ k8s.io/apimachinery pkg/util/managedfields (which metadata nobody owns).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, cast
 
@@ -193,8 +194,8 @@ class Managers:
         self._entries: list[dict[str, Any]] = [
             dict(entry) for entry in metadata.get("managedFields") or ()
         ]
-        self.sets: list[set[Path]] = [
-            set(from_fields(entry.get("fieldsV1") or {})) for entry in self._entries
+        self.sets: list[frozenset[Path]] = [
+            from_fields(entry.get("fieldsV1") or {}) for entry in self._entries
         ]
         self._read = list(self.sets)
 
@@ -219,7 +220,7 @@ class Managers:
         operation: str,
         subresource: str,
         *,
-        paths: set[Path],
+        paths: AbstractSet[Path],
         api_version: str,
         time: str,
     ) -> None:
@@ -231,16 +232,16 @@ class Managers:
             if subresource:
                 entry["subresource"] = subresource
             self._entries.append(entry)
-            self.sets.append(paths)
+            self.sets.append(frozenset(paths))
         elif self.sets[position] != paths:
-            self.sets[position] = paths
+            self.sets[position] = frozenset(paths)
             self._entries[position] = {
                 **self._entries[position],
                 "time": time,
                 "apiVersion": api_version,
             }
 
-    def take_away(self, paths: set[Path], *, except_for: int = -1) -> None:
+    def take_away(self, paths: AbstractSet[Path], *, except_for: int = -1) -> None:
         """Remove fields from all managers but one."""
         for position, owned in enumerate(self.sets):
             if position != except_for and not owned.isdisjoint(paths):
@@ -250,7 +251,7 @@ class Managers:
         """Put the entries that own anything back into an object."""
         as_read = (*self._read, *[None] * (len(self.sets) - len(self._read)))
         kept = [
-            entry if owned is read else {**entry, "fieldsV1": to_fields(frozenset(owned))}
+            entry if owned is read else {**entry, "fieldsV1": to_fields(owned)}
             for entry, owned, read in zip(self._entries, self.sets, as_read, strict=True)
             if owned
         ]
@@ -282,7 +283,7 @@ def track_update(
         {path for path in changed if after[path] is not _ITEM and path in before},
         except_for=mine,
     )
-    owned = managers.sets[mine] if mine >= 0 else set[Path]()
+    owned = managers.sets[mine] if mine >= 0 else frozenset[Path]()
     if changed:
         managers.set(
             manager,

@@ -56,6 +56,10 @@ class Shape:
 
 
 ANY = Shape("any")
+KEPT_NULL = "lastProbeTime"
+"""The member of conditions that is null and there while no probe ran: a ``metav1.Time`` without
+``omitempty`` (k8s.io/api core/v1 types.go, PodCondition).
+"""
 _ATOMIC_BY_PATCH_ONLY = frozenset({"io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"})
 _by_name: dict[str, Shape] = {}
 
@@ -198,10 +202,10 @@ class Pruner:
             if member is None:
                 self.unknown.append(f"{path}{name}")
                 del value[name]
-            elif inner is None:
-                del value[name]
-            else:
+            elif inner is not None:
                 self._value(inner, member, f"{path}{name}", kind)
+            elif name != KEPT_NULL:
+                del value[name]
 
     def _value(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
         expected = kind.kind

@@ -95,6 +95,10 @@ class View:
         """Whether objects look as they are stored."""
         return self.to_wire is _same
 
+    def is_kept(self, entry: Entry) -> bool:
+        """Whether clients see an object just as it is kept."""
+        return self.is_stored and (self.kind is not LEASE or RENDERED_MARK not in entry.data)
+
     def shown(self, body: dict[str, Any], now: datetime) -> dict[str, Any]:
         """A decoded object as clients see it."""
         if self.kind is LEASE:
@@ -103,13 +107,13 @@ class View:
 
     def wire(self, entry: Entry, now: datetime) -> bytes:
         """An object as clients see it."""
-        if self.is_stored and (self.kind is not LEASE or RENDERED_MARK not in entry.data):
+        if self.is_kept(entry):
             return entry.wire()
         return encode(self.shown(entry.object(), now))
 
     def item(self, entry: Entry, now: datetime) -> bytes:
         """An object inside a list: without its kind and apiVersion, as real lists have them."""
-        if self.is_stored and (self.kind is not LEASE or RENDERED_MARK not in entry.data):
+        if self.is_kept(entry):
             cut = len(self.kind.prefix)
             return b'{"metadata":{"resourceVersion":"%d",%b' % (entry.revision, entry.data[cut:])
         body = self.shown(entry.object(), now)

@@ -34,9 +34,14 @@ class Now:
     wall: datetime
 
 
+_SECONDS_LENGTH = len("2006-01-02T15:04:05")
+
+
 def wall_text(wall: datetime) -> str:
     """RFC 3339 in UTC with whole seconds, as Kubernetes writes ``metav1.Time``."""
-    return f"{wall.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+    if wall.tzinfo is not UTC:
+        wall = wall.astimezone(UTC)
+    return f"{wall.isoformat(timespec='seconds')[:_SECONDS_LENGTH]}Z"
 
 
 def wall_text_micro(wall: datetime) -> str:
