@@ -1,15 +1,18 @@
 """Write the schemas that the embedded Kubernetes serves, from Kubernetes' published OpenAPI.
 
     go mod download k8s.io/kubernetes@v1.36.3   (or fetch and unpack the module's zip)
-    python tools/make_kubernetes_schemas.py <module folder>/api/openapi-spec/v3
+    python tools/make_kubernetes_schemas.py <module folder>
 
 Only what our kinds reach is kept, paths are left out (the server makes them from its kinds).
+The published documents leave enumerations out, which a running API server publishes: they are read
+from the definitions that Kubernetes is compiled with.
 The schemas are Apache-2.0, (c) The Kubernetes Authors; see NOTICE.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -66,10 +69,38 @@ def references(node: object, found: list[str]) -> list[str]:
     return found
 
 
+_DEFINITION = re.compile(r"^func schema_k8sio_(\w+?)\(ref", re.M)
+_MEMBER = re.compile(r'^\t{5}"(\w+)": \{$', re.M)
+_DESCRIPTION = re.compile(r'^\t{7}Description: +("(?:[^"\\]|\\.)*"),$', re.M)
+_ENUMERATION = re.compile(r"^\t{7}Enum: +\[\]interface\{\}\{(.*)\},$", re.M)
+
+
+def enumerations(definitions: str) -> dict[str, dict[str, dict[str, object]]]:
+    """By type and member, what the published documents leave out. A type is named as Go's
+    generator names its functions: ``api_core_v1_Toleration``.
+    """
+    found: dict[str, dict[str, dict[str, object]]] = {}
+    parts = _DEFINITION.split(definitions)[1:]
+    for name, text in zip(parts[::2], parts[1::2], strict=True):
+        members = _MEMBER.split(text)[1:]
+        for member, inner in zip(members[::2], members[1::2], strict=True):
+            values = _ENUMERATION.search(inner)
+            told = _DESCRIPTION.search(inner)
+            if values and told:
+                found.setdefault(name, {})[member] = {
+                    "description": json.loads(told[1]),
+                    "enum": json.loads(f"[{values[1]}]"),
+                }
+    return found
+
+
 def main() -> None:
     """Collect, prune, write."""
-    source = Path(sys.argv[1])
-    kept: dict[str, object] = {}
+    module = Path(sys.argv[1])
+    source = module / "api/openapi-spec/v3"
+    generated = module / "pkg/generated/openapi/zz_generated.openapi.go"
+    missing = enumerations(generated.read_text())
+    kept: dict[str, dict[str, dict[str, dict[str, object]]]] = {}
     for document, kinds in ROOTS.items():
         path = source / f"{document}_openapi.json"
         schemas = json.loads(path.read_text())["components"]["schemas"]
@@ -88,6 +119,11 @@ def main() -> None:
                 continue
             kept[name] = schema
             waiting.extend(references(schema, []))
+    for name, schema in kept.items():
+        # io.k8s.api.core.v1.Toleration: api_core_v1_Toleration
+        group = name.removeprefix("io.k8s.").split(".")
+        for member, more in missing.get("_".join(group), {}).items():
+            schema["properties"][member].update(more)
     lines = ",\n".join(
         f"{json.dumps(name)}: {json.dumps(kept[name], sort_keys=True)}" for name in sorted(kept)
     )

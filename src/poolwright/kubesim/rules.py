@@ -44,7 +44,7 @@ NAME_PART_TEXT = (
     f" validation is '{_NAME_FORMAT}')"
 )
 QUALIFIED_TEXT = (
-    "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and"
+    "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and"
     " end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used"
     f" for validation is '{_NAME_FORMAT}') with an optional DNS subdomain prefix and '/' (e.g."
     " 'example.com/MyName')"

@@ -214,6 +214,46 @@ def go_kind(value: Any) -> str:
     return "string" if isinstance(value, str) else "number"
 
 
+def go_text(value: Any) -> str:
+    """A JSON value as Go's fmt prints it with %v."""
+    match value:
+        case dict():
+            members = sorted(cast("dict[str, Any]", value).items())
+            return f"map[{' '.join(f'{name}:{go_text(inner)}' for name, inner in members)}]"
+        case list():
+            return f"[{' '.join(map(go_text, cast('list[Any]', value)))}]"
+        case None:
+            return "<nil>"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
+
+
+_UNMARSHAL = re.compile(r"json: cannot unmarshal (\w+)(?: \S+)? into .* of type (\S+)")
+_KINDS = {"array": "slice", "number": "int64", "object": "map"}
+
+
+def conversion_error(why: str) -> str:
+    """What the converter of patched objects says where a decoder says ``why``.
+
+    Source: fromUnstructured in k8s.io/apimachinery pkg/runtime/converter.go.
+    """
+    found = _UNMARSHAL.fullmatch(why)
+    if found is None:
+        return why
+    sent, wanted = _KINDS.get(found[1], found[1]), found[2]
+    if wanted.startswith("map[") or wanted == "v1.ResourceList":
+        return f"cannot restore map from {sent}"
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {sent}"
+    if "." in wanted:
+        return f"cannot restore struct from: {sent}"
+    if (sent, wanted) == ("int64", "string"):
+        return "cannot convert int64 to string"
+    return f"unrecognized type: {wanted}"
+
+
 def _go_error(text: str, data: bytes) -> str:
     """encoding/json's words for what the decoder found."""
     if "truncated" in text:

@@ -339,7 +339,8 @@ async def patch(call: Call, target: Target) -> None:
             )
         if media == _PATCHES[2]:  # it is laid over the typed object, which keeps its kind
             copied.update(kind=view.resource.kind, apiVersion=view.resource.api_version)
-        _check_patched(call, view, copied, data)
+        shown_as = negotiate.go_text(change) if media == _PATCHES[2] else ""
+        _check_patched(call, view, copied, data, shown_as)
         sent_uid, uid = copied["metadata"].get("uid"), stored["metadata"]["uid"]
         if sent_uid and sent_uid != uid:
             cause = status.invalid("metadata.uid", sent_uid, "field is immutable")
@@ -363,8 +364,11 @@ async def patch(call: Call, target: Target) -> None:
     await _answer_written(call, target, made)
 
 
-def _check_patched(call: Call, view: View, body: dict[str, Any], data: bytes) -> None:
-    """Hold the result of a patch against the schema; a wrong result is a wrong patch.
+def _check_patched(
+    call: Call, view: View, body: dict[str, Any], data: bytes, shown_as: str
+) -> None:
+    """Hold the result of a patch against the schema; a wrong result is a wrong patch. A strategic
+    patch is shown itself, and converted by other code than a document that is decoded.
 
     Source: k8s.io/apiserver pkg/endpoints/handlers/patch.go.
     """
@@ -377,7 +381,9 @@ def _check_patched(call: Call, view: View, body: dict[str, Any], data: bytes) ->
         _, separator, why = error.message.partition(f"cannot be handled as a {resource.kind}: ")
         if not separator:
             raise
-        cause = status.invalid("patch", data.decode(), why)
+        if shown_as:
+            why = negotiate.conversion_error(why)
+        cause = status.invalid("patch", shown_as or data.decode(), why)
         raise status.unprocessable("", "", "", [cause]) from None
 
 

@@ -90,7 +90,10 @@ def check_selector(
     elif any(given.get(key) != value for key, value in wanted.items()):
         yield mismatch
     if frozen and old is not None and child(old, "spec").get("selector") != selector:
-        yield invalid("spec.selector", selector, "field is immutable")
+        shown = dict(child(new, "spec", "selector"))
+        if wanted:
+            shown["matchLabels"] = dict(sorted(wanted.items()))
+        yield invalid("spec.selector", shown, "field is immutable")
 
 
 def check_template(new: Mapping[str, Any], *, always: bool = True) -> Iterator[Cause]:
