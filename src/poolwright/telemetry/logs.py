@@ -40,21 +40,49 @@ def configure_logs(settings: LogSettings) -> None:
         renderers = [
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
         ]
+    before: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        _without_secrets,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.StackInfoRenderer(),
-            _without_secrets,
-            *renderers,
-        ],
+        processors=[*before, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
-    # Connections that clients keep open are cut when the server ends: that is no error.
-    logging.getLogger("uvicorn.error").addFilter(
-        lambda line: "timeout graceful shutdown" not in line.getMessage()
+    _configure_libraries(max(level, logging.WARNING), before, renderers)
+
+
+_ANSWERED = (
+    "Unsupported upgrade request.",  # refused by the handler: kubectl's SPDY, before WebSocket
+    "Invalid HTTP request received.",  # answered with 400
+    "timeout graceful shutdown",  # connections that clients keep open are cut at the end
+)
+"""What uvicorn says where its client gets an answer, or nothing is wrong: not said again."""
+
+
+def _is_news(line: logging.LogRecord) -> bool:
+    text = line.getMessage()
+    return not any(known in text for known in _ANSWERED)
+
+
+def _configure_libraries(
+    level: int,
+    before: list[structlog.typing.Processor],
+    renderers: list[structlog.typing.Processor],
+) -> None:
+    """Lines of the standard library's logging, as uvicorn writes them, in the same form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*before, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
     )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    news = logging.getLogger("uvicorn.error")
+    if _is_news not in news.filters:
+        news.addFilter(_is_news)
