@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 import live_tools
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+_KWOK = "kwok.x-k8s.io/node"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -101,11 +102,14 @@ class Authority:
 
 
 class LiveStack:
-    """The processes, started by ``start`` and all gone after ``stop``."""
+    """The processes, started by ``start`` and all gone after ``stop``. KWOK plays every node, or
+    with ``by_annotation`` those alone that carry its annotation, as the stack's own then do.
+    """
 
-    def __init__(self, folder: Path, *, nodes: int = 3):
+    def __init__(self, folder: Path, *, nodes: int = 3, by_annotation: bool = False):
         self.folder = folder
         self.nodes = nodes
+        self._by_annotation = by_annotation
         self.ready_seconds = 0.0
         self._tools = live_tools.require(*COMPONENTS)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -132,7 +136,10 @@ class LiveStack:
                 self._launch(name)
             self._wait(lambda: self._exists("/api/v1/namespaces/default"), "the namespaces")
             for index in range(self.nodes):
-                self._request("POST", "/api/v1/nodes", _node(index))
+                node = _node(index)
+                if self._by_annotation:
+                    node["metadata"]["annotations"] = {_KWOK: "fake"}
+                self._request("POST", "/api/v1/nodes", node)
             self._wait(self._nodes_are_ready, "the nodes")
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._wait(lambda: self._exists(account), "the service account")
@@ -219,7 +226,9 @@ class LiveStack:
                 return [
                     f"--kubeconfig={self.kubeconfig}",
                     f"--config={live_tools.stages(self._tools['kwok'])}",
-                    "--manage-all-nodes=true",
+                    f"--manage-nodes-with-annotation-selector={_KWOK}=fake"
+                    if self._by_annotation
+                    else "--manage-all-nodes=true",
                     "--node-lease-duration-seconds=40",
                 ]
 

@@ -74,6 +74,9 @@ class ControlPlanes:
     async def token(self, cluster, *, admin):
         return "admin-token" if admin else "user-token"
 
+    async def kubeconfig_user(self, cluster, *, admin):
+        return {"token": await self.token(cluster, admin=admin)}
+
 
 class Answer:
     """Status, headers (names in lower case, repeated ones joined) and body."""

@@ -86,6 +86,9 @@ class NoControlPlanes:
     async def token(self, cluster, *, admin):
         raise NotFound("no control plane")
 
+    async def kubeconfig_user(self, cluster, *, admin):
+        raise NotFound("no control plane")
+
 
 @cache
 def private_key():

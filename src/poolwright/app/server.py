@@ -18,9 +18,10 @@ import uvicorn
 
 from poolwright.app import idle_loop
 from poolwright.app.certificates import Certificates, ensure_certificates, ensure_signing_key
-from poolwright.app.composition import Outside, Product
+from poolwright.app.composition import Product
 from poolwright.app.data_directory import DataDirectory, client_environment
 from poolwright.app.header_deadline import TimelyHttpProtocol
+from poolwright.app.outside import Outside
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.settings import Settings, SettingsError, load_settings
@@ -180,6 +181,7 @@ async def _serve(settings: Settings, directory: DataDirectory) -> None:
             ),
             settings,
         )
+        await product.prepare()
         await _run(product, clock, settings, directory, certificates, sockets, endpoint)
     finally:
         await store.close()
@@ -240,26 +242,12 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def serve(
-    *,
-    data_dir: Path | None,
-    host: str | None,
-    port: int | None,
-    speed: float | None,
-    config: Path | None,
-) -> None:
-    """Serve until SIGTERM or Ctrl-C; a reason not to start is one line and exit code 1."""
+def serve(config: Path | None, options: Mapping[str, Any]) -> None:
+    """Serve until SIGTERM or Ctrl-C, by a file and options (dotted paths, as `load_settings`); a
+    reason not to start is one line and exit code 1.
+    """
     try:
-        settings = load_settings(
-            config,
-            os.environ,
-            {
-                "server.data_dir": str(data_dir) if data_dir else None,
-                "server.host": host,
-                "server.port": port,
-                "world.speed": speed,
-            },
-        )
+        settings = load_settings(config, os.environ, options)
         configure_logs(settings.log)
         directory = DataDirectory.open(Path(settings.server.data_dir))
         _spare_the_collector()

@@ -76,11 +76,26 @@ class WorldSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptSettings:
+    """A Kubernetes that somebody else made, to be managed instead of clusters of our own making."""
+
+    kubeconfig: str = ""
+    """File that says how to reach it; empty (default): clusters are made here, embedded."""
+    cluster_name: str = "kubernetes"
+    """Its name as a managed cluster."""
+    resource_group: str = "poolwright"
+    """Its resource group; made if missing."""
+    location: str = "eastus"
+    """Its location, and its machines'."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole tree; each part goes to the room it is for."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     world: WorldSettings = field(default_factory=WorldSettings)
+    adopt: AdoptSettings = field(default_factory=AdoptSettings)
     arm: ArmSettings = field(default_factory=ArmSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
     kubernetes: KubeSimSettings = field(default_factory=KubeSimSettings)
@@ -119,6 +134,18 @@ def _literal(text: str) -> Any:
         return text
 
 
+def _pace(tree: dict[str, Any]) -> None:
+    """Somebody else's Kubernetes lives in real time, and so do we then; it makes its clusters."""
+    adopt, world = tree.get("adopt"), tree.get("world", {})
+    if not isinstance(adopt, dict) or not cast("dict[str, Any]", adopt).get("kubeconfig"):
+        return
+    speed = cast("dict[str, Any]", world).get("speed", 1) if isinstance(world, dict) else 1
+    if speed != 1:
+        raise SettingsError(f"world.speed: must be 1 with adopt.kubeconfig, not {speed}")
+    _assign(tree, ["world", "speed"], 1)
+    _assign(tree, ["arm", "makes_clusters"], False)
+
+
 def load_settings(
     config: Path | None, environment: Mapping[str, str], options: Mapping[str, Any]
 ) -> Settings:
@@ -140,6 +167,7 @@ def load_settings(
     for path, value in options.items():
         if value is not None:
             _assign(tree, path.split("."), value)
+    _pace(tree)
     server = tree.get("server")
     host = cast("dict[str, Any]", server).get("host") if isinstance(server, dict) else None
     _assign(tree, ["arm", "is_loopback"], host is None or host in _LOOPBACK)

@@ -251,7 +251,8 @@ async def delete_agent_pool(context: ArmContext, request: ArmRequest) -> ArmResp
         check_etag(request, etag_of(pool))
         pools = await pools_of(context, request.cluster_key)
         staying = {one.name: one.spec for one in pools if not one.deleted_at}
-        check_delete(pool.name, {**staying, pool.name: pool.spec})  # it may be going already
+        every = {**staying, pool.name: pool.spec}  # it may be going already
+        check_delete(pool.name, every, is_adopted=cluster.spec.is_adopted)
         try:
             operation = await accept_delete(context, request, cluster, pool)
         except Precondition as error:

@@ -46,7 +46,7 @@ async def kubeconfig(context: ArmContext, request: ArmRequest, cluster: Cluster,
     if control_plane is None:
         raise NOT_READY(cluster=cluster.spec.name)
     is_admin = role == "clusterAdmin"
-    token = await context.control_planes.token(key, admin=is_admin)
+    login = await context.control_planes.kubeconfig_user(key, admin=is_admin)
     spec = cluster.spec
     name = spec.name  # of the admin's context too: az itself adds "-admin" where it merges
     user = f"{role}_{spec.resource_group}_{spec.name}"
@@ -65,7 +65,7 @@ async def kubeconfig(context: ArmContext, request: ArmRequest, cluster: Cluster,
         "current-context": name,
         "kind": "Config",
         "preferences": {},
-        "users": [{"name": user, "user": {"token": token}}],
+        "users": [{"name": user, "user": dict(login)}],
     }
     return yaml.safe_dump(document, sort_keys=False)
 

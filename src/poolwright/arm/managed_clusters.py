@@ -13,7 +13,11 @@ from poolwright.arm.agent_pools_accept import check_cluster_free, warning_header
 from poolwright.arm.agent_pools_read import Cluster, get_cluster, pools_of
 from poolwright.arm.api_versions import CONTAINER_SERVICE
 from poolwright.arm.context import ArmContext
-from poolwright.arm.errors import INVALID_RESOURCE_LOCATION, RESOURCE_GROUP_BEING_DELETED
+from poolwright.arm.errors import (
+    INVALID_RESOURCE_LOCATION,
+    RESOURCE_GROUP_BEING_DELETED,
+    KnownError,
+)
 from poolwright.arm.etags import check_etag, etag_of
 from poolwright.arm.managed_clusters_accept import (
     accept_cluster,
@@ -39,6 +43,11 @@ from poolwright.plan.admission_message import invalid
 
 RESOURCE_TYPE = "Microsoft.ContainerService/managedClusters"
 _TIERS = {"free": "Free", "standard": "Standard", "premium": "Premium", "paid": "Standard"}
+MAKES_NONE = KnownError(
+    "OperationNotAllowed",
+    InvalidRequest,
+    "This service manages the clusters that it was given when it started, and makes none.",
+)
 _BODY_NAMES = frozenset(
     {
         "id", "name", "type", "location", "tags", "properties", "identity", "sku", "kind",
@@ -117,6 +126,8 @@ async def _put_once(
 ) -> ArmResponse:
     key = request.cluster_key
     old = await context.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+    if old is None and not context.settings.makes_clusters:
+        raise MAKES_NONE()
     wanted = await _read_cluster(context, request, body, old)
     check_etag(request, etag_of(old) if old else None)
     pools = await pools_of(context, key)

@@ -27,6 +27,7 @@ from poolwright.arm.routing import Handler, Route
 from poolwright.model.agent_pool import ProvisioningState
 from poolwright.model.errors import Precondition
 from poolwright.model.managed_cluster import ManagedClusterSpec
+from poolwright.plan.admission_cluster import check_control_plane_is_ours
 
 Change = Callable[[ManagedClusterSpec, ArmRequest], ManagedClusterSpec]
 
@@ -119,17 +120,22 @@ async def list_outbound_endpoints(context: ArmContext, request: ArmRequest) -> A
     )
 
 
+def _powered(spec: ManagedClusterSpec, *, is_stopped: bool) -> ManagedClusterSpec:
+    check_control_plane_is_ours(spec)
+    return replace(spec, is_stopped=is_stopped)
+
+
 _ACTIONS: tuple[tuple[str, ProvisioningState, Change, tuple[str, ...]], ...] = (
     (
         "stop",
         ProvisioningState.STOPPING,
-        lambda spec, _: replace(spec, is_stopped=True),
+        lambda spec, _: _powered(spec, is_stopped=True),
         since("2020-09-01", "2020-09-01"),
     ),
     (
         "start",
         ProvisioningState.STARTING,
-        lambda spec, _: replace(spec, is_stopped=False),
+        lambda spec, _: _powered(spec, is_stopped=False),
         since("2020-09-01", "2020-09-01"),
     ),
     ("rotateClusterCertificates", ProvisioningState.UPDATING, _same, CONTAINER_SERVICE),

@@ -182,7 +182,12 @@ async def list_groups(context: ArmContext, request: ArmRequest) -> ArmResponse:
     return paged(request, wires)
 
 
-def _check_name(name: str) -> None:
+def check_group_name(name: str) -> None:
+    """Refuse what is no name for a resource group.
+
+    Raises:
+        InvalidRequest: with what is wrong.
+    """
     if len(name) > _NAME_LENGTH_MAX:
         raise _NAME_TOO_LONG(length=len(name), limit=_NAME_LENGTH_MAX)
     invalid = "".join(dict.fromkeys(_INVALID_CHARACTER.findall(name)))
@@ -195,7 +200,7 @@ def _check_name(name: str) -> None:
 async def put_group(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """PUT: 201 for a new one, 200 for one that exists (its location cannot change)."""
     name = request.resource_group
-    _check_name(name)
+    check_group_name(name)
     body = request.json_object()
     location = read_location(body, TYPE)
     tags = read_tags(body)

@@ -46,7 +46,9 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an API server is reached, how, and as whom."""
+    """Where an API server is reached, how, and as whom: by the transport's certificate if there is
+    no token.
+    """
 
     transport: httpx.AsyncBaseTransport
     server_url: str
@@ -59,13 +61,14 @@ class Endpoint:
         """The headers of every request with that content type, built once."""
         made = self._headers.get(content_type)
         if made is None:
+            known = {"Authorization": f"Bearer {self.token}"} if self.token else {}
             made = self._headers[content_type] = httpx.Headers(
                 {
                     "Host": httpx.URL(self.server_url).netloc.decode(),
                     "User-Agent": "poolwright",
                     "Accept": _JSON,
-                    "Authorization": f"Bearer {self.token}",
                     "Content-Type": content_type,
+                    **known,
                 }
             )
         return made

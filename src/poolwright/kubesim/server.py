@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -169,6 +170,14 @@ class KubeSim:
         if found is None:
             raise NotFound(f"no control plane for {cluster}")
         return found.record.admin_token if admin else found.record.user_token
+
+    async def kubeconfig_user(self, cluster: ClusterKey, *, admin: bool) -> Mapping[str, str]:
+        """The ``user`` of a kubeconfig: a token.
+
+        Raises:
+            NotFound: no such control plane.
+        """
+        return {"token": await self.token(cluster, admin=admin)}
 
     # Life of a cluster
 

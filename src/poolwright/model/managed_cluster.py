@@ -20,8 +20,9 @@ class ManagedClusterSpec:
 
     ``kubernetes_version`` is as sent (``1.35``), ``current_kubernetes_version`` the exact goal.
     ``autoscaler_profile`` holds the effective strings by wire name. ``profile`` is the world's
-    rule set: empty for today's, ``preview-2019``. ``accepted`` holds all further properties by
-    wire name, as canonical JSON; ``identity``, ``sku`` and such top-level members too, by name.
+    rule set: empty for today's, ``preview-2019``. ``is_adopted`` says that somebody
+    else made the control plane and alone changes it. ``accepted`` holds all further properties
+    by wire name, as canonical JSON; ``identity``, ``sku`` and such top-level members too, by name.
     """
 
     subscription: str
@@ -40,6 +41,7 @@ class ManagedClusterSpec:
     autoscaler_profile: Mapping[str, str] = field(default_factory=dict[str, str])
     tier: str = "Free"
     profile: str = ""
+    is_adopted: bool = False
     accepted: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -48,6 +48,12 @@ MIXED_VERSIONS = (
 )
 """Source: recorded in issues."""
 
+ADOPTED = (
+    "The control plane of managed cluster {name} was not made by this service: its version and "
+    "power state are changed where it was made. Its agent pools can be changed."
+)
+"""Ours: AKS has no clusters of others' making."""
+
 FEATURELESS_PLUGINS = frozenset({"kubenet", "none"})
 
 
@@ -297,6 +303,8 @@ def _update(
         check_cluster_default(spec.gpu_management_mode, version.exact, features)
     _check_cluster(spec)
     upgrades = spec.current_kubernetes_version != old.current_kubernetes_version
+    if upgrades:
+        check_control_plane_is_ours(old)
     changed = _changed_pools(request, spec, pools, features, restrictions, upgrades=upgrades)
     after = {**pools, **{name: one.spec for name, one in changed.items()}}
     _check_skew(after, spec, upgrades=upgrades)
@@ -304,6 +312,16 @@ def _update(
     check_cluster_size(after, spec.profile, grows=grows)
     state = ProvisioningState.UPGRADING if upgrades else ProvisioningState.UPDATING
     return AdmittedCluster(spec, state, changed, _warnings(version.warnings, changed))
+
+
+def check_control_plane_is_ours(cluster: ManagedClusterSpec) -> None:
+    """Refuse to upgrade, stop or start what somebody else made.
+
+    Raises:
+        InvalidRequest: the cluster was adopted.
+    """
+    if cluster.is_adopted:
+        raise bad_request(ADOPTED.format(name=cluster.name), code="OperationNotAllowed")
 
 
 def _check_fixed(request: ClusterRequest, old: ManagedClusterSpec) -> None:

@@ -90,12 +90,17 @@ def _check_spot(spec: AgentPoolSpec) -> None:
         )
 
 
-def check_delete(name: str, pools: Mapping[str, AgentPoolSpec]) -> None:
-    """Whether a pool may be deleted: one System pool must remain.
+def check_delete(
+    name: str, pools: Mapping[str, AgentPoolSpec], *, is_adopted: bool = False
+) -> None:
+    """Whether a pool may be deleted: one System pool must remain, unless the cluster was adopted
+    and has nodes of its own for that.
 
     Raises:
         InvalidRequest: code ``OperationNotAllowed``, status 400 as AKS answers.
     """
+    if is_adopted:
+        return
     mode = pools[name].mode
     if len(pools) == 1 or (mode is PoolMode.SYSTEM and is_last_system_pool(name, pools)):
         raise InvalidRequest(LAST_POOL, code="OperationNotAllowed", target=None)

@@ -149,7 +149,7 @@ def _ended(status: ManagedClusterStatus, end: OperationEnd) -> ManagedClusterSta
 def _assert_control_plane(world: ClusterWorld) -> ClusterPlan:
     """Between operations: what ran must run on, whatever happened to who serves it."""
     status, spec = world.cluster.status, world.cluster.spec
-    if status.is_halted or not status.running_kubernetes_version:
+    if spec.is_adopted or status.is_halted or not status.running_kubernetes_version:
         return ClusterPlan(status)
     want = ControlPlaneState(status.running_kubernetes_version, not spec.is_stopped)
     if world.control_plane == want:
@@ -165,6 +165,8 @@ def _assert_control_plane(world: ClusterWorld) -> ClusterPlan:
 def _change(world: ClusterWorld) -> Change | None:
     """What has to be done to the control plane, or None if it is as wanted."""
     spec, have = world.cluster.spec, world.control_plane
+    if spec.is_adopted:
+        return None
     if have is None:
         return Change.CREATE
     if spec.is_stopped:

@@ -252,7 +252,11 @@ class ControlPlanes(Protocol):
         ...
 
     async def put(self, cluster: ClusterKey, *, version: str, running: bool) -> ControlPlane:
-        """Create, upgrade, stop or start so that it is as given; idempotent (K9)."""
+        """Create, upgrade, stop or start so that it is as given; idempotent (K9).
+
+        Raises:
+            Unsupported: the control plane is somebody else's, and is not as given.
+        """
         ...
 
     async def delete(self, cluster: ClusterKey) -> None:
@@ -260,7 +264,15 @@ class ControlPlanes(Protocol):
         ...
 
     async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
-        """A bearer token for a kubeconfig.
+        """The bearer token that we come with; empty where the transport says who we are.
+
+        Raises:
+            NotFound: no such control plane.
+        """
+        ...
+
+    async def kubeconfig_user(self, cluster: ClusterKey, *, admin: bool) -> Mapping[str, str]:
+        """The ``user`` of a kubeconfig for the cluster.
 
         Raises:
             NotFound: no such control plane.

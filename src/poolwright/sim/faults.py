@@ -51,6 +51,7 @@ CONTROL_PLANES: Mapping[str, Nature] = {
     "put": Nature.WRITE,
     "delete": Nature.WRITE,
     "token": Nature.READ,
+    "kubeconfig_user": Nature.READ,
 }
 
 # A duplicated transaction would be a second, refused one: our own store's connection does not do

@@ -47,11 +47,34 @@ def up(
     config: Annotated[
         Path | None, typer.Option("--config", help="A TOML file of settings.")
     ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", help="Manage this Kubernetes, and make no clusters."),
+    ] = None,
+    cluster_name: Annotated[
+        str | None, typer.Option("--cluster-name", help="Its name as a managed cluster.")
+    ] = None,
+    resource_group: Annotated[
+        str | None, typer.Option("--resource-group", help="Its resource group.")
+    ] = None,
+    location: Annotated[str | None, typer.Option("--location", help="Its location.")] = None,
 ) -> None:
-    """Serve the ARM API and the clusters it makes, until Ctrl-C."""
+    """Serve the ARM API and the clusters it makes, or one that is given, until Ctrl-C."""
     from poolwright.app.server import serve  # noqa: PLC0415 - the server's imports cost a second
 
-    serve(data_dir=data_dir, host=host, port=port, speed=speed, config=config)
+    serve(
+        config,
+        {
+            "server.data_dir": str(data_dir) if data_dir else None,
+            "server.host": host,
+            "server.port": port,
+            "world.speed": speed,
+            "adopt.kubeconfig": str(kubeconfig) if kubeconfig else None,
+            "adopt.cluster_name": cluster_name,
+            "adopt.resource_group": resource_group,
+            "adopt.location": location,
+        },
+    )
 
 
 @app.command("demo")

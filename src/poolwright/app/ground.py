@@ -1,0 +1,181 @@
+"""What the product stands on: a Kubernetes of its own, or one that somebody else made.
+
+Each is a choice of adapters; nothing behind the ports knows which was chosen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from poolwright.app.kubelet_relay import KubeletRelay
+from poolwright.app.outside import Outside
+from poolwright.app.settings import AdoptSettings, Settings
+from poolwright.arm.adoption import Adoption, adopt_cluster, check_adoption
+from poolwright.arm.context import ArmContext
+from poolwright.kube.adopted import AdoptedControlPlanes
+from poolwright.kube.asgi_transport import AsgiTransport
+from poolwright.kube.kubeconfig import read_kubeconfig
+from poolwright.kubesim.api.application import BARE_PATHS, PREFIX
+from poolwright.kubesim.server import KubeSim
+from poolwright.model.errors import PoolwrightError, Refused
+from poolwright.ports.kube import Clusters, ControlPlane, ControlPlanes
+from poolwright.providers.kwok.fleet import KwokFleet
+from poolwright.providers.simulated.cloud import SimulatedCloud
+from poolwright.telemetry.metrics import Metrics
+
+App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+_CLUSTER_PATHS = (PREFIX, *BARE_PATHS)
+
+
+class Ground(Protocol):
+    """Control planes, how they are reached, and the machines under them."""
+
+    @property
+    def control_planes(self) -> ControlPlanes:
+        """Who makes and ends control planes."""
+        ...
+
+    def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
+        """The transport to a control plane."""
+        ...
+
+    def cloud(self, clusters: Clusters, rng: random.Random) -> SimulatedCloud:
+        """Who makes machines; called once."""
+        ...
+
+    def app(self, path: str) -> App | None:
+        """What serves a path of its own, if it is one."""
+        ...
+
+    async def prepare(self, context: ArmContext) -> None:
+        """What has to be before anything runs.
+
+        Raises:
+            PoolwrightError: it cannot be had.
+        """
+        ...
+
+    def connections(self) -> AbstractAsyncContextManager[object]:
+        """Open while anything runs."""
+        ...
+
+    async def run(self) -> None:
+        """Everything that goes on in it, until cancelled."""
+        ...
+
+
+class EmbeddedGround:
+    """A Kubernetes in this process, on machines and kubelets that are simulated."""
+
+    def __init__(self, outside: Outside, settings: Settings, metrics: Metrics) -> None:
+        self._outside = outside
+        self._settings = settings
+        self._kubelet = KubeletRelay()
+        self.control_planes = KubeSim(
+            outside.store,
+            outside.clock,
+            outside.identity,
+            self._kubelet,
+            replace(settings.kubernetes, server_url=outside.endpoint, ca_pem=outside.ca_pem),
+        )
+        self._transport = AsgiTransport(self.control_planes.asgi_app, on_request=metrics.on_request)
+
+    def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
+        """Every cluster of ours is served by this process."""
+        del control_plane
+        return self._transport
+
+    def cloud(self, clusters: Clusters, rng: random.Random) -> SimulatedCloud:
+        """A cloud whose kubelets the embedded API servers ask."""
+        outside = self._outside
+        cloud = SimulatedCloud(
+            outside.store, clusters, outside.clock, outside.identity, rng, self._settings.cloud
+        )
+        self._kubelet.target = cloud.kubelet
+        return cloud
+
+    def app(self, path: str) -> App | None:
+        """The API servers, by their paths."""
+        is_ours = path.lstrip("/").partition("/")[0] in _CLUSTER_PATHS
+        return self.control_planes.asgi_app if is_ours else None
+
+    async def prepare(self, context: ArmContext) -> None:
+        """Nothing: clusters are made when they are asked for."""
+
+    def connections(self) -> AbstractAsyncContextManager[object]:
+        """Those to the API servers in this process."""
+        return self._transport
+
+    async def run(self) -> None:
+        """Run the clusters' controllers."""
+        await self.control_planes.run()
+
+
+class AdoptedGround:
+    """A Kubernetes that a kubeconfig names, on machines whose kubelets KWOK plays."""
+
+    def __init__(self, outside: Outside, settings: Settings) -> None:
+        self._outside = outside
+        self._settings = settings
+        self.control_planes = AdoptedControlPlanes()
+
+    def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
+        """The connection to the cluster."""
+        return self.control_planes.transport_for(control_plane)
+
+    def cloud(self, clusters: Clusters, rng: random.Random) -> SimulatedCloud:
+        """A cloud that registers its machines' nodes for KWOK."""
+        outside = self._outside
+        return SimulatedCloud(
+            outside.store,
+            clusters,
+            outside.clock,
+            outside.identity,
+            rng,
+            self._settings.cloud,
+            new_node_side=KwokFleet,
+        )
+
+    def app(self, path: str) -> App | None:
+        """Nothing: the cluster serves itself."""
+        del path
+
+    async def prepare(self, context: ArmContext) -> None:
+        """Look at the cluster, and enter it as a managed cluster."""
+        adopt = self._settings.adopt
+        adoption = _adoption(adopt, context)
+        check_adoption(context, adoption)
+        path = adopt.kubeconfig
+        try:
+            access = read_kubeconfig(Path(path))
+            access.check_current(self._outside.clock.now().wall)
+            found = await self.control_planes.adopt(adoption.key, access)
+        except PoolwrightError as error:
+            raise Refused(f"kubeconfig {path}: {error.message}") from error
+        await adopt_cluster(context, adoption, found.version)
+
+    def connections(self) -> AbstractAsyncContextManager[object]:
+        """Those to the cluster."""
+        return self.control_planes
+
+    async def run(self) -> None:
+        """Nothing: the cluster runs by itself."""
+
+
+def _adoption(adopt: AdoptSettings, context: ArmContext) -> Adoption:
+    subscription = context.settings.subscriptions[0].id
+    return Adoption(subscription, adopt.resource_group, adopt.cluster_name, adopt.location)
+
+
+def choose_ground(outside: Outside, settings: Settings, metrics: Metrics) -> Ground:
+    """The ground that the settings ask for."""
+    if settings.adopt.kubeconfig:
+        return AdoptedGround(outside, settings)
+    return EmbeddedGround(outside, settings, metrics)

@@ -1,0 +1,148 @@
+"""A kubeconfig file: where an API server is, whom to trust, and as whom to come.
+
+Source: k8s.io/client-go tools/clientcmd/api/v1 (Config).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from cryptography import x509
+
+from poolwright.model.errors import InvalidRequest
+from poolwright.model.json_value import Json, child, children
+
+
+@dataclass(frozen=True, slots=True)
+class KubeAccess:
+    """One context of a kubeconfig, read."""
+
+    server_url: str
+    ca_pem: bytes
+    token: str = ""
+    certificate_pem: bytes = b""
+    key_pem: bytes = b""
+
+    @property
+    def user(self) -> Mapping[str, str]:
+        """The ``user`` of a kubeconfig that says the same."""
+        if self.certificate_pem:
+            return {
+                "client-certificate-data": base64.b64encode(self.certificate_pem).decode(),
+                "client-key-data": base64.b64encode(self.key_pem).decode(),
+            }
+        return {"token": self.token}
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """TLS with this trust and this client.
+
+        Raises:
+            InvalidRequest: a certificate or key is none.
+        """
+        try:
+            context = ssl.create_default_context(cadata=self.ca_pem.decode() or None)
+            if self.certificate_pem:
+                with tempfile.NamedTemporaryFile() as pair:  # ssl reads certificates from files
+                    pair.write(self.certificate_pem + b"\n" + self.key_pem)
+                    pair.flush()
+                    context.load_cert_chain(pair.name)
+        except (ssl.SSLError, ValueError) as error:
+            raise InvalidRequest(f"a certificate or key cannot be read: {error}") from error
+        return context
+
+    def check_current(self, now: datetime) -> None:
+        """Refuse a client certificate that has run out.
+
+        Raises:
+            InvalidRequest: it has, or it is no certificate.
+        """
+        if not self.certificate_pem:
+            return
+        try:
+            until = x509.load_pem_x509_certificate(self.certificate_pem).not_valid_after_utc
+        except ValueError as error:
+            raise InvalidRequest("the client certificate cannot be read") from error
+        if until < now:
+            raise InvalidRequest(f"the client certificate expired on {until:%Y-%m-%d %H:%M} UTC")
+
+
+def read_kubeconfig(path: Path) -> KubeAccess:
+    """The current context of a file.
+
+    Raises:
+        InvalidRequest: it cannot be read, is no kubeconfig, or asks for what we cannot do.
+    """
+    try:
+        document: Any = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidRequest(f"cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        raise InvalidRequest("is not YAML") from error
+    if not isinstance(document, dict):
+        raise InvalidRequest("is not a kubeconfig")
+    return _read(cast("Json", document), path.parent)
+
+
+def _read(document: Json, folder: Path) -> KubeAccess:
+    current = document.get("current-context")
+    context = _named(document, "contexts", "context", current)
+    cluster = _named(document, "clusters", "cluster", context.get("cluster"))
+    user = _named(document, "users", "user", context.get("user"))
+    server = cluster.get("server")
+    if not isinstance(server, str) or not server.startswith("https://"):
+        raise InvalidRequest(f"the server {server!r} is not reached by https")
+    for name in ("exec", "auth-provider", "username"):
+        if user.get(name):
+            raise InvalidRequest(f"the user logs in by {name}; a token or certificate is needed")
+    for name in ("insecure-skip-tls-verify", "proxy-url", "tls-server-name"):
+        if cluster.get(name):
+            raise InvalidRequest(f"{name} is not supported")
+    token = str(user.get("token") or "")
+    if user.get("tokenFile"):
+        token = _file(folder, user["tokenFile"]).decode().strip()
+    access = KubeAccess(
+        server_url=server.rstrip("/"),
+        ca_pem=_pem(cluster, "certificate-authority", folder),
+        token=token,
+        certificate_pem=_pem(user, "client-certificate", folder),
+        key_pem=_pem(user, "client-key", folder),
+    )
+    if not token and not (access.certificate_pem and access.key_pem):
+        raise InvalidRequest("the user has neither a token nor a client certificate and key")
+    return access
+
+
+def _named(document: Json, plural: str, kind: str, name: object) -> Json:
+    for entry in children(document, plural):
+        if name and entry.get("name") == name:
+            return child(entry, kind)
+    wanted = f"{kind} {name!r}" if name else "current-context"
+    raise InvalidRequest(f"has no {wanted}")
+
+
+def _pem(holder: Json, name: str, folder: Path) -> bytes:
+    data = holder.get(f"{name}-data")
+    if data:
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise InvalidRequest(f"{name}-data is not base64") from error
+    return _file(folder, holder[name]) if holder.get(name) else b""
+
+
+def _file(folder: Path, name: object) -> bytes:
+    path = folder / str(name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
