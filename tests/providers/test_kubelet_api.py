@@ -191,3 +191,23 @@ def test_a_container_understands_a_few_commands(command, out, code):
         assert (result.stdout.decode(), result.exit_code) == (out, code)
 
     with_node(story)
+
+
+def test_the_gpu_components_say_how_they_started():
+    async def story(world):
+        def lines(name, **how):
+            return read(api(world).logs(CLUSTER, world.kube.pod(name), "main", **how))
+
+        plugin = await lines("nvidia-device-plugin-x")
+        assert "simulated" in plugin[0]
+        assert sum("Registered device plugin" in line for line in plugin) == 1
+        assert 'resourceName="nvidia.com/gpu"' in plugin[-1]
+        assert plugin[0].startswith("I")
+        exporter = await lines("nvidia-dcgm-exporter-x", tail_lines=1)
+        assert len(exporter) == 1
+        assert exporter[0].endswith(f'msg="Listening on" address="[::]:{EXPORTER_PORT}"\n')
+        stamped = await lines("nvidia-dcgm-exporter-x", timestamps=True)
+        assert stamped[0].split()[1].startswith(f"time={stamped[0][:17]}")
+        assert stamped == sorted(stamped)
+
+    with_gpu_node(story)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from poolwright.model.json_value import child, children
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import ExecResult, Object, ProxyAnswer
 from poolwright.providers.simulated import gpu as gpus
+from poolwright.providers.simulated.component_log import component_lines
 from poolwright.providers.simulated.fleet import Fleet
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
@@ -71,7 +72,8 @@ class KubeletApi:
         self, fleet: Fleet, state: NodeState, pod: Object, name: str, *, previous: bool
     ) -> tuple[list[tuple[str, str]], bool]:
         """The lines so far, each with its wall time, and whether more may come."""
-        run = self._run_of(fleet, pod, name)
+        known = _known(fleet, pod)
+        run = _run_of(known, name)
         _require_started(pod, name, run, previous=previous)
         now = self._clock.now()
         ends = child(pod, "spec").get("restartPolicy", "Always") != "Always"
@@ -85,21 +87,11 @@ class KubeletApi:
         passed = _passed(run, now, doing)
         is_running = run.state == "running" and not previous
         is_open = fleet.kubelets.pod(child(pod, "metadata").get("uid", "")) is not None
-        smi = self._smi_text(fleet, state, pod, now)
-        lines = list(log_lines(doing, run.spec.args, smi, passed if is_running else 1e9))
+        lines = list(_component_lines(known.component, run, state))
+        if not lines:
+            smi = self._smi_text(fleet, state, pod, now)
+            lines = list(log_lines(doing, run.spec.args, smi, passed if is_running else 1e9))
         return _stamped(run, lines, passed, now.wall), is_open and is_running
-
-    def _run_of(self, fleet: Fleet, pod: Object, name: str) -> ContainerRun:
-        """The container as its kubelet knows it; of an ended pod, as its status tells."""
-        known = fleet.kubelets.pod(child(pod, "metadata").get("uid", ""))
-        known = known or PodRun.from_object(pod)
-        for run in (*known.containers, *known.inits):
-            if run.spec.name == name:
-                return run
-        raise InvalidRequest(
-            f"container {name} is not valid for pod {child(pod, 'metadata').get('name')}",
-            code="BadRequest",
-        )
 
     # ------------------------------------------------------------------ exec
 
@@ -108,7 +100,7 @@ class KubeletApi:
     ) -> ExecResult:
         """See `Kubelet`."""
         fleet, state = self._node(cluster, _node_name(pod))
-        run = self._run_of(fleet, pod, container)
+        run = _run_of(_known(fleet, pod), container)
         if run.state != "running":
             raise InvalidRequest(
                 f'unable to upgrade connection: container not found ("{container}")',
@@ -184,6 +176,28 @@ class KubeletApi:
             address = state.machine.private_ip if state is not None else name
             raise Transient(f"dial tcp {address}:{KUBELET_PORT}: connect: no route to host")
         return fleet, state
+
+
+def _known(fleet: Fleet, pod: Object) -> PodRun:
+    """The pod as its kubelet knows it; one that has ended, as its status tells."""
+    known = fleet.kubelets.pod(child(pod, "metadata").get("uid", ""))
+    return known or PodRun.from_object(pod)
+
+
+def _run_of(known: PodRun, name: str) -> ContainerRun:
+    for run in (*known.containers, *known.inits):
+        if run.spec.name == name:
+            return run
+    raise InvalidRequest(f"container {name} is not valid for pod {known.name}", code="BadRequest")
+
+
+def _component_lines(component: str, run: ContainerRun, state: NodeState) -> Iterator[LogLine]:
+    try:
+        began = datetime.fromisoformat(run.started)
+    except ValueError:
+        return
+    names = tuple(state.gpu_offer)
+    yield from component_lines(component, run.spec.image, names, EXPORTER_PORT, began)
 
 
 def _node_name(pod: Object) -> str:
