@@ -114,7 +114,7 @@ class LiveStack:
         self._tools = live_tools.require(*COMPONENTS)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        authority = Authority(folder)
+        self.authority = authority = Authority(folder)
         authority.issue("server", "kube-apiserver", names=("127.0.0.1", "localhost"))
         authority.issue("admin", "live-admin", "system:masters")
         etcd, peer, self.port = _free_ports(3)

@@ -1,0 +1,278 @@
+"""The product on a Kubernetes that it did not make: `poolwright up --kubeconfig`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from live_stack import COMPONENTS, LiveStack, live_tools
+
+pytestmark = pytest.mark.live
+
+CLUSTER = ("-g", "rg1", "--cluster-name", "live")
+FOREIGN = [
+    {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "foreign", "labels": {"agentpool": "gpunp", "mine": "1"}},
+        "spec": {"taints": [{"key": "mine", "effect": "NoSchedule"}]},
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "mine", "namespace": "default"},
+        "spec": {
+            "nodeName": "node-0",
+            "containers": [{"name": "c", "image": "registry.k8s.io/pause:3.10"}],
+        },
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A real Kubernetes whose KWOK plays only the nodes that ask for it."""
+    live_tools.await_build()
+    try:
+        live_tools.require(*COMPONENTS, "kubectl")
+    except live_tools.ToolsMissing as error:
+        pytest.skip(str(error))
+    stack = LiveStack(tmp_path_factory.mktemp("real"), nodes=1, by_annotation=True)
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+class Kubectl:
+    def __init__(self, kubeconfig):
+        self._command = [str(live_tools.require("kubectl")["kubectl"]), "--kubeconfig", kubeconfig]
+
+    def __call__(self, *words, stdin=None):
+        done = subprocess.run(
+            [*self._command, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def items(self, *words):
+        return json.loads(self("get", *words, "-o", "json"))["items"]
+
+
+@pytest.fixture(scope="module")
+def kubectl(cluster):
+    return Kubectl(str(cluster.kubeconfig))
+
+
+def up(kubeconfig, folder, *words):
+    """Starts the server; its process, whose first line of output may say that it is ready."""
+    command = [sys.executable, "-m", "poolwright", "up", "--kubeconfig", str(kubeconfig)]
+    command += ["--data-dir", str(folder), "--port", "0", *words]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "POOLWRIGHT_CLOUD__DELAY_FACTOR": "0.02"},
+    )
+
+
+class Served:
+    """A server and our command line against it."""
+
+    def __init__(self, kubeconfig, folder):
+        self._kubeconfig = kubeconfig
+        self._folder = folder
+        self.start()
+
+    def start(self):
+        words = ("--resource-group", "rg1", "--cluster-name", "live")
+        self.process = up(self._kubeconfig, self._folder, *words)
+        line = self.process.stdout.readline()
+        assert re.match(r"ready https://localhost:\d+", line), self.process.stderr.read()
+        text = (self._folder / "env.sh").read_text()
+        self._environment = dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", text, re.MULTILINE))
+
+    def run(self, *words):
+        return subprocess.run(
+            [sys.executable, "-m", "poolwright", *words],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            env={**os.environ, **self._environment},
+        )
+
+    def __call__(self, *words):
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=30)
+        assert self.process.returncode == 0, errors
+        return errors
+
+
+@pytest.fixture
+def served(cluster, tmp_path):
+    server = Served(cluster.kubeconfig, tmp_path / "data")
+    yield server
+    if server.process.poll() is None:
+        errors = server.stop()
+        assert "Traceback" not in errors
+
+
+def ready(nodes):
+    return sorted(
+        node["metadata"]["name"]
+        for node in nodes
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
+    )
+
+
+def until(question, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.5)
+    return answer
+
+
+def essence(thing):
+    """What an owner wrote of an object, without what its own cluster adds as time passes, and
+    whether we wrote any of it.
+    """
+    meta, spec = thing["metadata"], dict(thing["spec"])
+    taints = spec.pop("taints", ())
+    return (
+        meta["uid"],
+        meta.get("labels"),
+        spec,
+        [taint for taint in taints if not taint["key"].startswith("node.kubernetes.io/")],
+        "poolwright" in {entry["manager"] for entry in meta["managedFields"]},
+    )
+
+
+OURS = ("nodes", "-l", "poolwright.dev/machine-provider=kwok")
+
+
+def test_gpu_pool_on_a_cluster_that_somebody_else_made(served, cluster, kubectl, tmp_path):
+    kubectl("create", "-f", "-", stdin="\n---\n".join(map(json.dumps, FOREIGN)))
+
+    def foreign():
+        shown = [json.loads(kubectl("get", *w, "-o", "json", "--show-managed-fields"))
+                 for w in (("node", "foreign"), ("pod", "mine"))]  # fmt: skip
+        return [essence(thing) for thing in shown]
+
+    until(lambda: kubectl("get", "pod", "mine", "-o", "jsonpath={.status.phase}") == "Running")
+    before = foreign()
+    assert not any(seen[-1] for seen in before)
+
+    shown = served("aks", "show", "-g", "rg1", "-n", "live")
+    assert shown["provisioningState"] == "Succeeded"
+    assert shown["kubernetesVersion"] == live_tools.kubernetes_version()
+
+    served("feature", "register", "--namespace", "Microsoft.ContainerService", "-n",
+           "ManagedGPUExperiencePreview")  # fmt: skip
+    added = served(
+        "aks", "nodepool", "add", *CLUSTER, "-n", "gpunp", "--node-count", "2",
+        "--node-vm-size", "Standard_NC24ads_A100_v4", "--enable-managed-gpu",
+        "--labels", "team=one", "--node-taints", "sku=gpu:NoSchedule",
+    )  # fmt: skip
+    assert (added["provisioningState"], added["count"]) == ("Succeeded", 2)
+    nodes = kubectl.items(*OURS)
+    assert len(ready(nodes)) == 2
+    for node in nodes:
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+        assert node["metadata"]["labels"]["team"] == "one"
+        assert node["spec"]["providerID"].startswith("kwok://live/")
+        taints = [(taint["key"], taint["effect"]) for taint in node["spec"]["taints"]]
+        assert taints == [("sku", "NoSchedule")]
+        kubectl("get", "lease", "-n", "kube-node-lease", node["metadata"]["name"])
+    names = [node["metadata"]["name"] for node in nodes]
+    for component in ("nvidia-device-plugin", "nvidia-dcgm-exporter"):
+        pods = kubectl.items("pods", "-A", "-l", f"app.kubernetes.io/name={component}")
+        assert sorted(pod["spec"]["nodeName"] for pod in pods) == names
+        assert {pod["status"]["phase"] for pod in pods} == {"Running"}
+
+    served("aks", "nodepool", "scale", *CLUSTER, "-n", "gpunp", "--node-count", "3")
+    assert len(ready(kubectl.items(*OURS))) == 3
+
+    served.stop()
+    served.start()  # nodes outlive the server, and the next one knows them
+    assert len(ready(kubectl.items(*OURS))) == 3
+    cluster.restart()  # the API is away for a moment
+    served("aks", "nodepool", "scale", *CLUSTER, "-n", "gpunp", "--node-count", "1")
+    assert ready(kubectl.items(*OURS)) == names[:1]
+
+    served("aks", "get-credentials", "-g", "rg1", "-n", "live", "-f", str(tmp_path / "theirs"))
+    theirs = Kubectl(str(tmp_path / "theirs"))
+    assert names[0] in theirs("get", "nodes", "-o", "name")
+
+    served("aks", "nodepool", "delete", *CLUSTER, "-n", "gpunp")
+    assert kubectl.items(*OURS) == []
+    until(lambda: kubectl.items("daemonsets", "-A") == [])
+    assert foreign() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("aks", "stop", "-g", "rg1", "-n", "live"), "was not made by this service"),
+        (("aks", "create", "-g", "rg1", "-n", "two"), "and makes none"),
+    ],
+)
+def test_what_is_refused(served, command, said):
+    done = served.run(*command)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def refusal(kubeconfig, folder, *words):
+    """The one line that a server which cannot start says."""
+    process = up(kubeconfig, folder, *words)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1, errors
+    return errors
+
+
+def test_speed_is_that_of_the_real_world(cluster, tmp_path):
+    said = refusal(cluster.kubeconfig, tmp_path / "data", "--speed", "60")
+    assert "world.speed: must be 1" in said
+
+
+def with_user(cluster, tmp_path, user):
+    document = json.loads(cluster.kubeconfig.read_text())
+    document["users"][0]["user"] = user
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_user_whom_the_cluster_does_not_know(cluster, tmp_path):
+    path = with_user(cluster, tmp_path, {"token": "nobody"})
+    assert f"{cluster.endpoint}: Unauthorized" in refusal(path, tmp_path / "data")
+
+
+def test_a_user_without_rights(cluster, tmp_path):
+    cluster.authority.issue("guest", "guest")
+    user = {
+        "client-certificate": str(cluster.folder / "guest.crt"),
+        "client-key": str(cluster.folder / "guest.key"),
+    }
+    said = refusal(with_user(cluster, tmp_path, user), tmp_path / "data")
+    assert 'User "guest" cannot list resource "nodes"' in said
