@@ -1,10 +1,11 @@
-"""The order of the suites.
+"""The order of the suites, and what is said of those that were skipped.
 
 What compares with a real Kubernetes comes last: its tools may still be being built meanwhile.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,13 @@ def _place(item) -> int:
     path = Path(item.fspath)
     suite = path.relative_to(HERE).parts[0] if HERE in path.parents else ""
     return LAST.index(suite) + 1 if suite in LAST else 0
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line per reason, however many tests it skipped."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if report.longrepr else ""
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count}: {reason}")

@@ -286,8 +286,14 @@ def test_scarcity_goes_round():
         ({"quotas": [1]}, "properties.quotas"),
         ({"restrictions": {}}, "properties.restrictions"),
         ({"restrictions": [{}]}, "properties.restrictions[0].vmSize"),
-        ({"restrictions": [{"vmSize": "Standard_D2s_v3", "reason": "y"}]}, "properties.restrictions[0].reason"),
-        ({"restrictions": [{"vmSize": "Standard_D2s_v3", "zones": [1]}]}, "properties.restrictions[0].zones"),
+        (
+            {"restrictions": [{"vmSize": "Standard_D2s_v3", "reason": "y"}]},
+            "properties.restrictions[0].reason",
+        ),
+        (
+            {"restrictions": [{"vmSize": "Standard_D2s_v3", "zones": [1]}]},
+            "properties.restrictions[0].zones",
+        ),
         ({"failures": [{"name": "x"}]}, "properties.failures[0].code"),
         ({"failures": [{"code": "x", "times": 0}]}, "properties.failures[0].times"),
         ({"failures": [{"code": "x", "every": 0}]}, "properties.failures[0].every"),

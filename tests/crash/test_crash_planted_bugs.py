@@ -18,7 +18,7 @@ CAUGHT = [
     ("never end operations", "hangs"),
     ("lose commits", "was acknowledged, but"),
     ("double machines", r"nodes ready|nobody's node"),
-    ("lose machines", r"nodes ready|nobody's node|not what runs|hangs"),
+    ("lose machines", r"nodes ready|nobody's node|not what runs|hangs|NodesNotReady"),
 ]
 
 

@@ -86,6 +86,12 @@ def _has_cause(status: Status, reason: str) -> bool:
     return any(cause.reason == reason for cause in causes)
 
 
+def _is_another(status: Status) -> bool:
+    """Whether the object is not the one whose uid a patch named: to a server, a wrong new uid."""
+    causes = (status.details and status.details.causes) or ()
+    return any(cause.field == "metadata.uid" for cause in causes)
+
+
 def answer_error(code: int, status: Status, *, is_write: bool) -> PoolwrightError:
     """The error that an answer of 400 or more stands for."""
     message = status.message or f"the API server answered {code}"
@@ -94,6 +100,8 @@ def answer_error(code: int, status: Status, *, is_write: bool) -> PoolwrightErro
         return Conflict(message, code=reason)
     if code == 429 and _has_cause(status, "DisruptionBudget"):
         return Conflict(message, code="TooManyRequests")
+    if code == 422 and _is_another(status):
+        return Precondition(message, code=reason)
     if code in _REFUSED:
         return _REFUSED[code](message, code=reason or None)
     if code in _NOTHING_DONE or not is_write:
