@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from hashlib import sha256
 from typing import Any
 
 from poolwright.kubesim.kinds.kind import Body
@@ -49,13 +50,61 @@ def check(registry: Objects, pod: Json) -> None:
 
 def _account(registry: Objects, pod: Body, namespace: str) -> None:
     name = str(pod["spec"].get("serviceAccountName") or "default")
-    if name != "default" and registry.entry(names.SERVICE_ACCOUNTS, name, namespace) is None:
+    found = registry.entry(names.SERVICE_ACCOUNTS, name, namespace)
+    if name != "default" and found is None:
         raise forbidden(
             POD,
             pod,
             f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not'
             " found",
         )
+
+    wanted = pod["spec"].get("automountServiceAccountToken")
+    if wanted is None:
+        wanted = found is None or _NO_TOKEN not in found.data
+    if wanted:
+        _mount_token(pod)
+
+
+_NO_TOKEN = b'"automountServiceAccountToken":false'
+_TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+_TOKEN_SOURCES = (
+    {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+    {
+        "downwardAPI": {
+            "items": [
+                {
+                    "path": "namespace",
+                    "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+                }
+            ]
+        }
+    },
+)
+_SIGNS = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery pkg/util/rand
+
+
+def _mount_token(pod: Body) -> None:
+    """Give every container the account's token, where it mounts nothing there itself. The volume's
+    name is drawn from the pod's uid: it need be unique within the pod only.
+    """
+    spec = pod["spec"]
+    without = [
+        container
+        for member in ("initContainers", "containers")
+        for container in spec.get(member) or ()
+        if all(m.get("mountPath") != _TOKEN_PATH for m in container.get("volumeMounts") or ())
+    ]
+    if not without:
+        return
+    drawn = sha256(pod["metadata"]["uid"].encode()).digest()
+    name = "kube-api-access-" + "".join(_SIGNS[byte % len(_SIGNS)] for byte in drawn[:5])
+    for container in without:
+        mount = {"name": name, "readOnly": True, "mountPath": _TOKEN_PATH}
+        container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
+    volume = {"name": name, "projected": {"sources": list(_TOKEN_SOURCES), "defaultMode": 420}}
+    spec["volumes"] = [*(spec.get("volumes") or ()), volume]
 
 
 # Limit ranges

@@ -225,9 +225,9 @@ class Registry:
         new = meta.begin_create(kind, body, namespace, now, self.identity, dry_run=options.dry_run)
         admit_create(self, kind, new)
         kind.default(new)
+        meta.track(kind, new, None, options, now)  # nobody owns what admission adds
         if kind is POD:
             pod_admission.complete(self, new)
-        meta.track(kind, new, None, options, now)
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
             assign_cluster_ip(self, new)
