@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from .in_process import MERGE, pod, run
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -230,5 +232,30 @@ def test_who_is_no_admin_needs_a_role():
             body = {"spec": {"resourceAttributes": attributes}}
             answer = await call("POST", path, body, headers=bob)
             assert answer.body["status"]["allowed"] is allowed
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("of_account", "of_pod", "mounted"),
+    [(None, None, True), (False, None, False), (False, True, True), (None, False, False)],
+)
+def test_the_account_token_is_mounted_unless_it_is_not_wanted(of_account, of_pod, mounted):
+    async def test(call):
+        account = {"metadata": {"name": "robot"}}
+        if of_account is not None:
+            account["automountServiceAccountToken"] = of_account
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        assert (await call("POST", accounts, account)).status == 201
+        body = pod("a")
+        body["spec"]["serviceAccountName"] = "robot"
+        if of_pod is not None:
+            body["spec"]["automountServiceAccountToken"] = of_pod
+        spec = (await call("POST", PODS, body)).body["spec"]
+        mounts = spec["containers"][0].get("volumeMounts", [])
+        assert len(mounts) == len(spec.get("volumes", [])) == mounted
+        if mounted:
+            assert mounts[0]["name"] == spec["volumes"][0]["name"]
+            assert mounts[0]["name"].startswith("kube-api-access-")
 
     run(test)
