@@ -39,12 +39,6 @@ class InjectedFailure:
     every: int = 1
     seen: int = 0
 
-    def __post_init__(self) -> None:
-        if self.times is not None and self.times < 1:
-            raise ValueError("times: must be at least 1, or null for no end")
-        if self.every < 1:
-            raise ValueError("every: must be at least 1")
-
 
 @dataclass(frozen=True, slots=True)
 class Scarcity:
@@ -56,11 +50,6 @@ class Scarcity:
     default_quota: int = 100_000
     restrictions: tuple[Restriction, ...] = ()
     failures: tuple[InjectedFailure, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, limit in (("default_quota", self.default_quota), *self.quotas.items()):
-            if limit < 0:
-                raise ValueError(f"{name}: a quota is 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,15 @@ class SimulatedCloudSettings:
                 raise ValueError(f"failure_weights: no step {step!r}; there are {', '.join(STEPS)}")
             if not 0 <= chance <= 1:
                 raise ValueError(f"failure_weights.{step}: must be between 0 and 1")
+        scarcity = self.scarcity
+        for name, limit in (("default_quota", scarcity.default_quota), *scarcity.quotas.items()):
+            if limit < 0:
+                raise ValueError(f"scarcity.{name}: a quota is 0 or more")
+        for failure in scarcity.failures:
+            if failure.every < 1 or (failure.times is not None and failure.times < 1):
+                raise ValueError(
+                    f"scarcity.failures {failure.name!r}: times and every are 1 or more"
+                )
         for name, value, least, most in (
             ("delay_factor", self.delay_factor, 0, 100),
             ("default_run_seconds", self.default_run_seconds, 0, 1e9),
