@@ -6,7 +6,7 @@ import pytest
 
 from poolwright.kubesim.kinds.core import CONFIG_MAP
 from poolwright.kubesim.kinds.pod import POD
-from poolwright.kubesim.selector import matches, parse_fields, parse_labels
+from poolwright.kubesim.selector import parse_fields, parse_labels
 from poolwright.kubesim.status import StatusError
 
 
@@ -29,7 +29,7 @@ from poolwright.kubesim.status import StatusError
     ],
 )
 def test_selectors(text, labels, expected):
-    assert matches(parse_labels(text), labels) is expected
+    assert all(rule.matches(labels) for rule in parse_labels(text)) is expected
 
 
 @pytest.mark.parametrize(

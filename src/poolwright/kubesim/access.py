@@ -13,9 +13,9 @@ from typing import Any
 from poolwright.kubesim import status
 from poolwright.kubesim.cluster import User
 from poolwright.kubesim.objects import Objects
-from poolwright.kubesim.selector import from_object, matches
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
+from poolwright.model.label_selector import LabelSelector
 
 MASTERS = "system:masters"
 _ALL_RULES: tuple[Json, ...] = (
@@ -98,8 +98,9 @@ def _role_rules(registry: Objects, binding: Json, namespace: str) -> Sequence[Js
 
 
 def _aggregated(registry: Objects, selectors: Sequence[Json]) -> Iterator[Json]:
+    wanted = [LabelSelector.from_object(selector) for selector in selectors]
     for entry in registry.list(names.CLUSTER_ROLES):
-        if any(matches(from_object(selector), entry.labels) for selector in selectors):
+        if any(selector.matches(entry.labels) for selector in wanted):
             yield from children(entry.object(), "rules")
 
 

@@ -72,8 +72,7 @@ def _budgets_of(registry: Registry, pod: Entry) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for entry in registry.list(names.POD_DISRUPTION_BUDGETS, pod.namespace):
         body = entry.object()
-        wanted = selector.from_object(body.get("spec", {}).get("selector"))
-        if selector.matches(wanted, pod.labels):
+        if selector.matches(body.get("spec", {}).get("selector"), pod.labels):
             found.append(body)
     return found
 

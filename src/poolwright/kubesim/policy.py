@@ -13,9 +13,10 @@ from poolwright.kubesim import cel, status
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.objects import Objects
 from poolwright.kubesim.quota import forbidden
-from poolwright.kubesim.selector import from_object, matches
+from poolwright.kubesim.selector import matches
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
+from poolwright.model.label_selector import LabelSelector
 
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 
@@ -116,7 +117,7 @@ def _matches(
         return False
     objects = constraints.get("objectSelector")
     if objects and not any(
-        matches(from_object(objects), child(body, "metadata", "labels"))
+        matches(objects, child(body, "metadata", "labels"))
         for body in (request.new, request.old)
         if body is not None
     ):
@@ -126,7 +127,7 @@ def _matches(
     if not wanted or not namespace:
         return True
     found = registry.entry(names.NAMESPACES, namespace)
-    return found is not None and matches(from_object(wanted), found.labels)
+    return found is not None and matches(wanted, found.labels)
 
 
 def _rule(rule: Json, request: Request) -> bool:
@@ -188,8 +189,10 @@ def _params(registry: Objects, policy: Json, binding: Json, request: Request) ->
         entry = registry.entry(found.kind, str(name), namespace)
         entries = [entry] if entry is not None else []
     else:
-        wanted = from_object(reference.get("selector"))
-        entries = [e for e in registry.list(found.kind, namespace) if matches(wanted, e.labels)]
+        wanted = LabelSelector.from_object(child(reference, "selector"))
+        has_selector = reference.get("selector") is not None  # a missing one selects nothing
+        listed = registry.list(found.kind, namespace) if has_selector else ()
+        entries = [entry for entry in listed if wanted.matches(entry.labels)]
     if not entries and reference.get("parameterNotFoundAction") != "Allow":
         raise cel.CelError(
             "failed to configure binding: no params found for policy binding with `Deny`"

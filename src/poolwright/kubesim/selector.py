@@ -6,7 +6,7 @@ Source: k8s.io/apimachinery pkg/labels/selector.go (grammar) and pkg/fields/sele
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,45 +14,13 @@ from poolwright.kubesim import status
 from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.rules import label_value, qualified_name
-from poolwright.model.json_value import child, children
+from poolwright.model.label_selector import LabelRule, LabelSelector
 
 _TOKEN = re.compile(r"\s*(==|!=|[!=<>,()]|[^\s!=<>,()]+)")
 _INTEGER = re.compile(r"[+-]?\d+")
 _SYMBOLS = frozenset(("==", "!=", "!", "=", "<", ">", ",", "(", ")", ""))
 _NO_BEGINNING = _SYMBOLS - {"!"}
-_SIGNS = {"in": "in", "notin": "notin", "=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One condition on a label. ``operator`` is in, notin, exists, absent, gt or lt."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels satisfy the condition."""
-        value = labels.get(self.key)
-        match self.operator:
-            case "in":
-                return value in self.values
-            case "notin":
-                return value not in self.values
-            case "exists":
-                return value is not None
-            case "absent":
-                return value is None
-            case _:
-                return _compare(value, self.operator, self.values[0])
-
-
-def _compare(value: str | None, operator: str, bound: str) -> bool:
-    try:
-        left, right = int(value or ""), int(bound)
-    except ValueError:
-        return False
-    return left > right if operator == "gt" else left < right
+_SIGNS = {"in": "In", "notin": "NotIn", "=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
 
 
 class _Reader:
@@ -73,7 +41,7 @@ class _Reader:
         self._at += 1
         return token
 
-    def requirement(self) -> Requirement:
+    def requirement(self) -> LabelRule:
         """One condition.
 
         Raises:
@@ -86,15 +54,15 @@ class _Reader:
         for problem in qualified_name(key):
             raise _unread(f'key: Invalid value: "{key}": {problem}')
         if absent or self.ahead in {"", ","}:
-            return Requirement(key, "absent" if absent else "exists")
+            return LabelRule(key, "DoesNotExist" if absent else "Exists")
         sign = self.take()
         operator = _SIGNS.get(sign)
         if operator is None:
             raise _unread(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
         if sign in {"in", "notin"}:
-            return Requirement(key, operator, self._values())
+            return LabelRule(key, operator, self._values())
         value = "" if self.ahead in {"", ","} else self._text("identifier")
-        return Requirement(key, operator, (value,))
+        return LabelRule(key, operator, (value,))
 
     def _text(self, expected: str) -> str:
         token = self.take()
@@ -120,14 +88,14 @@ def _unread(why: str) -> status.StatusError:
     return status.bad_request(f"unable to parse requirement: {why}")
 
 
-def parse_labels(text: str) -> tuple[Requirement, ...]:
+def parse_labels(text: str) -> tuple[LabelRule, ...]:
     """Read a label selector; the empty text selects everything.
 
     Raises:
         StatusError: 400, not a selector.
     """
     reader = _Reader(text)
-    found: list[Requirement] = []
+    found: list[LabelRule] = []
     if reader.ahead and reader.ahead in _NO_BEGINNING:
         raise status.bad_request(
             f"found '{reader.ahead}', expected: !, identifier, or 'end of string'"
@@ -143,9 +111,9 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
     return tuple(found)
 
 
-def _check_values(requirement: Requirement) -> None:
+def _check_values(requirement: LabelRule) -> None:
     for position, value in enumerate(requirement.values):
-        if requirement.operator in {"gt", "lt"} and not _INTEGER.fullmatch(value):
+        if requirement.operator in {"Gt", "Lt"} and not _INTEGER.fullmatch(value):
             raise _unread(
                 f"values[{position}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators,"
                 " the value must be an integer"
@@ -156,25 +124,9 @@ def _check_values(requirement: Requirement) -> None:
             )
 
 
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
-
-
-def from_object(selector: Mapping[str, Any] | None) -> tuple[Requirement, ...] | None:
-    """A ``LabelSelector`` object as requirements; None (selects nothing) for a missing one."""
-    if selector is None:
-        return None
-    found = [Requirement(k, "in", (v,)) for k, v in child(selector, "matchLabels").items()]
-    for expression in children(selector, "matchExpressions"):
-        operator = _OPERATORS.get(expression.get("operator", ""), "in")
-        found.append(
-            Requirement(expression["key"], operator, tuple(expression.get("values") or ()))
-        )
-    return tuple(found)
-
-
-def matches(requirements: Sequence[Requirement] | None, labels: Mapping[str, str]) -> bool:
-    """Whether labels satisfy all requirements; None matches nothing."""
-    return requirements is not None and all(r.matches(labels) for r in requirements)
+def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether labels satisfy a ``LabelSelector`` object; a missing one matches nothing."""
+    return selector is not None and LabelSelector.from_object(selector).matches(labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +176,7 @@ class Selection:
     """What a list or watch asks for: a namespace, labels and fields."""
 
     namespace: str = ""
-    labels: tuple[Requirement, ...] = ()
+    labels: tuple[LabelRule, ...] = ()
     fields: tuple[FieldTerm, ...] = ()
 
     @property

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poolwright.model.json_value import child, children
 
 
+def holds(operator: str, value: str | None, values: Sequence[str]) -> bool:
+    """Whether a label's value (None: not there) satisfies an operator of Kubernetes.
+
+    Source: k8s.io/apimachinery pkg/labels, Requirement.Matches.
+    """
+    match operator:
+        case "In":
+            return value is not None and value in values
+        case "NotIn":
+            return value is None or value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt" | "Lt":
+            try:
+                left, right = int(value or ""), int(values[0])
+            except (ValueError, IndexError):
+                return False
+            return left > right if operator == "Gt" else left < right
+        case _:
+            return False
+
+
 @dataclass(frozen=True, slots=True)
 class LabelRule:
-    """One match expression on labels."""
+    """One condition on a label."""
 
     key: str
     operator: str
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels satisfy it. Source: k8s.io/apimachinery pkg/labels."""
-        value = labels.get(self.key)
-        match self.operator:
-            case "In":
-                return value is not None and value in self.values
-            case "NotIn":
-                return value is None or value not in self.values
-            case "Exists":
-                return value is not None
-            case "DoesNotExist":
-                return value is None
-            case _:
-                return False
+        """Whether labels satisfy it."""
+        return holds(self.operator, labels.get(self.key), self.values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolwright.model.json_value import child, children
+from poolwright.model.label_selector import holds
 from poolwright.model.pod_affinity import (
     NO_PODS,
     PodAffinity,
@@ -50,31 +51,12 @@ class NodeRequirement:
         return cls(wire["key"], wire["operator"], tuple(wire.get("values") or ()), on_field)
 
     def matches(self, labels: Mapping[str, str], node_name: str) -> bool:
-        """Whether a node with these labels and name satisfies the requirement.
-
-        Source: k8s.io/apimachinery pkg/labels, Requirement.Matches.
-        """
+        """Whether a node with these labels and name satisfies the requirement."""
         if self.on_field:
             value = node_name if self.key == "metadata.name" else None
         else:
             value = labels.get(self.key)
-        match self.operator:
-            case "In":
-                return value is not None and value in self.values
-            case "NotIn":
-                return value is None or value not in self.values
-            case "Exists":
-                return value is not None
-            case "DoesNotExist":
-                return value is None
-            case "Gt" | "Lt":
-                try:
-                    left, right = int(value or ""), int(self.values[0])
-                except (ValueError, IndexError):
-                    return False
-                return left > right if self.operator == "Gt" else left < right
-            case _:
-                return False
+        return holds(self.operator, value, self.values)
 
 
 NodeTerm = tuple[NodeRequirement, ...]

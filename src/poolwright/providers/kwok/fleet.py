@@ -16,14 +16,11 @@ from poolwright.model.errors import (
     Expired,
     NotFound,
     PoolwrightError,
-    Precondition,
-    Transient,
-    Unknown,
 )
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import NODES, PODS, Resource
 from poolwright.model.machine import MachinePhase
-from poolwright.ports.kube import Kube, PatchKind
+from poolwright.ports.kube import PatchKind
 from poolwright.providers.kwok.node_object import (
     FAKE,
     KWOK_ANNOTATION,
@@ -33,16 +30,19 @@ from poolwright.providers.kwok.node_object import (
     is_ready_pod,
     registered_node,
     revival,
+)
+from poolwright.providers.simulated.machine_nodes import RETRY, MachineNodes
+from poolwright.providers.simulated.node_object import (
+    DCGM_LABEL,
+    NodeState,
+    status_patch,
     system_uuid,
 )
-from poolwright.providers.simulated.books import Entry
-from poolwright.providers.simulated.node_object import DCGM_LABEL, NodeState, status_patch
 from poolwright.providers.simulated.node_side import Retire
 from poolwright.providers.simulated.outbox import Outbox
 from poolwright.providers.simulated.pod_run import EXPORTER_NAME, PLUGIN_NAME
 from poolwright.providers.simulated.surroundings import Surroundings
 
-_RETRY = timedelta(milliseconds=200)
 _RETRY_MAX = timedelta(seconds=10)
 _NAME_LABEL = "app.kubernetes.io/name"
 _COMPONENTS = f"{_NAME_LABEL} in ({PLUGIN_NAME},{EXPORTER_NAME})"
@@ -52,27 +52,21 @@ See = Callable[[str, Json], None]
 """Takes in the kind of an event and its object."""
 
 
-class KwokFleet:
+class KwokFleet(MachineNodes):
     """Registers a Node when its machine runs, and takes it away with its machine."""
 
+    selector = OWNED
+    retried = (PoolwrightError,)
+    """Somebody else's cluster may refuse for a while."""
+
     def __init__(self, cluster: ClusterKey, around: Surroundings, retire: Retire) -> None:
-        self._cluster = cluster
-        self._clusters = around.clusters
-        self._books = around.books
-        self._clock = around.clock
-        self._settings = around.settings
-        self._retire = retire
-        self._nodes: dict[str, NodeState] = {}
+        super().__init__(cluster, around, retire)
         self._components: dict[str, dict[str, str]] = {}
         """Of each node: the ready component pods, by uid."""
         self._node_of: dict[str, str] = {}
         self._outbox: Outbox[str] = Outbox(
-            around.clock, self._write, parallel=around.settings.requests_parallel
+            around.clock, self._write_node, parallel=around.settings.requests_parallel
         )
-
-    @property
-    def _kube(self) -> Kube:
-        return self._clusters.kube(self._cluster)
 
     def machine_changed(self, name: str) -> None:
         """The machine has a new course or began a new segment of it."""
@@ -97,7 +91,7 @@ class KwokFleet:
         see: See,
     ) -> None:
         """List and watch, for ever; what cannot be had is asked for again, ever less often."""
-        revision, delay = "", _RETRY
+        revision, delay = "", RETRY
         while True:
             try:
                 if not revision:
@@ -108,7 +102,7 @@ class KwokFleet:
                     resource, after=revision, label_selector=selector
                 ):
                     revision = child(event.object, "metadata").get("resourceVersion") or revision
-                    delay = _RETRY
+                    delay = RETRY
                     if event.type != "BOOKMARK":
                         see(event.type, event.object)
             except (Expired, NotFound):
@@ -124,7 +118,7 @@ class KwokFleet:
     def _see_node(self, kind: str, node: Json) -> None:
         """KWOK may still have had a heartbeat to write when the machine was stopped."""
         name = child(node, "metadata").get("name", "")
-        state = self._nodes.get(name)
+        state = self.nodes.get(name)
         if state is None or kind == "DELETED" or not is_owned(node, self._cluster):
             return
         if not state.is_alive and is_ready(node):
@@ -163,61 +157,16 @@ class KwokFleet:
 
     # ------------------------------------------------------------------ what an earlier run left
 
-    async def _adopt(self) -> None:
-        """Recognise the nodes that an earlier run registered."""
-        while True:
-            try:
-                found = await self._kube.list(NODES, label_selector=OWNED)
-            except PoolwrightError:
-                await self._clock.sleep(_RETRY)
-            else:
-                break
-        for wire in found.items:
-            if is_owned(wire, self._cluster):
-                self._adopt_node(wire)
+    def _is_ours(self, node: Json) -> bool:
+        return is_owned(node, self._cluster)
 
-    def _adopt_node(self, wire: Json) -> None:
-        name = child(wire, "metadata")["name"]
-        entry = self._books.entry(self._cluster, name)
-        self._outbox.put(name)
-        if entry is None or system_uuid(wire) != entry.course.uid:
-            return
-        state = self._nodes[name] = self._new_state(entry)
-        state.is_registered = True
-        meta = child(wire, "metadata")
-        state.is_alive = child(meta, "annotations").get(KWOK_ANNOTATION) == FAKE
-        allocatable = child(wire, "status", "allocatable")
-        state.has_plugin = any(allocatable.get(key, "0") != "0" for key in state.gpu_offer)
-        state.has_exporter = DCGM_LABEL in child(meta, "labels")
-        state.written = state.facts
-
-    def _new_state(self, entry: Entry) -> NodeState:
-        machine = entry.at(self._clock.now().world)
-        return NodeState(machine, entry.size, entry.record.spec.address_index)
+    def _is_alive(self, node: Json) -> bool:
+        return child(node, "metadata", "annotations").get(KWOK_ANNOTATION) == FAKE
 
     # ------------------------------------------------------------------ what is written
 
-    async def _write(self, name: str, attempt: int) -> None:
-        entry = self._books.entry(self._cluster, name)
-        if entry is None:
-            await self._remove(name)
-            return
-        world, course, state = self._clock.now().world, entry.course, self._nodes.get(name)
-        if course.is_gone(world):
-            await self._remove_or_give_up(name, attempt)
-            await self._retire(self._cluster, name)
-            return
-        if state is not None and state.machine.uid != course.uid:
-            await self._remove(name)
-            state = None
-        if course.is_alive(world):
-            await self._write_living(name, state or self._new_state(entry))
-        elif state is not None and course.segment_at(world).phase in _DEAD:
-            state.is_alive = state.has_plugin = state.has_exporter = False
-            await self._report(state)
-
-    async def _write_living(self, name: str, state: NodeState) -> None:
-        self._nodes[name] = state
+    async def _write_living(self, state: NodeState) -> None:
+        name = state.machine.name
         if not state.is_registered:
             await self._register(state)
         elif not state.is_alive:
@@ -227,6 +176,9 @@ class KwokFleet:
         ready = self._components.get(name, {}).values()
         state.has_plugin = PLUGIN_NAME in ready and bool(state.gpu_offer)
         state.has_exporter = EXPORTER_NAME in ready and bool(state.gpu_offer)
+        await self._report(state)
+
+    async def _write_dead(self, state: NodeState) -> None:
         await self._report(state)
 
     async def _register(self, state: NodeState) -> None:
@@ -271,19 +223,10 @@ class KwokFleet:
 
     async def _remove(self, name: str) -> None:
         """Delete the Node if it is ours; a missing one is fine."""
-        self._nodes.pop(name, None)
+        self.nodes.pop(name, None)
         try:
             found = await self._kube.get(NODES, name)
         except NotFound:
             return
         if is_owned(found, self._cluster):
             await self._kube.delete(NODES, name, uid=child(found, "metadata").get("uid"))
-
-    async def _remove_or_give_up(self, name: str, attempt: int) -> None:
-        try:
-            await self._remove(name)
-        except (Transient, Unknown):
-            if attempt < self._settings.unreachable_attempts:
-                raise
-        except Precondition:
-            return

@@ -63,11 +63,6 @@ def is_owned(node: Json, cluster: ClusterKey) -> bool:
     ) == str(cluster)
 
 
-def system_uuid(node: Json) -> str:
-    """The incarnation of the machine that registered the Node."""
-    return child(node, "status", "nodeInfo").get("systemUUID", "")
-
-
 def is_ready(node: Json) -> bool:
     """Whether the Node says that it is ready."""
     return _condition_holds(node, "Ready")

@@ -7,18 +7,15 @@ ask for at once is one request, and a lost answer is repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import Conflict, NotFound, Precondition, Transient, Unknown
-from poolwright.model.json_value import child
+from poolwright.model.errors import Conflict, NotFound
+from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import LEASES, NODES, RENDERED_ANNOTATION
-from poolwright.model.machine import MachinePhase
-from poolwright.ports.kube import Kube, Object, PatchKind
-from poolwright.providers.simulated.books import Entry
+from poolwright.ports.kube import PatchKind
 from poolwright.providers.simulated.kubelet import Kubelets, PodKey
+from poolwright.providers.simulated.machine_nodes import MachineNodes
 from poolwright.providers.simulated.node_object import (
     DCGM_LABEL,
     LEASE_NAMESPACE,
@@ -26,41 +23,27 @@ from poolwright.providers.simulated.node_object import (
     lease_object,
     node_object,
     status_patch,
+    system_uuid,
 )
+from poolwright.providers.simulated.node_side import Retire
 from poolwright.providers.simulated.outbox import Outbox
 from poolwright.providers.simulated.surroundings import Surroundings
 
-_RETRY = timedelta(milliseconds=200)
 _PROVIDER_PREFIX = "azure://"
 
 NodeKey = str
 Key = NodeKey | PodKey
 
 
-class Fleet:
+class Fleet(MachineNodes):
     """All kubelets of a cluster, and what stands behind their nodes."""
 
-    def __init__(
-        self,
-        cluster: ClusterKey,
-        around: Surroundings,
-        retire: Callable[[ClusterKey, str], Awaitable[None]],
-    ) -> None:
-        self._cluster = cluster
-        self._clusters = around.clusters
-        self._books = around.books
-        self._clock = around.clock
-        self._settings = around.settings
-        self._retire = retire
-        self.nodes: dict[str, NodeState] = {}
+    def __init__(self, cluster: ClusterKey, around: Surroundings, retire: Retire) -> None:
+        super().__init__(cluster, around, retire)
         self._outbox: Outbox[Key] = Outbox(
             around.clock, self._perform, parallel=around.settings.requests_parallel
         )
         self.kubelets = Kubelets(cluster, around, self.nodes, self._outbox.put)
-
-    @property
-    def _kube(self) -> Kube:
-        return self._clusters.kube(self._cluster)
 
     @property
     def is_idle(self) -> bool:
@@ -78,37 +61,12 @@ class Fleet:
             group.create_task(self._outbox.run())
             group.create_task(self.kubelets.follow(lambda: self._kube))
 
-    async def _adopt(self) -> None:
-        """Recognise the nodes that an earlier run registered."""
-        while True:
-            try:
-                found = await self._kube.list(NODES)
-            except (Transient, NotFound):
-                await self._clock.sleep(_RETRY)
-            else:
-                break
-        for wire in found.items:
-            if child(wire, "spec").get("providerID", "").startswith(_PROVIDER_PREFIX):
-                self._adopt_node(wire)
+    def _is_ours(self, node: Json) -> bool:
+        return child(node, "spec").get("providerID", "").startswith(_PROVIDER_PREFIX)
 
-    def _adopt_node(self, wire: Object) -> None:
-        name = child(wire, "metadata")["name"]
-        entry = self._books.entry(self._cluster, name)
-        self._outbox.put(name)
-        if entry is None or _system_uuid(wire) != entry.course.uid:
-            return
-        state = self.nodes[name] = self._new_state(entry)
-        state.is_registered = True
-        ready = [c for c in child(wire, "status").get("conditions", ()) if c["type"] == "Ready"]
-        state.is_alive = bool(ready) and ready[0]["status"] == "True"
-        allocatable = child(wire, "status", "allocatable")
-        state.has_plugin = any(allocatable.get(key, "0") != "0" for key in state.gpu_offer)
-        state.has_exporter = DCGM_LABEL in child(wire, "metadata", "labels")
-        state.written = state.facts
-
-    def _new_state(self, entry: Entry) -> NodeState:
-        machine = entry.at(self._clock.now().world)
-        return NodeState(machine, entry.size, entry.record.spec.address_index)
+    def _is_alive(self, node: Json) -> bool:
+        ready = [c for c in child(node, "status").get("conditions", ()) if c["type"] == "Ready"]
+        return bool(ready) and ready[0]["status"] == "True"
 
     # ------------------------------------------------------------------ what is written
 
@@ -118,29 +76,7 @@ class Fleet:
         else:
             await self._write_node(key, attempt)
 
-    async def _write_node(self, name: str, attempt: int) -> None:
-        entry = self._books.entry(self._cluster, name)
-        state = self.nodes.get(name)
-        if entry is None:
-            await self._remove(name)
-            return
-        world = self._clock.now().world
-        course = entry.course
-        if course.is_gone(world):
-            await self._remove_or_give_up(name, attempt)
-            await self._retire(self._cluster, name)
-            return
-        if state is not None and state.machine.uid != course.uid:
-            await self._remove(name)
-            state = None
-        if course.is_alive(world):
-            await self._write_living(name, entry, state)
-        elif state is not None and course.segment_at(world).phase in _DEAD:
-            await self._write_dead(state)
-
-    async def _write_living(self, name: str, entry: Entry, state: NodeState | None) -> None:
-        if state is None:
-            state = self.nodes[name] = self._new_state(entry)
+    async def _write_living(self, state: NodeState) -> None:
         if not state.is_registered:
             await self._register(state)
         elif not state.is_alive:
@@ -149,10 +85,9 @@ class Fleet:
         else:
             await self._report(state)
             return
-        self.kubelets.node_alive(name)
+        self.kubelets.node_alive(state.machine.name)
 
     async def _write_dead(self, state: NodeState) -> None:
-        state.is_alive = state.has_plugin = state.has_exporter = False
         self.kubelets.node_dead(state.machine.name)
         await self._report(state)
 
@@ -165,7 +100,7 @@ class Fleet:
             made = await self._kube.create(NODES, body)
         except Conflict:
             made = await self._kube.get(NODES, name)
-            if _system_uuid(made) != state.machine.uid:
+            if system_uuid(made) != state.machine.uid:
                 await self._kube.delete(NODES, name, uid=child(made, "metadata").get("uid"))
                 made = await self._kube.create(NODES, body)  # a Conflict begins anew
         await self._renew_lease(name, child(made, "metadata").get("uid", ""), alive=True)
@@ -226,19 +161,3 @@ class Fleet:
             state.is_alive = False
         await self._kube.delete(NODES, name, uid=uid)
         await self._kube.delete(LEASES, name, namespace=LEASE_NAMESPACE)
-
-    async def _remove_or_give_up(self, name: str, attempt: int) -> None:
-        try:
-            await self._remove(name)
-        except (Transient, Unknown):
-            if attempt < self._settings.unreachable_attempts:
-                raise
-        except (NotFound, Precondition):
-            return
-
-
-_DEAD = {MachinePhase.RUNNING, MachinePhase.STOPPED, MachinePhase.CREATING}
-
-
-def _system_uuid(node: Object) -> str:
-    return child(node, "status", "nodeInfo").get("systemUUID", "")

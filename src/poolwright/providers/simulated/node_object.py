@@ -14,6 +14,7 @@ from typing import Any
 from poolwright.model.catalog import VmSize
 from poolwright.model.gpu import InstallProfile
 from poolwright.model.instant import wall_text, wall_text_micro
+from poolwright.model.json_value import child
 from poolwright.model.kubernetes import RENDERED_ANNOTATION
 from poolwright.model.machine import Machine
 from poolwright.model.node_capacity import (
@@ -67,6 +68,11 @@ def operating_system(image_version: str) -> OperatingSystem:
     return _OPERATING_SYSTEMS[max(fitting, key=len)] if fitting else _DEFAULT_OS
 
 
+def system_uuid(node: Mapping[str, Any]) -> str:
+    """The incarnation of the machine that registered the Node."""
+    return child(node, "status", "nodeInfo").get("systemUUID", "")
+
+
 @dataclass(slots=True)
 class NodeState:
     """A node as its kubelet knows it. ``written`` is what the API server was told last."""
@@ -92,6 +98,14 @@ class NodeState:
         self.offer = node_allocatable(
             self.size, max_pods=bootstrap.max_pods, os_disk_gb=bootstrap.os_disk_size_gb
         )
+
+    def recognise(self, node: Mapping[str, Any], *, is_alive: bool) -> None:
+        """Take over from a Node that an earlier run registered."""
+        self.is_registered, self.is_alive = True, is_alive
+        allocatable = child(node, "status", "allocatable")
+        self.has_plugin = any(allocatable.get(key, "0") != "0" for key in self.gpu_offer)
+        self.has_exporter = DCGM_LABEL in child(node, "metadata", "labels")
+        self.written = self.facts
 
     @property
     def facts(self) -> tuple[bool, bool, bool]:
