@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-import pytest
+
+from absent import missing
 
 
 def binary(name: str) -> str | None:
@@ -26,10 +27,7 @@ def binary(name: str) -> str | None:
 def require_binaries() -> None:
     """Skip without PostgreSQL, but not in CI."""
     if binary("postgres") is None or binary("initdb") is None:
-        reason = "no PostgreSQL server binaries (Debian: apt-get install postgresql)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("a PostgreSQL server (Debian: apt-get install postgresql)")
 
 
 def _user() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from absent import live_binaries, missing
 from behaviour.world import World
 from embedded_stack import EmbeddedStack
 from live_stack import COMPONENTS, LiveStack, live_tools
@@ -29,10 +30,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
-def _kubectl() -> Path | None:
+def _kubectl() -> Path:
     live_tools.await_build()
     found = live_tools.find("kubectl") or shutil.which("kubectl")
-    return None if found is None else Path(found)
+    if found is None:
+        missing("kubectl")
+    return Path(str(found))
 
 
 @pytest.fixture(scope="session", params=["embedded", pytest.param("live", marks=pytest.mark.live)])
@@ -42,13 +45,8 @@ def world(request, tmp_path_factory):
 
 def _world(name: str, tmp_path_factory):
     kubectl = _kubectl()
-    if kubectl is None:
-        pytest.skip("kubectl is not installed here")
-    try:
-        if name == "live":
-            live_tools.require(*COMPONENTS)
-    except live_tools.ToolsMissing as error:
-        pytest.skip(str(error))
+    if name == "live":
+        live_binaries(*COMPONENTS)
     stack = STACKS[name](tmp_path_factory.mktemp(name))
     stack.start()
     try:

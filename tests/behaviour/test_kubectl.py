@@ -38,7 +38,7 @@ _NORMAL = (
     (re.compile(r"^-{3,}$", re.M), "---"),
     # Now and then the real server's repair loop takes a cluster IP it has just given for a leak.
     (re.compile(r"^ Warning ClusterIPNotAllocated .*\n?", re.M), ""),
-    (re.compile(r"^Events:\n Type Reason Age From Message\n ----.*\n?\Z", re.M), "Events: <none>\n"),
+    (re.compile(r"^Events:\n Type Reason Age From Message\n -.*\n?\Z", re.M), "Events: <none>\n"),
 )
 
 

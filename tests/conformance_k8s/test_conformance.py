@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from absent import live_binaries
 from conformance_k8s import suite
 from embedded_stack import EmbeddedStack
 from live_stack import live_tools
@@ -22,11 +23,7 @@ QUICK = 3.5
 @pytest.mark.slow
 @pytest.mark.live
 def test_quick_specs_pass(tmp_path):
-    live_tools.await_build()
-    try:
-        tools = live_tools.require("e2e.test", "kubectl")
-    except live_tools.ToolsMissing as error:
-        pytest.skip(str(error))
+    tools = live_binaries("e2e.test", "kubectl")
     last = json.loads((HERE / "results.json").read_text())["specs"]
     chosen = [
         spec

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from live_stack import COMPONENTS, LiveStack, live_tools
+from absent import live_binaries
+from live_stack import COMPONENTS, LiveStack
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
-    live_tools.await_build()
-    try:
-        live_tools.require(*COMPONENTS, "kubectl")
-    except live_tools.ToolsMissing as error:
-        pytest.skip(str(error))
+    live_binaries(*COMPONENTS, "kubectl")
     stack = LiveStack(tmp_path_factory.mktemp("live"))
     stack.start()
     yield stack

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from absent import live_binaries
 from live_stack import COMPONENTS, LiveStack, live_tools
 
 pytestmark = pytest.mark.live
@@ -39,11 +40,7 @@ FOREIGN = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A real Kubernetes whose KWOK plays only the nodes that ask for it."""
-    live_tools.await_build()
-    try:
-        live_tools.require(*COMPONENTS, "kubectl")
-    except live_tools.ToolsMissing as error:
-        pytest.skip(str(error))
+    live_binaries(*COMPONENTS, "kubectl")
     stack = LiveStack(tmp_path_factory.mktemp("real"), nodes=1, by_annotation=True)
     stack.start()
     yield stack
