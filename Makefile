@@ -7,7 +7,7 @@ AZ_VENV ?= $(HOME)/.cache/poolwright/az-venv
 export POOLWRIGHT_TEST_AZ := $(AZ_VENV)/bin/python
 SEEDS ?= 50
 SEED ?=
-CRASHES ?= 20
+CRASHES ?= 200
 
 .DEFAULT_GOAL := help
 
@@ -80,8 +80,9 @@ sim: setup  ## simulate whole worlds under faults: SEEDS=50, or SEED=7 to replay
 	$(BIN)/python -m poolwright.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: crash
-crash: setup  ## kill the real server at named points: CRASHES=200
-	POOLWRIGHT_TEST_CRASHES=$(CRASHES) $(BIN)/pytest tests/crash -s
+crash: setup  ## kill the real server at named points, keep bench/results/crash.json: CRASHES=200
+	POOLWRIGHT_TEST_CRASHES=$(CRASHES) POOLWRIGHT_TEST_CRASH_RESULT=bench/results/crash.json \
+		$(BIN)/pytest tests/crash -s
 
 .PHONY: bench
 bench: setup  ## measure; results go to bench/results

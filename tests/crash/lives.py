@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from points import AREAS, POINTS
 
@@ -208,6 +209,27 @@ class Lives:
         """Declared points that were never passed by."""
         reached = self.reached()
         return [point for point in POINTS if not reached[point]]
+
+    def summary(self) -> dict[str, Any]:
+        """What the report tells, for programs: point by point and area by area."""
+        reached = self.reached()
+        return {
+            "kills": self.kills.total(),
+            "kills_at_any_time": self.kills[ANYWHERE, ""],
+            "ordered_where_nobody_came_by": self.missed.total(),
+            "starts": self.starts,
+            "points_declared": len(POINTS),
+            "points_never_reached": self.never_reached(),
+            "points": {
+                point: {
+                    "passed": reached[point],
+                    "killed_before": self.kills[point, "before"],
+                    "killed_after": self.kills[point, "after"],
+                }
+                for point in POINTS
+            },
+            "kills_by_area": {area: self.areas[area] for area in self._plan.areas},
+        }
 
     def report(self) -> str:
         """Point by point: how often it was passed and died at; area by area: how many kills."""
