@@ -66,6 +66,14 @@ def test_a_token(read):
     access.check_current(NOW)
 
 
+def test_a_token_file_precedes_a_token_and_is_read_again(read, tmp_path):
+    (tmp_path / "token").write_text("first\n")
+    access = read(document({"token": "old", "tokenFile": "token"}))
+    assert (access.token, access.user) == ("", {"token": "first"})
+    (tmp_path / "token").write_text("the second\n")
+    assert access.user == {"token": "the second"}
+
+
 def test_files_lie_beside_the_kubeconfig(read, tmp_path):
     certificate, key = pair(NOW + timedelta(days=1))
     (tmp_path / "u.crt").write_bytes(certificate)

@@ -11,6 +11,7 @@ import httpx
 
 from poolwright.kube.client import Endpoint, HttpKube
 from poolwright.kube.kubeconfig import KubeAccess
+from poolwright.kube.token_file import TokenFileTransport
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import (
     InvalidRequest,
@@ -45,7 +46,7 @@ class AdoptedControlPlanes:
 
     def __init__(self) -> None:
         self._clusters: dict[ClusterKey, AdoptedCluster] = {}
-        self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
+        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
 
     async def __aenter__(self) -> AdoptedControlPlanes:
         return self
@@ -66,7 +67,11 @@ class AdoptedControlPlanes:
         Raises:
             InvalidRequest: it cannot be reached, refuses us, or is too old.
         """
-        transport = httpx.AsyncHTTPTransport(verify=access.ssl_context(), limits=_CONNECTIONS)
+        transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(
+            verify=access.ssl_context(), limits=_CONNECTIONS
+        )
+        if access.token_file is not None:
+            transport = TokenFileTransport(transport, access.token_file)
         self._transports[access.server_url] = transport
 
         async def connect() -> Endpoint:
@@ -119,7 +124,7 @@ class AdoptedControlPlanes:
         self._clusters.pop(cluster, None)
 
     async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
-        """As `ports.ControlPlanes.token`; empty where a certificate says who we are."""
+        """As `ports.ControlPlanes.token`; empty where the transport says who we are."""
         return self._access(cluster).token
 
     async def kubeconfig_user(self, cluster: ClusterKey, *, admin: bool) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from typing import Any, cast
 import yaml
 from cryptography import x509
 
+from poolwright.kube.token_file import TokenFile
 from poolwright.model.errors import InvalidRequest
 from poolwright.model.json_value import Json, child, children
 
@@ -31,6 +32,8 @@ class KubeAccess:
     token: str = ""
     certificate_pem: bytes = b""
     key_pem: bytes = b""
+    token_file: TokenFile | None = None
+    """Has the token instead, and a newer one before that runs out."""
 
     @property
     def user(self) -> Mapping[str, str]:
@@ -40,7 +43,7 @@ class KubeAccess:
                 "client-certificate-data": base64.b64encode(self.certificate_pem).decode(),
                 "client-key-data": base64.b64encode(self.key_pem).decode(),
             }
-        return {"token": self.token}
+        return {"token": self.token_file.current() if self.token_file else self.token}
 
     def ssl_context(self) -> ssl.SSLContext:
         """TLS with this trust and this client.
@@ -107,17 +110,18 @@ def _read(document: Json, folder: Path) -> KubeAccess:
     for name in ("insecure-skip-tls-verify", "proxy-url", "tls-server-name"):
         if cluster.get(name):
             raise InvalidRequest(f"{name} is not supported")
-    token = str(user.get("token") or "")
-    if user.get("tokenFile"):
-        token = _file(folder, user["tokenFile"]).decode().strip()
+    named = user.get("tokenFile")  # as in client-go, it precedes a token
+    token_file = TokenFile(folder / str(named)) if named else None
+    token = "" if token_file else str(user.get("token") or "")
     access = KubeAccess(
         server_url=server.rstrip("/"),
         ca_pem=_pem(cluster, "certificate-authority", folder),
         token=token,
         certificate_pem=_pem(user, "client-certificate", folder),
         key_pem=_pem(user, "client-key", folder),
+        token_file=token_file,
     )
-    if not token and not (access.certificate_pem and access.key_pem):
+    if not (token or token_file) and not (access.certificate_pem and access.key_pem):
         raise InvalidRequest("the user has neither a token nor a client certificate and key")
     return access
 
