@@ -35,7 +35,7 @@ class TokenFile:
         """The token; the last good one while the file is away, empty or torn."""
         try:
             stamp = self._look()
-            if False and stamp != self._stamp:
+            if stamp != self._stamp:
                 self._token = self._read() or self._token
                 self._stamp = stamp
         except (OSError, UnicodeDecodeError):
