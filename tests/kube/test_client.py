@@ -6,8 +6,9 @@ from contextlib import aclosing
 import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
+from toy_server import status
 
-from poolwright.kube.client import PAGE, Endpoint, HttpKube
+from poolwright.kube.client import PAGE, SILENCE, Endpoint, HttpKube
 from poolwright.kube.failure import Status, _Cause, _Details, answer_error
 from poolwright.model.errors import (
     Conflict,
@@ -134,14 +135,33 @@ def test_watch_that_ends_in_an_error_event(talk):
     talk(scenario)
 
 
-def test_silent_watch_is_given_up(talk):
+def test_watch_that_says_nothing_ends(talk):
     async def scenario(server, kube):
         server.put("nodes", "a")
-        with pytest.raises(Transient, match="silent"):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async for _ in kube.watch(NODES, after="0"):
+            pass
+        assert loop.time() - began == pytest.approx(SILENCE.total_seconds())
+        await asyncio.sleep(1)
+        assert server.watches == 0, "it is hung up"
+
+    talk(scenario)
+
+
+def test_watch_lives_by_its_bookmarks(talk):
+    async def scenario(server, kube):
+        server.put("nodes", "a")
+        server.bookmark_seconds = 60
+
+        async def follow():
             async for _ in kube.watch(NODES, after="0"):
                 pass
-        await asyncio.sleep(1)
-        assert server.watches == 0
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(500):
+                await follow()
+        assert len(server.requests) == 1
 
     talk(scenario)
 
@@ -230,13 +250,77 @@ def test_an_endpoint_on_a_node_is_read_as_it_is(talk):
     talk(scenario)
 
 
-def test_throttled_says_when_to_come_back(talk):
+def throttled(seconds):
+    """As API priority and fairness answers: text, and a header."""
+    text = "Too many requests, please try again later."
+    return Response(text, 429, {"Retry-After": str(seconds)})
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda kube: kube.get(NODES, "a"),
+        lambda kube: kube.patch(NODES, "a", {}),
+        lambda kube: kube.list(NODES),
+        lambda kube: anext(kube.watch(NODES, after="0")),
+    ],
+)
+def test_throttled_comes_back_when_it_was_told_to(talk, ask):
     async def scenario(server, kube):
-        details = {"retryAfterSeconds": 7}
-        server.answer = JSONResponse({"code": 429, "details": details}, status_code=429)
+        server.put("nodes", "a")
+        server.first_answers = [throttled(3), throttled(4)]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await ask(kube)
+        assert loop.time() - began == pytest.approx(7)
+        assert len(server.requests) == 3
+
+    talk(scenario)
+
+
+def test_throttled_for_longer_than_the_timeout(talk):
+    async def scenario(server, kube):
+        server.answer = throttled(12)
         with pytest.raises(Transient) as caught:
             await kube.create(PODS, {}, namespace="default")
-        assert caught.value.retry_after == 7
+        assert caught.value.retry_after == 12
+        assert len(server.requests) == 3, "one every twelve seconds of thirty"
+
+    talk(scenario)
+
+
+def test_budget_is_not_waited_for(talk):
+    async def scenario(server, kube):
+        server.answer = refused = status(429, "TooManyRequests", causes=["DisruptionBudget"])
+        refused.headers["Retry-After"] = "10"
+        with pytest.raises(Conflict):
+            await kube.evict("default", "p", uid="u")
+        assert len(server.requests) == 1
+
+    talk(scenario)
+
+
+def test_traffic_is_told(talk):
+    class Counted:
+        def __init__(self):
+            self.requests, self.bytes = [], 0
+
+        def sent(self, method, path, size):
+            assert size > 100
+            self.requests.append((method, path))
+
+        def received(self, size):
+            self.bytes += size
+
+    async def scenario(server, kube):
+        counted = Counted()
+        observed = HttpKube(kube._connect, traffic=counted)
+        server.put("nodes", "a", spec={"x": "y" * 10_000})
+        await observed.get(NODES, "a")
+        assert 10_000 < counted.bytes < 10_500
+        await anext(observed.watch(NODES, after="0"))
+        assert 20_000 < counted.bytes < 21_000
+        assert counted.requests == [("GET", "/api/v1/nodes/a"), ("WATCH", "/api/v1/nodes")]
 
     talk(scenario)
 

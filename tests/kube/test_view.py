@@ -6,6 +6,7 @@ from random import Random
 
 from starlette.responses import JSONResponse
 
+from poolwright.kube.client import SILENCE
 from poolwright.kube.clusters import HttpClusters
 from poolwright.kube.view import InformerView
 from poolwright.model.cluster_key import ClusterKey
@@ -126,6 +127,47 @@ def test_server_that_is_away_is_asked_again_and_the_picture_stays(talk):
             node(server, "b", "blue")
             await asyncio.sleep(60)
             assert names(view.nodes()) == ["a", "b"]
+
+    talk(scenario)
+
+
+def test_watches_that_died_without_a_word_are_found_out(talk):
+    async def scenario(server, kube):
+        node(server, "a", "blue")
+        async with following(kube) as view:
+            await asyncio.sleep(1)
+            server.is_stalled = True
+            node(server, "b", "blue")
+            await asyncio.sleep(1)
+            server.is_stalled = False
+            assert names(view.nodes()) == ["a"]
+            await asyncio.sleep(SILENCE.total_seconds() + 5)
+            assert names(view.nodes()) == ["a", "b"]
+            assert sum("watch" not in r[2] for r in server.requests) == 3
+
+    talk(scenario)
+
+
+def test_an_idle_hour_is_watched_and_nothing_else(talk):
+    async def scenario(server, kube):
+        node(server, "a", "blue")
+        async with following(kube):
+            await asyncio.sleep(1)
+            server.requests.clear()
+            await asyncio.sleep(3600)
+            assert all("watch" in request[2] for request in server.requests)
+            assert len(server.requests) <= 3 * (3600 / SILENCE.total_seconds() + 1)
+
+    talk(scenario)
+
+
+def test_server_that_forgets_at_once_is_asked_ever_less_often(talk):
+    async def scenario(server, kube):
+        node(server, "a", "blue")
+        server.compacted = 10**9
+        async with following(kube):
+            await asyncio.sleep(600)
+            assert len(server.requests) < 400
 
     talk(scenario)
 

@@ -27,6 +27,9 @@ class ToyServer:
     compacted: int = 0
     requests: list = field(default_factory=list)
     answer: object = None
+    first_answers: list = field(default_factory=list)
+    is_stalled: bool = False
+    bookmark_seconds: float | None = None
     watches: int = 0
     hang_up: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +66,8 @@ class ToyServer:
 
     async def collection(self, request):
         self.requests.append((request.method, request.url.path, dict(request.query_params)))
+        if self.first_answers:
+            return self.first_answers.pop(0)
         if self.answer is not None:
             return self.answer
         plural = request.path_params["plural"]
@@ -86,6 +91,8 @@ class ToyServer:
         hang_up = self.hang_up
         try:
             while not hang_up.is_set():
+                if self.is_stalled:  # this connection is dead, and nobody says so
+                    await asyncio.Event().wait()
                 for revision, kind, event in list(self.log):
                     if revision > after and kind == plural:
                         # In two pieces, as a network may cut it.
@@ -95,10 +102,17 @@ class ToyServer:
                 after, news = self.revision, self.news
                 waits = [asyncio.ensure_future(e.wait()) for e in (news, hang_up)]
                 try:
-                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    told, _ = await asyncio.wait(
+                        waits,
+                        timeout=self.bookmark_seconds,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
                 finally:
                     for wait in waits:
                         wait.cancel()
+                if not told:
+                    mark = {"metadata": {"resourceVersion": str(self.revision)}}
+                    yield json.dumps({"type": "BOOKMARK", "object": mark}).encode() + b"\n"
         finally:
             self.watches -= 1
 
@@ -114,6 +128,8 @@ class ToyServer:
                 json.loads(body) if body else None,
             )
         )
+        if self.first_answers:
+            return self.first_answers.pop(0)
         if isinstance(self.answer, Exception):
             raise self.answer
         if self.answer is not None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -28,10 +28,16 @@ PAGE = 500
 """Objects per page of a list. Source: client-go tools/pager."""
 WATCH = timedelta(minutes=9)
 """How long a watch is asked for. Source: client-go asks for 5 to 10 minutes."""
+SILENCE = timedelta(seconds=90)
+"""How long a watch may say nothing until it is asked for anew: longer than from one bookmark to the
+next, which is about a minute (k8s.io/apiserver pkg/storage/cacher). A connection that is dead and
+was never closed is found out so; one that had nothing to say costs one request."""
 LINE_BYTES_MAX = 16 * 2**20
 """The longest event that is read; etcd's objects are at most 1.5 MiB."""
 
 _JSON = "application/json"
+_WATCH_METHOD = "WATCH"
+_READS = frozenset({"GET", _WATCH_METHOD})
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -78,6 +84,28 @@ Connect = Callable[[], Awaitable[Endpoint]]
 """Finds the API server; may raise `Transient`. Asked again after it could not be reached."""
 
 
+class Traffic(Protocol):
+    """Is told what goes over the wire: bytes as HTTP/1.1 writes them, without TLS."""
+
+    def sent(self, method: str, path: str, size: int) -> None:
+        """One request; the method of a watch is ``WATCH``."""
+        ...
+
+    def received(self, size: int) -> None:
+        """A part of an answer."""
+        ...
+
+
+class _Unobserved:
+    """Nobody wants to know."""
+
+    def sent(self, method: str, path: str, size: int) -> None:
+        del method, path, size
+
+    def received(self, size: int) -> None:
+        del size
+
+
 def resource_path(
     resource: Resource, *, namespace: str = "", name: str = "", subresource: str = ""
 ) -> str:
@@ -92,11 +120,22 @@ def resource_path(
 
 
 class HttpKube:
-    """One cluster. ``timeout`` bounds a whole request, real time; watches live longer."""
+    """One cluster. ``timeout`` bounds a whole request, real time; watches live longer, but are
+    silent for no longer than ``silence``.
+    """
 
-    def __init__(self, connect: Connect, *, timeout: timedelta = timedelta(seconds=30)) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        timeout: timedelta = timedelta(seconds=30),
+        silence: timedelta = SILENCE,
+        traffic: Traffic | None = None,
+    ) -> None:
         self._connect = connect
         self._timeout = timeout.total_seconds()
+        self._silence = silence.total_seconds()
+        self._traffic = traffic or _Unobserved()
         self._endpoint: Endpoint | None = None
 
     async def version(self) -> str:
@@ -152,27 +191,23 @@ class HttpKube:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(WATCH.total_seconds())),
         }
-        url = f"{resource_path(resource, namespace=namespace)}?{urlencode(query)}"
+        path = resource_path(resource, namespace=namespace)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._send("GET", url, None, _JSON)
+                response = await self._admitted(_WATCH_METHOD, path, query, None, _JSON)
         except httpx.TransportError as error:
             raise transport_error(error, is_write=False) from error
         except TimeoutError:
             self._endpoint = None
             raise Transient("the API server did not begin to answer a watch") from None
         try:
-            if response.status_code >= 400:
-                raise answer_error(
-                    response.status_code, read_status(await _body(response)), is_write=False
-                )
-            async with aclosing(_lines(response, WATCH.total_seconds() + self._timeout)) as lines:
+            async with aclosing(self._lines(response)) as lines:
                 async for line in lines:
                     yield _event(line)
         except httpx.TransportError as error:
             raise transport_error(error, is_write=False) from error
         finally:
-            await cast("httpx.AsyncByteStream", response.stream).aclose()
+            await _close(response)
 
     async def create(self, resource: Resource, body: Object, *, namespace: str = "") -> Object:
         """Create (K4)."""
@@ -269,14 +304,10 @@ class HttpKube:
         content_type: str = _JSON,
     ) -> bytes:
         is_write = method != "GET"
-        url = f"{path}?{urlencode(query)}" if query else path
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._send(method, url, content, content_type)
-                try:
-                    body = await _body(response)
-                finally:
-                    await cast("httpx.AsyncByteStream", response.stream).aclose()
+                response = await self._admitted(method, path, query, content, content_type)
+                return await self._body(response)
         except httpx.TransportError as error:
             self._endpoint = None
             raise transport_error(error, is_write=is_write) from error
@@ -284,30 +315,91 @@ class HttpKube:
             self._endpoint = None
             kind = Unknown if is_write else Transient
             raise kind(f"{method} {path} took longer than {self._timeout:g} s") from None
-        if response.status_code >= 400:
-            raise answer_error(response.status_code, read_status(body), is_write=is_write)
-        return body
+
+    async def _admitted(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        content: bytes | None,
+        content_type: str,
+    ) -> httpx.Response:
+        """The answer of a server that did not refuse, its body not yet read. A server that is
+        busy says when to come back, and we do, if that is in time.
+        """
+        in_time = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            response = await self._send(method, path, query, content, content_type)
+            if response.status_code < 400:
+                return response
+            body = await self._body(response)
+            error = answer_error(
+                response.status_code,
+                read_status(body),
+                is_write=method not in _READS,
+                retry_after=response.headers.get("retry-after", ""),
+            )
+            wait = error.retry_after if isinstance(error, Transient) else None
+            if wait is None or asyncio.get_running_loop().time() + wait >= in_time:
+                raise error
+            await asyncio.sleep(wait)
 
     async def _send(
-        self, method: str, url: str, content: bytes | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        content: bytes | None,
+        content_type: str,
     ) -> httpx.Response:
         endpoint = self._endpoint
         if endpoint is None:
             endpoint = self._endpoint = await self._connect()
+        url = f"{path}?{urlencode(query)}" if query else path
+        headers = endpoint.headers(content_type)
         request = httpx.Request(
-            method,
+            "GET" if method == _WATCH_METHOD else method,
             endpoint.server_url + url,
-            headers=endpoint.headers(content_type),
+            headers=headers,
             content=content,
         )
+        self._traffic.sent(method, path, len(url) + _size(request.headers) + len(content or b""))
         try:
             response = await endpoint.transport.handle_async_request(request)
         except httpx.TransportError:
             self._endpoint = None
             raise
+        self._traffic.received(_size(response.headers))
         if response.status_code == 401:
             self._endpoint = None  # the token ran out: the next call gets a fresh one
         return response
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        stream = cast("httpx.AsyncByteStream", response.stream)
+        try:
+            body = b"".join([chunk async for chunk in stream])
+        finally:
+            await stream.aclose()
+        self._traffic.received(len(body))
+        return body
+
+    async def _lines(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """The lines of a stream, without their ends, until it ends or falls silent."""
+        chunks = cast("httpx.AsyncByteStream", response.stream).__aiter__()
+        rest = b""
+        while True:
+            try:
+                async with asyncio.timeout(self._silence):
+                    chunk = await anext(chunks)
+            except (StopAsyncIteration, TimeoutError):
+                return
+            self._traffic.received(len(chunk))
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line:
+                    yield line
+            if len(rest) > LINE_BYTES_MAX:
+                raise Transient("an event of a watch is too long")
 
 
 _MANAGED: Mapping[str, str] = {"fieldManager": FIELD_MANAGER}
@@ -327,29 +419,13 @@ def _delete_options(uid: str | None, grace_seconds: int | None) -> dict[str, Any
     return options
 
 
-async def _body(response: httpx.Response) -> bytes:
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    return b"".join([chunk async for chunk in stream])
+async def _close(response: httpx.Response) -> None:
+    await cast("httpx.AsyncByteStream", response.stream).aclose()
 
 
-async def _lines(response: httpx.Response, silence_max: float) -> AsyncGenerator[bytes, None]:
-    """The lines of a stream, without their ends; a stream that says nothing too long is broken."""
-    chunks = cast("httpx.AsyncByteStream", response.stream).__aiter__()
-    rest = b""
-    while True:
-        try:
-            async with asyncio.timeout(silence_max):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Transient("a watch fell silent") from None
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
-        if len(rest) > LINE_BYTES_MAX:
-            raise Transient("an event of a watch is too long")
+def _size(headers: httpx.Headers) -> int:
+    """Bytes of the headers, and of a first line but for its URL."""
+    return 17 + sum(len(name) + len(value) + 4 for name, value in headers.raw)
 
 
 def _event(line: bytes) -> WatchEvent:

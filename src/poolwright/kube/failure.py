@@ -92,8 +92,12 @@ def _is_another(status: Status) -> bool:
     return any(cause.field == "metadata.uid" for cause in causes)
 
 
-def answer_error(code: int, status: Status, *, is_write: bool) -> PoolwrightError:
-    """The error that an answer of 400 or more stands for."""
+def answer_error(
+    code: int, status: Status, *, is_write: bool, retry_after: str = ""
+) -> PoolwrightError:
+    """The error that an answer of 400 or more stands for. ``retry_after`` is that header's: what
+    throttles (API priority and fairness) answers without a Status.
+    """
     message = status.message or f"the API server answered {code}"
     reason = status.reason or ""
     if code == 409 and (reason == "AlreadyExists" or _has_cause(status, "FieldManagerConflict")):
@@ -106,6 +110,8 @@ def answer_error(code: int, status: Status, *, is_write: bool) -> PoolwrightErro
         return _REFUSED[code](message, code=reason or None)
     if code in _NOTHING_DONE or not is_write:
         seconds = status.details and status.details.retryAfterSeconds
+        if seconds is None and retry_after.isdecimal():
+            seconds = int(retry_after)
         return Transient(message, retry_after=seconds)
     return Unknown(message)
 

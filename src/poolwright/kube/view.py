@@ -210,6 +210,7 @@ class _Reflector(Generic[T]):
         self._put = put
         self._listed = listed
         self._known: dict[Key, None] = {}
+        self._is_listed = False
         self.revision = ""
 
     @property
@@ -218,8 +219,10 @@ class _Reflector(Generic[T]):
         return self._resource.plural
 
     async def follow(self) -> None:
-        """List if nothing is known yet, then watch, watch by watch; ends only by an error."""
-        if not self.revision:
+        """List if what is known is not current, then watch, watch by watch. Ends when the server
+        should rest before it is asked again: after an error, or a watch that told nothing.
+        """
+        if not self._is_listed:
             await self._list()
         while True:
             began_at = self.revision
@@ -228,10 +231,10 @@ class _Reflector(Generic[T]):
                     async for event in events:
                         self._apply(event)
             except Expired:
-                await self._list()
-                continue
+                self._is_listed = False
+                return
             if self.revision == began_at:
-                return  # a server that closes empty watches at once is asked less often
+                return
 
     def _watch(self) -> Any:
         return self._kube.watch(self._resource, after=self.revision)
@@ -246,7 +249,7 @@ class _Reflector(Generic[T]):
             self._put(key, self._read(wire))
         for key in gone:
             self._put(key, None)
-        self.revision = listed.revision
+        self.revision, self._is_listed = listed.revision, True
         self._listed()
 
     def _apply(self, event: WatchEvent) -> None:
