@@ -22,6 +22,22 @@ spec:
     resources: {limits: {nvidia.com/gpu: COUNT}}
 """
 
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: smi}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - name: main
+        image: nvidia/cuda:12.4.1-base-ubuntu22.04
+        command: [sh, -c, "nvidia-smi -L && echo $(PART)"]
+        env: [{name: PART, value: main}]
+        resources: {limits: {nvidia.com/gpu: 1}}
+"""
+
 
 @pytest.fixture(scope="module")
 def kubectl(az, kubectl_of):
@@ -64,6 +80,21 @@ def test_nvidia_smi_in_the_plugin(kubectl):
     assert queried == "Tesla V100-PCIE-16GB, 16384 MiB\n"
     failed = kubectl("exec daemonset/nvidia-device-plugin -- false", check=False)
     assert (failed.code, "exit code 1" in failed.err) == (1, True)
+
+
+def test_a_command_that_is_run_prints_what_it_prints(kubectl):
+    run = "run once -i --rm --restart=Never --image=busybox --"
+    assert kubectl(f"{run} echo hi").out == 'hi\npod "once" deleted\n'
+    failed = kubectl(run, "sh", "-c", "echo begun; sleep 30; exit 3", check=False)
+    assert (failed.code, failed.out) == (3, 'begun\npod "once" deleted\n')
+    without = kubectl(f"{run} nvidia-smi", check=False)
+    assert (without.code, "executable file not found in $PATH" in without.err) == (128, True)
+    kubectl("apply -f -", stdin=JOB)
+    kubectl("wait --for=condition=complete job/smi --timeout=60s")
+    listed = kubectl("logs job/smi").out
+    assert re.fullmatch(r"GPU 0: Tesla V100-PCIE-16GB \(UUID: GPU-[0-9a-f-]+\)\nmain\n", listed)
+    assert kubectl("logs job/smi").out == listed
+    kubectl("delete job smi")
 
 
 def test_gpus_are_counted(kubectl):

@@ -235,14 +235,21 @@ def _container_error(message: str) -> status.StatusError:
 
 
 async def attach(call: Call, target: Target) -> None:
-    """What a running container prints from now on, over WebSocket."""
+    """What a running container prints from now on, over WebSocket.
+
+    One that was made for a single attachment (``kubectl run -i``) has kept what it said before.
+    """
     pod = _pod(call, target)
     container = _container(pod, call.query.get("container", ""))
     _running(pod, container)
     if call.scope["type"] != "websocket":
         raise status.bad_request("Upgrade request required")
     await _accept(call)
-    lines = call.cluster.kubelet.logs(call.cluster.key, pod, container, follow=True, tail_lines=0)
+    wires = (*children(pod, "spec", "containers"), *children(pod, "spec", "initContainers"))
+    is_single = any(wire.get("stdinOnce") for wire in wires if wire.get("name") == container)
+    lines = call.cluster.kubelet.logs(
+        call.cluster.key, pod, container, follow=True, tail_lines=None if is_single else 0
+    )
 
     async def pump() -> None:
         try:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import InvalidRequest, Transient
 from poolwright.model.instant import Now, wall_text
-from poolwright.model.json_value import child, children
+from poolwright.model.json_value import child
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import ExecResult, Object, ProxyAnswer
 from poolwright.providers.simulated import gpu as gpus
 from poolwright.providers.simulated.component_log import component_lines
+from poolwright.providers.simulated.container import Surface, environment
 from poolwright.providers.simulated.fleet import Fleet
 from poolwright.providers.simulated.node_object import NodeState
-from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
-from poolwright.providers.simulated.pod_run import (
-    PLUGIN_NAME,
-    ContainerRun,
-    PodRun,
-)
-from poolwright.providers.simulated.shell import Container, execute
+from poolwright.providers.simulated.pod_run import ContainerRun, PodRun
+from poolwright.providers.simulated.shell import execute
 from poolwright.providers.simulated.workload import Behaviour, LogLine, behaviour, log_lines
 
 EXPORTER_PORT = 19400
@@ -72,15 +67,17 @@ class KubeletApi:
         self, fleet: Fleet, state: NodeState, pod: Object, name: str, *, previous: bool
     ) -> tuple[list[tuple[str, str]], bool]:
         """The lines so far, each with its wall time, and whether more may come."""
-        known = _known(fleet, pod)
+        known = _known(fleet, state, pod)
         run = _run_of(known, name)
         _require_started(pod, name, run, previous=previous)
         now = self._clock.now()
         ends = child(pod, "spec").get("restartPolicy", "Always") != "Always"
+        inside = Surface(known, state, _when_started(run, now))
         doing = behaviour(
             run.spec.image,
             (*run.spec.command, *run.spec.args),
             child(pod, "metadata", "annotations"),
+            inside.container(environment(pod, name)),
             ends=ends,
             default_seconds=0.0,
         )
@@ -89,8 +86,8 @@ class KubeletApi:
         is_open = fleet.kubelets.pod(child(pod, "metadata").get("uid", "")) is not None
         lines = list(_component_lines(known.component, run, state))
         if not lines:
-            smi = self._smi_text(fleet, state, pod, now)
-            lines = list(log_lines(doing, run.spec.args, smi, passed if is_running else 1e9))
+            until = passed if is_running else 1e9
+            lines = list(log_lines(doing, run.spec.args, inside.device(), until))
         return _stamped(run, lines, passed, now.wall), is_open and is_running
 
     # ------------------------------------------------------------------ exec
@@ -100,52 +97,18 @@ class KubeletApi:
     ) -> ExecResult:
         """See `Kubelet`."""
         fleet, state = self._node(cluster, _node_name(pod))
-        run = _run_of(_known(fleet, pod), container)
-        if run.state != "running":
+        known = _known(fleet, state, pod)
+        if _run_of(known, container).state != "running":
             raise InvalidRequest(
                 f'unable to upgrade connection: container not found ("{container}")',
                 code="InternalError",
             )
-        now = self._clock.now()
-        sight = self._sight(fleet, state, pod, now)
-        environment = _environment(pod, container)
-        if sight is not None:
-            environment["NVIDIA_VISIBLE_DEVICES"] = ",".join(_visible(sight)) or "void"
-        inside = Container(
-            hostname=child(pod, "metadata")["name"],
-            environment=environment,
-            now=now.wall,
-            smi=None if sight is None else lambda args: nvidia_smi(sight, args, now.wall),
-        )
-        return execute(inside, command)
-
-    def _sight(self, fleet: Fleet, state: NodeState, pod: Object, now: Now) -> Sight | None:
-        """What ``nvidia-smi`` sees in the pod: its own GPUs; all of them in a plugin's pod."""
-        found = gpus.gpus(state)
-        uid = child(pod, "metadata").get("uid", "")
-        known = fleet.kubelets.pod(uid)
-        sees_all = known is not None and (known.component == PLUGIN_NAME or known.is_quiet)
-        held = {n for n, owner in state.devices.items() if owner == uid}
-        if not found or not (held or sees_all):
-            return None
-        if not sees_all:
-            found = _narrowed(found, held)
         on_node = list(fleet.kubelets.pods_on(state.machine.name))
-        names = {p.uid: p.name for p in on_node if p.phase == "Running"}
-        return Sight(
-            gpus=found,
-            by_device=gpus.loads(state, on_node, now.world),
-            driver=gpus.driver_version(state),
-            size=state.size,
-            mig_profile=state.machine.bootstrap.mig_profile,
-            processes={n: names[u] for n, u in state.devices.items() if u in names},
-        )
-
-    def _smi_text(self, fleet: Fleet, state: NodeState, pod: Object, now: Now) -> str:
-        sight = self._sight(fleet, state, pod, now)
-        if sight is None:
-            return ""
-        return nvidia_smi(sight, (), now.wall)[0]
+        inside = Surface(known, state, self._clock.now(), on_node)
+        variables = environment(pod, container)
+        if visible := inside.visible():
+            variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(visible)
+        return execute(inside.container(variables), command)
 
     # ------------------------------------------------------------------ proxy
 
@@ -178,10 +141,21 @@ class KubeletApi:
         return fleet, state
 
 
-def _known(fleet: Fleet, pod: Object) -> PodRun:
+def _known(fleet: Fleet, state: NodeState, pod: Object) -> PodRun:
     """The pod as its kubelet knows it; one that has ended, as its status tells."""
-    known = fleet.kubelets.pod(child(pod, "metadata").get("uid", ""))
-    return known or PodRun.from_object(pod)
+    known = fleet.kubelets.pod(child(pod, "metadata").get("uid", "")) or PodRun.from_object(pod)
+    if known.is_finished and not known.devices:
+        wanted = sum(n for name, n in known.requests.items() if name in state.gpu_offer)
+        known.devices = tuple(range(wanted))  # of an earlier process; those that are first taken
+    return known
+
+
+def _when_started(run: ContainerRun, now: Now) -> Now:
+    """The time at which the container's log begins."""
+    try:
+        return Now(run.world_started or now.world, datetime.fromisoformat(run.started))
+    except ValueError:
+        return now
 
 
 def _run_of(known: PodRun, name: str) -> ContainerRun:
@@ -244,35 +218,6 @@ def _stamped(
 
 def _nanos(wall: datetime) -> str:
     return wall.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-
-
-def _environment(pod: Object, container: str) -> dict[str, str]:
-    named = [c for c in children(pod, "spec", "containers") if c["name"] == container]
-    own = {e["name"]: str(e.get("value") or "") for wire in named for e in children(wire, "env")}
-    return {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOSTNAME": child(pod, "metadata")["name"],
-        **own,
-        "KUBERNETES_SERVICE_PORT": "443",
-        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-        "HOME": "/root",
-    }
-
-
-def _visible(sight: Sight) -> list[str]:
-    return [
-        unit.uuid for gpu in sight.gpus for unit in (gpu.instances if gpu.instances else (gpu,))
-    ]
-
-
-def _narrowed(found: Sequence[gpus.Gpu], held: set[int]) -> list[gpus.Gpu]:
-    """Only what a pod holds, numbered from 0 as a container sees it."""
-    seen: list[gpus.Gpu] = []
-    for gpu in found:
-        instances = tuple(i for i in gpu.instances if i.device in held)
-        if gpu.device in held or instances:
-            seen.append(replace(gpu, index=len(seen), instances=instances))
-    return seen
 
 
 def _kubelet_endpoint(state: NodeState, path: str) -> ProxyAnswer:

@@ -6,12 +6,14 @@ is in the `PodRun`. Reasons and messages are the kubelet's, Kubernetes 1.35.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from poolwright.model.instant import wall_text
 from poolwright.ports.clock import Clock
+from poolwright.providers.simulated.container import Surface
 from poolwright.providers.simulated.images import Image, image
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import ContainerRun, PodRun, Step
@@ -80,11 +82,11 @@ class PodLife:
                 self._start(run, doing)
             if run.spec.readiness_seconds and not run.ready:
                 yield run.spec.readiness_seconds
-            run.ready = True
+            run.ready = not doing.start_error
             if doing.run_seconds is None:
                 return
             yield self._left(run, doing.run_seconds)
-            self._finish(run, doing.exit_code)
+            self._finish(run, doing.exit_code, doing.start_error)
             if not self._restarts(run):
                 return
             yield from self._back_off(run)
@@ -97,10 +99,12 @@ class PodLife:
 
     def behaviour(self, run: ContainerRun) -> Behaviour:
         """What the container does."""
+        surface = Surface(self.pod, self.node, self.clock.now())
         return behaviour(
             run.spec.image,
-            (*run.spec.command, *run.spec.args) if run.spec.command else run.spec.args,
+            (*run.spec.command, *run.spec.args),
             self.pod.annotations,
+            surface.container(dict(run.spec.environment)),
             ends=self.pod.restart_policy != "Always",
             default_seconds=self.settings.default_run_seconds,
         )
@@ -219,7 +223,7 @@ class PodLife:
             seconds = _INIT_SECONDS if doing.run_seconds is None else doing.run_seconds
             self._start(run, Behaviour(seconds, doing.exit_code))
             yield seconds
-            self._finish(run, doing.exit_code)
+            self._finish(run, doing.exit_code, doing.start_error)
             run.ready = doing.exit_code == 0
             if run.ready:
                 self.pod.phase = "Pending"
@@ -241,9 +245,12 @@ class PodLife:
         self._tell("Normal", "Created", created, run)
         self._tell("Normal", "Started", started, run)
 
-    def _finish(self, run: ContainerRun, exit_code: int) -> None:
+    def _finish(self, run: ContainerRun, exit_code: int, start_error: str = "") -> None:
         run.state, run.exit_code, run.ready = "terminated", exit_code, False
         run.reason = "Completed" if exit_code == 0 else "Error"
+        if start_error:
+            run.reason, run.message = "StartError", start_error
+            self._tell("Warning", "Failed", f"Error: {start_error}", run)
         run.finished, run.world_started = self._now(), None
         self._settle()
 
@@ -329,12 +336,15 @@ def hold(pod: PodRun, node: NodeState) -> None:
         return
     pod.holds = True
     gpus = node.gpu_offer
+    held: list[int] = []
     for name, amount in pod.requests.items():
         node.used[name] = node.used.get(name, 0) + amount
         if name in gpus and amount:
             free = (n for n in range(gpus[name]) if n not in node.devices)
-            for number, _ in zip(free, range(amount), strict=False):
+            for number in list(itertools.islice(free, amount)):
                 node.devices[number] = pod.uid
+                held.append(number)
+    pod.devices = tuple(held)
 
 
 def let_go(pod: PodRun, node: NodeState) -> None:

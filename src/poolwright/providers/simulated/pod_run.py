@@ -26,6 +26,7 @@ class ContainerSpec:
     image: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     readiness_seconds: float = 0.0
     always_pull: bool = False
     is_sidecar: bool = False
@@ -41,10 +42,17 @@ class ContainerSpec:
             image=wire.get("image") or "",
             command=tuple(wire.get("command") or ()),
             args=tuple(wire.get("args") or ()),
+            environment=_plain_variables(wire),
             readiness_seconds=delay,
             always_pull=policy == "Always",
             is_sidecar=wire.get("restartPolicy") == "Always",
         )
+
+
+def _plain_variables(wire: Json) -> tuple[tuple[str, str], ...]:
+    """Those that every pod with this container has alike."""
+    found = wire.get("env")
+    return tuple((e["name"], e["value"]) for e in found if e.get("value")) if found else ()
 
 
 @dataclass(slots=True)
@@ -76,6 +84,7 @@ class ContainerRun:
                     "terminated": {
                         "exitCode": self.exit_code,
                         "reason": self.reason,
+                        **({"message": self.message} if self.message else {}),
                         "startedAt": self.started,
                         "finishedAt": self.finished,
                         "containerID": self._container_id("x"),
@@ -139,6 +148,8 @@ class PodRun:
     is_begun: bool = False
     is_initialized: bool = False
     holds: bool = False
+    devices: tuple[int, ...] = ()
+    """The GPUs that it holds, or held while it ran, by advertised number."""
     is_deleting: bool = False
     is_doomed: bool = False
     wants_checkpoint: bool = False

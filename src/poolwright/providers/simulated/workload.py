@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from poolwright.providers.simulated.shell import (
+    Container,
+    Course,
+    Piece,
+    course,
+    start_error,
+    vector_add,
+)
 
 RUN_SECONDS = "poolwright.dev/run-seconds"
 """Pod annotation: world seconds until the containers end."""
@@ -20,44 +27,47 @@ TERMINATION_SECONDS = "poolwright.dev/termination-seconds"
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How a container runs. ``run_seconds`` is None for one that serves until it is stopped;
-    ``script`` names the lines it prints; ``output`` are lines that follow from its command.
+    ``trains`` says that it prints the sample's training; ``start_error`` is why it cannot start.
     """
 
     run_seconds: float | None = None
     exit_code: int = 0
-    script: str = ""
-    output: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    trains: bool = False
+    start_error: str = ""
+
+
+def _of(known: Course) -> Behaviour:
+    return Behaviour(known.seconds, known.exit_code, known.pieces)
 
 
 # Declared run times by image; assumed. The sample of the AKS GPU documents trains 500 steps.
 _BY_IMAGE: Mapping[str, Behaviour] = {
-    "samples-tf-mnist-demo": Behaviour(120.0, script="mnist"),
-    "cuda-sample:vectoradd": Behaviour(4.0, script="vectoradd"),
-    "cuda-vector-add": Behaviour(4.0, script="vectoradd"),
-    "hello-world": Behaviour(0.5, output=("Hello from Docker!",)),
+    "samples-tf-mnist-demo": Behaviour(120.0, trains=True),
+    "cuda-sample:vectoradd": _of(vector_add()),
+    "cuda-vector-add": _of(vector_add()),
+    "hello-world": Behaviour(0.5, pieces=(Piece(0.0, "Hello from Docker!\n"),)),
 }
-
-_SLEEP = re.compile(r"^(\d+(?:\.\d+)?)([smhd]?)$")
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_ENDLESS = ("infinity", "inf")
-_SHELLS = {"sh", "bash", "ash", "/bin/sh", "/bin/bash", "/bin/ash"}
+_START_FAILED = 128
+"""The exit code of a container that could not be started."""
 
 
 def behaviour(
     image: str,
     command: Sequence[str],
     annotations: Mapping[str, str],
+    inside: Container,
     *,
     ends: bool,
     default_seconds: float,
 ) -> Behaviour:
-    """How a container behaves: by annotation, by image, by its command, or by default.
+    """How a container behaves: by annotation, by its command, by image, or by default.
 
     ``ends`` says that the pod is meant to end (restart policy other than Always).
     """
-    found = next((b for part, b in _BY_IMAGE.items() if part in image), None)
-    if found is None and command:
-        found = _by_command(command)
+    found = _by_command(inside, command) if command else None
+    if found is None:
+        found = next((b for part, b in _BY_IMAGE.items() if part in image), None)
     if found is None:
         found = Behaviour(default_seconds if ends else None)
     declared = _number(annotations.get(RUN_SECONDS))
@@ -65,8 +75,9 @@ def behaviour(
     return Behaviour(
         found.run_seconds if declared is None else declared,
         found.exit_code if code is None else int(code),
-        found.script,
-        found.output,
+        found.pieces,
+        found.trains,
+        found.start_error,
     )
 
 
@@ -77,69 +88,14 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _by_command(command: Sequence[str]) -> Behaviour | None:
-    """What can be told from a command line: ``sleep``, ``echo``, ``true``, ``exit`` and chains
-    of them in a shell. Anything else is not understood.
-    """
-    if command[0] in _SHELLS:
-        rest = [part for part in command[1:] if not part.startswith("-")]
-        return _by_script(rest[0]) if rest else None
-    return _by_words(list(command))
-
-
-def _by_script(script: str) -> Behaviour | None:
-    seconds, output, code = 0.0, list[str](), 0
-    if re.search(r"\b(while|for|until)\b", script):
-        return Behaviour(None)
-    for part in re.split(r"&&|;|\n", script):
-        try:
-            words = shlex.split(part, comments=True)
-        except ValueError:
-            return None
-        if not words:
-            continue
-        step = _by_words(words)
-        if step is None:
-            return None
-        if step.run_seconds is None:
-            return Behaviour(None, output=(*output, *step.output))
-        seconds, code = seconds + step.run_seconds, step.exit_code
-        output += step.output
-        if words[0] == "exit" or (code and "&&" in script):
-            break
-    return Behaviour(seconds, code, output=tuple(output))
-
-
-def _by_words(words: list[str]) -> Behaviour | None:
-    match words[0].rsplit("/", 1)[-1]:
-        case "sleep":
-            return _sleep(words[1:])
-        case "echo":
-            return Behaviour(0.2, output=(" ".join(words[1:]),))
-        case "true" | ":" | "date" | "env" | "ls" | "pwd" | "set" | "hostname":
-            return Behaviour(0.2)
-        case "nvidia-smi":
-            return Behaviour(1.0, script="nvidia-smi")
-        case "false":
-            return Behaviour(0.2, 1)
-        case "exit":
-            return Behaviour(0.2, int(words[1]) if words[1:] and words[1].isdigit() else 0)
-        case "tail" if "-f" in words:
-            return Behaviour(None)
-        case _:
-            return None
-
-
-def _sleep(words: Sequence[str]) -> Behaviour:
-    total = 0.0
-    for word in words:
-        if word in _ENDLESS:
-            return Behaviour(None)
-        match = _SLEEP.match(word)
-        if match is None:
-            return Behaviour(0.2, 1, output=(f"sleep: invalid time interval '{word}'",))
-        total += float(match[1]) * _UNITS[match[2]]
-    return Behaviour(total)
+def _by_command(inside: Container, command: Sequence[str]) -> Behaviour | None:
+    """What can be told from a command line; None if not all of it is understood."""
+    found = course(inside, command)
+    if not found.is_known:
+        return None
+    if not found.is_started:
+        return Behaviour(0.1, _START_FAILED, start_error=start_error(command))
+    return _of(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,40 +106,30 @@ class LogLine:
     text: str
 
 
-def log_lines(behaved: Behaviour, args: Sequence[str], smi: str, until: float) -> Iterator[LogLine]:
+def log_lines(
+    behaved: Behaviour, args: Sequence[str], device: str, until: float
+) -> Iterator[LogLine]:
     """What a container printed in the first ``until`` world seconds of its run.
 
-    ``smi`` is what ``nvidia-smi`` prints on its node.
+    ``device`` is the product of its first GPU.
     """
-    for line in _script(behaved, args, smi):
+    seconds = behaved.run_seconds or 120.0
+    lines = _mnist(args, seconds, device) if behaved.trains else _lines(behaved.pieces)
+    for line in lines:
         if line.offset > until:
             return
         yield line
 
 
-def _script(behaved: Behaviour, args: Sequence[str], smi: str) -> Iterator[LogLine]:
-    match behaved.script:
-        case "mnist":
-            yield from _mnist(args, behaved.run_seconds or 120.0, smi)
-        case "vectoradd":
-            for index, text in enumerate(_VECTOR_ADD):
-                yield LogLine(index * 0.5, text)
-        case "nvidia-smi":
-            for text in smi.splitlines():
-                yield LogLine(0.4, text)
-        case _:
-            for index, text in enumerate(behaved.output):
-                yield LogLine(0.1 * index, text)
-
-
-_VECTOR_ADD = (
-    "[Vector addition of 50000 elements] (simulated)",
-    "Copy input data from the host memory to the CUDA device",
-    "CUDA kernel launch with 196 blocks of 256 threads",
-    "Copy output data from the CUDA device to the host memory",
-    "Test PASSED",
-    "Done",
-)
+def _lines(pieces: Sequence[Piece]) -> Iterator[LogLine]:
+    """Pieces as lines; one that lacks its end goes on with the next piece."""
+    begun = ""
+    for piece in pieces:
+        *whole, rest = (begun + piece.text).split("\n")
+        yield from (LogLine(piece.offset, text) for text in whole)
+        begun = rest
+    if begun:
+        yield LogLine(pieces[-1].offset, begun)
 
 
 def _steps(args: Sequence[str]) -> int:
@@ -195,12 +141,11 @@ def _steps(args: Sequence[str]) -> int:
     return 1000
 
 
-def _mnist(args: Sequence[str], seconds: float, smi: str) -> Iterator[LogLine]:
+def _mnist(args: Sequence[str], seconds: float, device: str) -> Iterator[LogLine]:
     """A training run of the sample, in lines of its kind that say they are simulated."""
     steps = _steps(args)
-    device = next((line for line in smi.splitlines() if "NVIDIA" in line), "")
     yield LogLine(0.5, "simulated: no training takes place; figures are made up")
-    yield LogLine(1.0, f"simulated: Found device 0 with properties: {device.strip(' |')}")
+    yield LogLine(1.0, f"simulated: Found device 0 with properties: {device}")
     yield LogLine(1.5, "simulated: Creating TensorFlow device (/device:GPU:0)")
     for step in range(0, steps + 1, max(1, steps // 50)):
         offset = 2.0 + (seconds - 3.0) * step / steps

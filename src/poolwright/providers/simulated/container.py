@@ -1,0 +1,100 @@
+"""The inside of a simulated container: its variables, and the GPUs that it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from poolwright.model.instant import Now
+from poolwright.model.json_value import Json, child, children
+from poolwright.ports.kube import Object
+from poolwright.providers.simulated import gpu as gpus
+from poolwright.providers.simulated.node_object import NodeState
+from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
+from poolwright.providers.simulated.pod_run import PLUGIN_NAME, PodRun
+from poolwright.providers.simulated.shell import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A pod on its node, looked at from inside. ``others`` are the pods whose load shows: none of
+    them in a log, which must read the same whenever it is read.
+    """
+
+    pod: PodRun
+    node: NodeState
+    now: Now
+    others: Sequence[PodRun] = ()
+
+    def container(self, environment: Mapping[str, str]) -> Container:
+        """The container that has these variables."""
+        return Container(self.pod.name, environment, self.now.wall, self._smi)
+
+    def _smi(self, args: Sequence[str]) -> tuple[str, int] | None:
+        seen = self._seen()
+        return nvidia_smi(self._sight(seen), args, self.now.wall) if seen else None
+
+    def visible(self) -> list[str]:
+        """The GPUs, or parts of them, that the pod sees."""
+        return [
+            unit.uuid
+            for gpu in self._seen()
+            for unit in (gpu.instances if gpu.instances else (gpu,))
+        ]
+
+    def device(self) -> str:
+        """The first GPU's product, or nothing."""
+        return next((gpu.board.product for gpu in self._seen()), "")
+
+    def _seen(self) -> list[gpus.Gpu]:
+        """The pod's own GPUs; all of them in the pods of the node itself."""
+        if self.pod.component == PLUGIN_NAME or self.pod.is_quiet:
+            return list(gpus.gpus(self.node))
+        held = set(self.pod.devices)
+        return _narrowed(gpus.gpus(self.node), held) if held else []
+
+    def _sight(self, seen: Sequence[gpus.Gpu]) -> Sight:
+        state = self.node
+        names = {p.uid: p.name for p in self.others if p.phase == "Running"}
+        return Sight(
+            gpus=seen,
+            by_device=gpus.loads(state, self.others, self.now.world),
+            driver=gpus.driver_version(state),
+            size=state.size,
+            mig_profile=state.machine.bootstrap.mig_profile,
+            processes={n: names[u] for n, u in state.devices.items() if u in names},
+        )
+
+
+def _narrowed(found: Sequence[gpus.Gpu], held: set[int]) -> list[gpus.Gpu]:
+    """Only what a pod holds, numbered from 0 as a container sees it."""
+    seen: list[gpus.Gpu] = []
+    for gpu in found:
+        instances = tuple(i for i in gpu.instances if i.device in held)
+        if gpu.device in held or instances:
+            seen.append(replace(gpu, index=len(seen), instances=instances))
+    return seen
+
+
+def environment(pod: Object, container: str) -> dict[str, str]:
+    """The variables of a container: what is there anyway, what its spec says, its services."""
+    spec = child(pod, "spec")
+    wires = (*children(spec, "containers"), *children(spec, "initContainers"))
+    named = [c for c in wires if c["name"] == container]
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOSTNAME": child(pod, "metadata")["name"],
+        **{e["name"]: _value(pod, e) for wire in named for e in children(wire, "env")},
+        "KUBERNETES_SERVICE_PORT": "443",
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "HOME": "/root",
+    }
+
+
+def _value(pod: Object, variable: Json) -> str:
+    """What a variable is set to, be it by a field of the pod (the downward API)."""
+    path = child(variable, "valueFrom", "fieldRef").get("fieldPath") or ""
+    if not path:
+        return str(variable.get("value") or "")
+    parent, _, key = path.partition("['") if path.endswith("']") else path.rpartition(".")
+    return str(child(pod, *parent.split(".")).get(key.removesuffix("']")) or "")
