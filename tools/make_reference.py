@@ -373,8 +373,8 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def command_line() -> str:
     text = (
-        "# Command line\n\nIn az's grammar. `poolwright up`, `demo` and `version` need nothing; "
-        "the others talk to the server that `env.sh` names.\n"
+        "# Command line\n\nIn az's grammar. `poolwright up`, `demo`, `store` and `version` need "
+        "nothing; the others talk to the server that `env.sh` names.\n"
     )
     for path, command in commands(typer.main.get_command(app), "poolwright"):
         help_text = " ".join((command.help or "").split("\n\n")[0].split())

@@ -141,26 +141,50 @@ def _system_bundle() -> bytes:
     return Path(system if system and Path(system).exists() else certifi.where()).read_bytes()
 
 
+def _bundle(directory: Path, ca: Path) -> Path:
+    bundle = directory / "ca-bundle.pem"
+    bundle.write_bytes(_system_bundle().rstrip() + b"\n" + ca.read_bytes())
+    return bundle
+
+
+def given_certificates(directory: Path, certificate: Path, key: Path, ca: Path) -> Certificates:
+    """A serving pair that somebody else issued, and the CA that clients shall trust.
+
+    Raises:
+        OSError: a file cannot be read, or the pair is none.
+    """
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise OSError(f"{certificate} and {key} are no pair: {error.reason or error}") from error
+    return Certificates(ca, certificate, key, _bundle(directory, ca))
+
+
+def ensure_authority(directory: Path) -> None:
+    """Make the CA, unless it is there."""
+    tls = directory / "tls"
+    tls.mkdir(mode=0o700, exist_ok=True)
+    if not (tls / "ca.pem").exists():
+        _make_ca(tls, datetime.now(UTC))
+
+
 def ensure_certificates(directory: Path, names: Sequence[str]) -> Certificates:
     """Make what is missing or about to expire; the CA stays as long as the directory does.
 
     ``names`` are DNS names and addresses of the server, the first one its subject.
     """
-    now = datetime.now(UTC)
-    tls = directory / "tls"
-    tls.mkdir(mode=0o700, exist_ok=True)
-    if not (tls / "ca.pem").exists():
-        _make_ca(tls, now)
+    ensure_authority(directory)
+    now, tls = datetime.now(UTC), directory / "tls"
     if not _leaf_serves(tls, names, now):
         _make_leaf(tls, names, now)
-    bundle = directory / "ca-bundle.pem"
-    bundle.write_bytes(_system_bundle().rstrip() + b"\n" + (tls / "ca.pem").read_bytes())
-    return Certificates(tls / "ca.pem", tls / "server.pem", tls / "server.key", bundle)
+    ca = tls / "ca.pem"
+    return Certificates(ca, tls / "server.pem", tls / "server.key", _bundle(directory, ca))
 
 
 def ensure_signing_key(directory: Path) -> bytes:
     """The RSA key (PEM) that signs access tokens; made once."""
     path = directory / "tls" / "token.key"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     if not path.exists():
         write_secret(path, _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
     return path.read_bytes()

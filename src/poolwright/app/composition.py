@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from poolwright.app.ground import choose_ground
+from poolwright.app.health import Health
 from poolwright.app.outside import Outside
 from poolwright.app.settings import Settings
 from poolwright.arm.app import ArmApp, create_app
@@ -32,6 +33,7 @@ class Product:
         self._outside = outside
         self._settings = settings
         self.metrics = Metrics()
+        self.health = Health(outside.store)
         store, clock, identity = outside.store, outside.clock, outside.identity
         self.ground = ground = choose_ground(outside, settings, self.metrics)
         self.clusters = HttpClusters(
@@ -71,7 +73,10 @@ class Product:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route one ASGI connection: clusters and telemetry by their paths, ARM for the rest."""
+        """Route one ASGI connection: what has a path of its own by its path, ARM the rest."""
+        if self.health.is_asked(scope):
+            await self.health(scope, receive, send)
+            return
         path: str = scope.get("path", "")
         own = self.ground.app(path)
         if own is not None:

@@ -17,14 +17,20 @@ from typing import Any
 import uvicorn
 
 from poolwright.app import idle_loop
-from poolwright.app.certificates import Certificates, ensure_certificates, ensure_signing_key
+from poolwright.app.certificates import (
+    Certificates,
+    ensure_certificates,
+    ensure_signing_key,
+    given_certificates,
+)
 from poolwright.app.composition import Product
 from poolwright.app.data_directory import DataDirectory, client_environment
 from poolwright.app.header_deadline import TimelyHttpProtocol
 from poolwright.app.outside import Outside
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
-from poolwright.app.settings import Settings, SettingsError, load_settings
+from poolwright.app.settings import ServerSettings, Settings, SettingsError, load_settings
+from poolwright.app.shared_keys import share_keys
 from poolwright.arm.managed_identity import ManagedIdentityApp
 from poolwright.arm.tokens import TokenKeys
 from poolwright.model.errors import PoolwrightError
@@ -155,26 +161,46 @@ async def _until_signal() -> None:
     await stop.wait()
 
 
-async def _serve(settings: Settings, directory: DataDirectory) -> None:
-    host = settings.server.host
-    names = (*_NAMES, *settings.server.names) if settings.server.is_loopback else ()
-    certificates = ensure_certificates(
-        directory.root, names or (host, *settings.server.names, *_NAMES)
+def _certificates(server: ServerSettings, directory: DataDirectory) -> Certificates:
+    """What to serve with: the pair that was given, or one of our own CA."""
+    if server.tls_certificate:
+        certificate, key = Path(server.tls_certificate), Path(server.tls_key)
+        ca = Path(server.tls_ca or server.tls_certificate)
+        return given_certificates(directory.root, certificate, key, ca)
+    own = (*_NAMES, *server.names)
+    return ensure_certificates(
+        directory.root, own if server.is_loopback else (server.host, *server.names, *_NAMES)
     )
-    sockets = _listen(host, settings.server.port)
-    shown = "localhost" if settings.server.is_loopback else host
-    endpoint = f"https://{shown}:{sockets[0].getsockname()[1]}"
-    clock = RealClock(settings.world.speed, directory.clock)
-    store = SqlStore.open(settings.server.store or directory.store, clock=clock)
-    identity = RealIdentity()
+
+
+def _token_keys(server: ServerSettings, directory: DataDirectory) -> TokenKeys:
+    """What signs access tokens: the keys that were given, or one of our own."""
+    if not server.token_keys:
+        return TokenKeys.from_pem(ensure_signing_key(directory.root))
     try:
+        return TokenKeys.from_pem(*(Path(name).read_bytes() for name in server.token_keys))
+    except ValueError as error:
+        raise SettingsError(f"server.token_keys: {error}") from error
+
+
+async def _serve(settings: Settings, directory: DataDirectory) -> None:
+    server, identity = settings.server, RealIdentity()
+    clock = RealClock(settings.world.speed, directory.clock)
+    store = SqlStore.open(server.store or directory.store, clock=clock, migrates=server.migrates)
+    try:
+        if server.store:
+            await share_keys(store, directory.root, clock, identity)
+        certificates, keys = _certificates(server, directory), _token_keys(server, directory)
+        sockets = _listen(server.host, server.port)
+        shown = "localhost" if server.is_loopback else server.host
+        endpoint = f"https://{shown}:{sockets[0].getsockname()[1]}"
         product = Product(
             Outside(
                 store=store,
                 clock=clock,
                 identity=identity,
                 rng=random.Random(_world_seed(settings, directory)),
-                keys=TokenKeys.from_pem(ensure_signing_key(directory.root)),
+                keys=keys,
                 ca_pem=certificates.ca.read_bytes(),
                 endpoint=endpoint,
                 holder=f"{socket.gethostname()}/{os.getpid()}/{identity.suffix(5)}",
@@ -182,7 +208,8 @@ async def _serve(settings: Settings, directory: DataDirectory) -> None:
             settings,
         )
         await product.prepare()
-        await _run(product, clock, settings, directory, certificates, sockets, endpoint)
+        msi = ManagedIdentityApp(product.context, keys, base_url=endpoint)
+        await _run(product, msi, settings, directory, certificates, sockets, endpoint)
     finally:
         await store.close()
         clock.close()
@@ -190,7 +217,7 @@ async def _serve(settings: Settings, directory: DataDirectory) -> None:
 
 async def _run(
     product: Product,
-    clock: RealClock,
+    identity: ManagedIdentityApp,
     settings: Settings,
     directory: DataDirectory,
     certificates: Certificates,
@@ -211,7 +238,7 @@ async def _run(
         serving = [group.create_task(server.serve(sockets))]
         if settings.server.is_loopback:
             msi_sockets = _listen("127.0.0.1", settings.server.identity_port)
-            msi = _uvicorn(_identity_app(product, directory, endpoint), None)
+            msi = _uvicorn(identity, None)
             servers.append(msi)
             serving.append(group.create_task(msi.serve(msi_sockets)))
             port = msi_sockets[0].getsockname()[1]
@@ -219,17 +246,15 @@ async def _run(
         directory.write_environment(environment)
         while not all(each.started for each in servers):  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.005)
+        product.health.serve()
         _announce(directory, endpoint, environment)
         await _until_signal()
+        product.health.drain()
+        await asyncio.sleep(settings.server.drain.total_seconds())
         for each in servers:
             each.should_exit = True
         await asyncio.wait(serving)
         behind.cancel()
-
-
-def _identity_app(product: Product, directory: DataDirectory, endpoint: str) -> ManagedIdentityApp:
-    keys = TokenKeys.from_pem(ensure_signing_key(directory.root))
-    return ManagedIdentityApp(product.context, keys, base_url=endpoint)
 
 
 def _spare_the_collector() -> None:

@@ -8,6 +8,7 @@ import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,6 +47,23 @@ class ServerSettings:
     """Folder of the state, the certificates and ``env.sh``; made if missing."""
     store: str = ""
     """``postgresql://…`` keeps the state in PostgreSQL; empty (default): SQLite in ``data_dir``."""
+    migrates: bool = True
+    """Whether the store's tables are brought up to date at start; off where ``poolwright store
+    migrate`` has done so before: a store of another version is then refused."""
+    tls_certificate: str = ""
+    """PEM file of the certificate to serve, with its chain; empty (default): a CA of our own
+    issues one. Read at start, with its key."""
+    tls_key: str = ""
+    """PEM file of the certificate's private key."""
+    tls_ca: str = ""
+    """PEM file of the CA that clients shall trust; empty (default): the served certificate's
+    file, or our own CA."""
+    token_keys: tuple[str, ...] = ()
+    """PEM files of RSA private keys: the first signs access tokens, all of them verify. Empty
+    (default): one that is drawn once, kept in ``data_dir`` or, with PostgreSQL, in the store."""
+    drain: timedelta = timedelta()
+    """How long requests are still served after SIGTERM while ``/readyz`` says no, 0 s to 5 min, so
+    that a load balancer can look elsewhere."""
     identity_port: int = 0
     """Port of the plain-HTTP managed-identity endpoint on 127.0.0.1; 0 picks a free one."""
 
@@ -54,6 +72,10 @@ class ServerSettings:
             raise ValueError("port: must be between 0 and 65535")
         if self.store and not self.store.startswith(_STORES):
             raise ValueError("store: must be postgresql://…, or empty for SQLite")
+        if not 0 <= self.drain.total_seconds() <= 300:
+            raise ValueError("drain: must be between 0 s and 5 min")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key: give both or none")
 
     @property
     def is_loopback(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from poolwright.model.errors import Conflict
 from poolwright.store.columns import HEAD
 
 
@@ -20,6 +21,23 @@ def migrate(connection: Connection) -> None:
     settings.set_main_option("path_separator", "os")
     settings.attributes["connection"] = connection
     command.upgrade(settings, "head")
+
+
+def require_head(connection: Connection) -> None:
+    """Change nothing, and refuse tables that are not those of this version.
+
+    Raises:
+        Conflict: they are older, newer, or not there.
+    """
+    version = _version(connection)
+    if version == HEAD:
+        return
+    if version is None or version < HEAD:
+        raise Conflict(
+            f"the store is at revision {version or 'none'} and this version needs {HEAD}: run "
+            "`poolwright store migrate`"
+        )
+    raise Conflict(f"the store is at revision {version}, and this version knows {HEAD} at most")
 
 
 def _version(connection: Connection) -> str | None:

@@ -29,13 +29,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from poolwright.model.errors import Refused, Transient, Unknown
+from poolwright.model.errors import PoolwrightError, Refused, Transient, Unknown
 from poolwright.model.record import Kind
 from poolwright.ports.store import Commit, Write
 from poolwright.store import columns, statement
 from poolwright.store.codec import Row, record_of
 from poolwright.store.draft import Batch, Draft
-from poolwright.store.migration import migrate
+from poolwright.store.migration import migrate, require_head
 from poolwright.store.schema import changes, leases, objects, scopes
 from poolwright.store.transaction import Effect, Record
 
@@ -130,7 +130,7 @@ class Written:
 class PostgresDatabase:
     """The connections of one replica."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migrates: bool = True) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
         self._engine = create_engine(
             self._url,
@@ -142,7 +142,11 @@ class PostgresDatabase:
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
-        self._write(self._migrate)
+        try:
+            self._write(self._migrate if migrates else require_head)
+        except PoolwrightError:
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -216,7 +220,7 @@ class PostgresDatabase:
             with (self._snapshot if snapshot else self._reading).connect() as connection:
                 return work(connection)
         except (DBAPIError, PoolTimeout) as error:
-            raise Transient(f"the database did not answer: {error}") from error
+            raise Transient(f"the database did not answer: {_reason(error)}") from error
 
     def _write(self, work: Callable[[Connection], FoundT]) -> FoundT:
         try:
@@ -225,15 +229,21 @@ class PostgresDatabase:
                 try:
                     connection.commit()
                 except DBAPIError as error:
-                    raise Unknown(f"the database did not confirm: {error}") from error
+                    raise Unknown(f"the database did not confirm: {_reason(error)}") from error
                 return found
         except (DBAPIError, PoolTimeout) as error:
-            raise Transient(f"the database did not answer: {error}") from error
+            raise Transient(f"the database did not answer: {_reason(error)}") from error
 
     @staticmethod
     def _migrate(connection: Connection) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         migrate(connection)
+
+
+def _reason(error: DBAPIError | PoolTimeout) -> str:
+    """What the driver says, in one line, without statements and their values."""
+    said = str(error.orig) if isinstance(error, DBAPIError) else "no connection is free"
+    return " ".join(said.split())
 
 
 def _commit(connection: Connection, scope: str, transactions: Sequence[Sequence[Write]]) -> Written:

@@ -38,9 +38,11 @@ RETRY_SECONDS = 0.1
 class SharedStore(ScopedStore):
     """See the module."""
 
-    def __init__(self, url: str, kinds: Iterable[Kind[Any, Any]]) -> None:
+    def __init__(
+        self, url: str, kinds: Iterable[Kind[Any, Any]] = (), *, migrates: bool = True
+    ) -> None:
         super().__init__(kinds)
-        self._database = PostgresDatabase(url)
+        self._database = PostgresDatabase(url, migrates=migrates)
         self._reading: dict[str, Reading] = {}
         self._writing: dict[str, Writing] = {}
         self._attaching: set[str] = set()

@@ -19,7 +19,11 @@ class SqlStore:
 
     @staticmethod
     def open(
-        target: str | Path | None, *, clock: Clock, kinds: Iterable[Kind[Any, Any]] = ()
+        target: str | Path | None,
+        *,
+        clock: Clock,
+        kinds: Iterable[Kind[Any, Any]] = (),
+        migrates: bool = True,
     ) -> ScopedStore:
         """Open a store and bring its tables up to date; end it with `ScopedStore.close`.
 
@@ -27,16 +31,16 @@ class SqlStore:
         keep it in), or None for a store in memory that ends with the process. ``kinds`` are the
         kinds that changes of an earlier life may be about; a kind that is named in a call is
         known from then on, and a change of an unknown kind is delivered with both halves as
-        bytes.
+        bytes. Without ``migrates`` PostgreSQL's tables must have been brought up to date before.
 
         Raises:
-            Conflict: another process owns the file.
+            Conflict: another process owns the file, or the tables are those of another version.
             Transient: the database cannot be reached.
         """
         if isinstance(target, str) and target.startswith(_POSTGRESQL):
             from poolwright.store.shared import SharedStore  # noqa: PLC0415 - loads the driver
 
-            return SharedStore(target, kinds)
+            return SharedStore(target, kinds, migrates=migrates)
         if isinstance(target, str):
             target = Path(target.removeprefix("sqlite:///"))
         return EmbeddedStore(target, clock, kinds)

@@ -13,6 +13,7 @@ from poolwright.app.cli.arm_client import CliError
 from poolwright.app.cli.cluster import aks
 from poolwright.app.cli.options import refuse_wide_hyphens
 from poolwright.app.cli.resource import deployment, feature, group, provider, scarcity, vm
+from poolwright.app.cli.store import store
 
 app = typer.Typer(
     name="poolwright",
@@ -30,6 +31,7 @@ for _name, _commands in {
     "vm": vm,
     "deployment": deployment,
     "scarcity": scarcity,
+    "store": store,
 }.items():
     app.add_typer(_commands, name=_name)
 
