@@ -6,7 +6,9 @@ import pytest
 
 from arm_aks.world import CLUSTER, GROUP, SUBSCRIPTION, run
 from poolwright.arm.adoption import Adoption, adopt_cluster, check_adoption
-from poolwright.model.errors import Conflict, PoolwrightError
+from poolwright.model.errors import Conflict, ErrorDetail, PoolwrightError
+from poolwright.model.managed_cluster import MANAGED_CLUSTER, Outage
+from poolwright.ports.store import Update
 
 ADOPTION = Adoption(SUBSCRIPTION, "rg1", "c1", "eastus")
 POOL = {"count": 1, "vmSize": "Standard_D4s_v3"}
@@ -86,5 +88,28 @@ def test_names_are_those_of_arm(wrong):
         check_adoption(world.context, ADOPTION)
         with pytest.raises(PoolwrightError):
             check_adoption(world.context, replace(ADOPTION, **wrong))
+
+    run(story)
+
+
+def test_a_lost_cluster_says_so_and_nothing_else_lies():
+    async def story(world):
+        await adopt_cluster(world.context, ADOPTION, "1.35.4")
+        found = await world.context.store.get(ADOPTION.key.arm_scope, MANAGED_CLUSTER, "c1")
+        now = world.context.clock.now()
+        gone = Outage(now.world, now.wall, ErrorDetail("KubernetesOperationError", "no route"))
+        lost = replace(found.status, outage=gone)
+        write = Update(MANAGED_CLUSTER, "c1", status=lost)
+        await world.context.store.transact(ADOPTION.key.arm_scope, [write])
+        shown = (await world.get(CLUSTER)).properties
+        assert shown["status"]["provisioningError"] == {
+            "code": "KubernetesOperationError",
+            "message": "no route",
+        }
+        assert shown["provisioningState"] == "Succeeded"
+        assert shown["powerState"] == {"code": "Running"}
+        write = Update(MANAGED_CLUSTER, "c1", status=found.status)
+        await world.context.store.transact(ADOPTION.key.arm_scope, [write])
+        assert "status" not in (await world.get(CLUSTER)).properties
 
     run(story)

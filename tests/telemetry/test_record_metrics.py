@@ -18,10 +18,12 @@ from poolwright.model.agent_pool import (
     ProvisioningState,
 )
 from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import ErrorDetail
 from poolwright.model.managed_cluster import (
     MANAGED_CLUSTER,
     ManagedClusterSpec,
     ManagedClusterStatus,
+    Outage,
 )
 from poolwright.ports.store import Create, Delete, Update
 from poolwright.sim.clock import SimClock
@@ -170,3 +172,28 @@ def test_a_look_that_comes_late_does_not_undo_what_was_heard_meanwhile():
         await story.store.close()
 
     run(main())
+
+
+def test_whether_an_adopted_cluster_can_be_reached():
+    async def scenario(story):
+        spec = replace(CLUSTER_SPEC, is_adopted=True)
+        status = ManagedClusterStatus(ProvisioningState.SUCCEEDED)
+        await story.write(story.create(MANAGED_CLUSTER, "c", spec, status))
+        assert story.value("poolwright_cluster_reachable", cluster="s/rg/c") == 1
+        now = story.clock.now()
+        outage = Outage(now.world, now.wall, ErrorDetail("Code", "gone"))
+        lost = replace(status, outage=outage)
+        await story.write(Update(MANAGED_CLUSTER, "c", status=lost))
+        assert story.value("poolwright_cluster_reachable", cluster="s/rg/c") == 0
+        await story.write(Delete(MANAGED_CLUSTER, "c"))
+        assert story.value("poolwright_cluster_reachable", cluster="s/rg/c") is None
+
+    play(scenario)
+
+
+def test_nothing_is_said_of_the_reach_of_our_own_clusters():
+    async def scenario(story):
+        await story.write(story.create(MANAGED_CLUSTER, "c", CLUSTER_SPEC, ManagedClusterStatus()))
+        assert story.value("poolwright_cluster_reachable", cluster="s/rg/c") is None
+
+    play(scenario)

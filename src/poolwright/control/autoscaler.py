@@ -86,6 +86,7 @@ class AutoscalerController:
             or cluster.spec.is_stopped
             or not cluster.status.provisioning_state.is_terminal
             or not cluster.status.running_kubernetes_version
+            or cluster.status.outage is not None
         ):
             return None
         view = self._clusters.view(key)

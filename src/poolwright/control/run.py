@@ -13,6 +13,7 @@ from poolwright.control.act import Actor
 from poolwright.control.agent_pool import AgentPoolController
 from poolwright.control.autoscaler import AutoscalerController
 from poolwright.control.components import ComponentsController
+from poolwright.control.contact import ContactController
 from poolwright.control.managed_cluster import ManagedClusterController
 from poolwright.control.orphans import OrphansController
 from poolwright.model.agent_pool import AGENT_POOL
@@ -124,8 +125,12 @@ class _Control:
         self._autoscaler: Loop[ClusterKey] = loop(
             AutoscalerController(store, clusters, clock, outside.identity), settings.autoscaler
         )
+        self._contact: Loop[ClusterKey] = loop(
+            ContactController(store, clusters, clock, outside.identity), settings.others
+        )
         self._names: dict[ClusterKey, dict[str, None]] = {}
         self._stopping: dict[ClusterKey, None] = {}
+        self._adopted: dict[ClusterKey, None] = {}
         self._followed: dict[ClusterKey, tuple[Task[None], ...]] = {}
 
     async def run(self) -> None:
@@ -138,7 +143,14 @@ class _Control:
             self._supervise("control/machines", self._follow_machines)
 
     def _loops(self) -> tuple[Loop[Any], ...]:
-        return (self._pools, self._managed, self._components, self._orphans, self._autoscaler)
+        return (
+            self._pools,
+            self._managed,
+            self._components,
+            self._orphans,
+            self._autoscaler,
+            self._contact,
+        )
 
     def _supervise(self, name: str, work: Callable[[], Any]) -> Task[None]:
         return self._group.create_task(
@@ -213,6 +225,9 @@ class _Control:
         if key is None:
             return
         self._managed.wake(key)
+        if record.spec.is_adopted and key not in self._adopted:
+            self._adopted[key] = None
+            self._contact.wake(key)
         if record.spec.is_stopped and not record.status.provisioning_state.is_terminal:
             self._stopping[key] = None
         else:
@@ -227,6 +242,7 @@ class _Control:
     def _unfollow(self, key: ClusterKey) -> None:
         self._names.pop(key, None)
         self._stopping.pop(key, None)
+        self._adopted.pop(key, None)
         for task in self._followed.pop(key, ()):
             task.cancel()
 
@@ -273,7 +289,9 @@ def _changes_spec(change: Change) -> bool:
 
 
 def _concerns_pools(change: Change) -> bool:
-    """Whether a cluster's change lets its pools go on: its spec, or the version that runs."""
+    """Whether a cluster's change lets its pools go on: its spec, the version that runs, or that
+    it was lost or regained.
+    """
     before, after = change.previous, change.record
     if before is None:
         return True
@@ -281,6 +299,7 @@ def _concerns_pools(change: Change) -> bool:
         before.generation != after.generation
         or before.status.running_kubernetes_version != after.status.running_kubernetes_version
         or before.status.control_plane_ready_at != after.status.control_plane_ready_at
+        or before.status.outage != after.status.outage
     )
 
 

@@ -46,6 +46,15 @@ class ManagedClusterSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which a control plane that somebody else runs did not answer, or refused us."""
+
+    since: Instant
+    since_wall: datetime
+    error: ErrorDetail
+
+
+@dataclass(frozen=True, slots=True)
 class ManagedClusterStatus:
     """As `AgentPoolStatus`: what must survive a crash, and what reads show."""
 
@@ -61,6 +70,10 @@ class ManagedClusterStatus:
     """When the control plane that is being made, upgraded, started or stopped will be done."""
     error: ErrorDetail | None = None
     message: str = ""
+    outage: Outage | None = None
+    """Of an adopted cluster that cannot be reached."""
+    outage_ended_at: Instant | None = None
+    """When the latest one was over: what was late because of it has its time again from then."""
 
 
 MANAGED_CLUSTER: Kind[ManagedClusterSpec, ManagedClusterStatus] = Kind(

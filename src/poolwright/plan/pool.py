@@ -19,6 +19,7 @@ from poolwright.model.agent_pool import (
 from poolwright.model.errors import ErrorDetail
 from poolwright.model.instant import Instant
 from poolwright.model.machine import MachinePhase
+from poolwright.model.managed_cluster import Outage
 from poolwright.model.version import KubernetesVersion
 from poolwright.plan.actions import Action, DeleteMachine, StopMachine
 from poolwright.plan.plan import CANCELED, SUCCEEDED, OperationEnd, PoolPlan, failed
@@ -26,8 +27,10 @@ from poolwright.plan.readiness import ready_within
 from poolwright.plan.rollout import Rollout
 from poolwright.plan.upgrade import may_go_in_place
 from poolwright.plan.upkeep import plan_strays, plan_upkeep
-from poolwright.plan.world import Member, PoolWorld, observe_members
+from poolwright.plan.world import Member, PoolWorld, later, observe_members
 
+OUTAGE_PATIENCE = timedelta(hours=1)
+"""How long an operation waits for a cluster that cannot be reached before it fails."""
 REFUSAL_PAUSE = timedelta(minutes=5)
 """How long growth pauses after a refusal when no operation waits for it."""
 
@@ -39,6 +42,8 @@ def plan_agent_pool(world: PoolWorld, now: Instant) -> PoolPlan:
         return _removal(world)
     if pool.status.is_halted and not pool.status.provisioning_state.is_terminal:
         return _cancel(pool.status)
+    if world.cluster_status.outage is not None:
+        return _wait_out(world, world.cluster_status.outage, now)
     waiting = _waits_for_control_plane(world)
     if waiting:
         return PoolPlan(status=replace(pool.status, message=waiting))
@@ -101,6 +106,32 @@ def _cancel(status: AgentPoolStatus) -> PoolPlan:
     """End an aborted operation; nothing is rolled back."""
     end = OperationEnd(OperationState.CANCELED, CANCELED)
     return PoolPlan(status=replace(_ended(status, end), error=None), end=end)
+
+
+def _wait_out(world: PoolWorld, outage: Outage, now: Instant) -> PoolPlan:
+    """Nothing is decided on an old picture. The operation says what it waits for; it goes on with
+    a new deadline, or ends when nobody should wait any longer.
+    """
+    status = world.pool.status
+    if status.provisioning_state.is_terminal:
+        return PoolPlan(status=status)
+    started_at = status.operation_started_at or now
+    until = max(outage.since, started_at).after(OUTAGE_PATIENCE)
+    if until <= now:
+        end = OperationEnd(OperationState.FAILED, outage.error)
+        return PoolPlan(status=_ended(status, end), end=end)
+    waiting = replace(
+        status,
+        operation_started_at=started_at,
+        operation_deadline=None,
+        message=outage.error.message,
+    )
+    return PoolPlan(
+        status=waiting,
+        wake_at=until,
+        operation_message=f"WaitingForAPIServer: {outage.error.message}",
+        percent=_percent(status, world.pool.spec.count),
+    )
 
 
 def _waits_for_control_plane(world: PoolWorld) -> str:
@@ -203,7 +234,7 @@ def _run(world: PoolWorld, now: Instant) -> PoolPlan:
         actions=tuple(rollout.actions),
         wake_at=min(wakes, default=None),
         operation_message=_operation_message(status, world.pool.spec.count),
-        percent=min(99, 100 * status.ready_count // max(1, world.pool.spec.count)),
+        percent=_percent(status, world.pool.spec.count),
     )
 
 
@@ -224,7 +255,8 @@ def _late(rollout: Rollout, started_at: Instant) -> Iterable[Instant]:
     within = ready_within(rollout.want)
     for member in rollout.alive:
         if not member.is_ready and not member.is_failed and member.memory is None:
-            yield max(member.machine.phase_since, started_at).after(within)
+            began_at = max(member.machine.phase_since, started_at)
+            yield later(began_at, rollout.world.cluster_status.outage_ended_at).after(within)
 
 
 def _end(
@@ -322,6 +354,10 @@ def _message(rollout: Rollout) -> str:
     if waiting is not None and waiting.unmet is not None:
         text += f"; {waiting.name}: {waiting.unmet.step}, {waiting.unmet.message}"
     return text
+
+
+def _percent(status: AgentPoolStatus, count: int) -> int:
+    return min(99, 100 * status.ready_count // max(1, count))
 
 
 def _operation_message(status: AgentPoolStatus, count: int) -> str:

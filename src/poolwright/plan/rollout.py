@@ -27,7 +27,7 @@ from poolwright.plan.drain import Allowance, Drain, plan_drain
 from poolwright.plan.machine_name import machine_name, vmss_number
 from poolwright.plan.upgrade import roll_rule
 from poolwright.plan.upkeep import plan_strays, plan_upkeep
-from poolwright.plan.world import Member, PoolWorld
+from poolwright.plan.world import Member, PoolWorld, later
 
 FAILED_RETRY = timedelta(minutes=5)
 """How long a failed machine stays when no operation waits for it, before it is replaced."""
@@ -223,7 +223,8 @@ class Rollout:
 
     def _deadline(self, member: Member) -> Instant:
         started_at = self._memory(member).started_at or self.now
-        return started_at.after(self.rule.drain_timeout)
+        ended_at = self.world.cluster_status.outage_ended_at
+        return later(started_at, ended_at).after(self.rule.drain_timeout)
 
     def _is_expired(self, member: Member) -> bool:
         return self._deadline(member) <= self.now

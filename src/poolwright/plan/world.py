@@ -66,7 +66,7 @@ class Recall:
 
     def begin(self, world: PoolWorld) -> None:
         """Forget everything if the pool or the cluster is another."""
-        made_for = (world.pool.spec, world.cluster)
+        made_for = (world.pool.spec, world.cluster, world.cluster_status.outage_ended_at)
         if made_for != self._made_for:
             self._made_for = made_for
             self._known = {}
@@ -96,6 +96,11 @@ class Recall:
         self._known = {m.name: m for m in members}
         if len(self.settled) > 2 * len(members):
             self.settled = {n: m for n, m in self.settled.items() if self._known.get(n) is m}
+
+
+def later(began_at: Instant, outage_ended_at: Instant | None) -> Instant:
+    """From when on something may take its time, of which an outage of the cluster took none."""
+    return began_at if outage_ended_at is None else max(began_at, outage_ended_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,7 @@ class _Observer:
         self._want = bootstrap(world.cluster, world.pool.spec)
         self._wanted = _Wanted(world.cluster, world.pool.spec)
         self._taints = pool_taints(world.pool.spec)
+        self._outage_ended_at = world.cluster_status.outage_ended_at
 
     def member(
         self,
@@ -222,5 +228,7 @@ class _Observer:
             unmet=unmet,
             is_proven=proven,
             memory=memory,
-            late_at=machine.phase_since.after(ready_within(machine.bootstrap)),
+            late_at=later(machine.phase_since, self._outage_ended_at).after(
+                ready_within(machine.bootstrap)
+            ),
         )

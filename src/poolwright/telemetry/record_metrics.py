@@ -104,6 +104,12 @@ class RecordMetrics:
                 registry=registry,
             )
         )
+        self._reachable = Gauge(
+            "poolwright_cluster_reachable",
+            "Whether the API server of an adopted cluster answers and lets us in: 1 or 0.",
+            ("cluster",),
+            registry=registry,
+        )
         self._nodes = Gauge(
             "poolwright_nodes",
             "Nodes of an agent pool, by state: ready or not_ready.",
@@ -142,6 +148,8 @@ class RecordMetrics:
             case MANAGED_CLUSTER.name:
                 self._cluster_states.remove(key)
                 self.clusters.pop(_cluster_of(record), None)
+                if record.spec.is_adopted:
+                    self._reachable.remove(str(_cluster_of(record)))
             case OPERATION.name:
                 self._running.remove(key)
             case _:
@@ -156,6 +164,9 @@ class RecordMetrics:
             case MANAGED_CLUSTER.name:
                 self._cluster_states.put(key, record.status.provisioning_state.value)
                 self.clusters[_cluster_of(record)] = None
+                if record.spec.is_adopted:
+                    reachable = self._reachable.labels(str(_cluster_of(record)))
+                    reachable.set(record.status.outage is None)
             case OPERATION.name:
                 self._on_operation(key, record)
             case _:

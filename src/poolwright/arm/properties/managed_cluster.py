@@ -159,7 +159,8 @@ def _gpu_default(view: ClusterView) -> Any:
 
 
 def _provisioning_error(view: ClusterView) -> Any:
-    error = view.cluster.status.error
+    status = view.cluster.status
+    error = status.outage.error if status.outage is not None else status.error
     return None if error is None else {"code": error.code, "message": error.message}
 
 
@@ -331,7 +332,8 @@ _ROWS: tuple[Property, ...] = (
     ),
     P(
         "status.provisioningError", Wire.OBJECT, change=Change.READ_ONLY, released="2024-10-01",
-        show=_provisioning_error, effect="why the latest operation failed",
+        show=_provisioning_error,
+        effect="why the latest operation failed; what keeps us from an adopted cluster",
     ),
 )  # fmt: skip
 

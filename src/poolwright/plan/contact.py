@@ -1,0 +1,103 @@
+"""Whether a control plane that somebody else runs can be reached, and what follows.
+
+One failed look is no outage: API servers restart. A cluster that did not answer for `LOST_AFTER`
+is lost, with that told in its record; the first look that succeeds ends the outage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from poolwright.model.errors import ErrorDetail
+from poolwright.model.instant import Instant, Now, wall_text
+from poolwright.model.managed_cluster import ManagedClusterSpec, ManagedClusterStatus, Outage
+from poolwright.model.record import Stored
+from poolwright.plan.actions import NodeEvent
+
+LOOK_EVERY = timedelta(seconds=10)
+"""How often a cluster that answers is looked at; as often as kubelets renew their leases."""
+LOOK_AGAIN = timedelta(seconds=3)
+"""How often one that does not."""
+LOST_AFTER = timedelta(seconds=15)
+"""How long it may be away unreported: longer than an API server takes to restart."""
+
+CODE = "KubernetesOperationError"
+"""AKS's code where it could not do something on a cluster. Source: Azure/azure-cli#24192."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look at a cluster came to: the version it runs, or why that cannot be said."""
+
+    version: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactWorld:
+    """A cluster's record, the latest look at it, and since when looks have failed."""
+
+    cluster: Stored[ManagedClusterSpec, ManagedClusterStatus]
+    sight: Sight
+    failing_since: Now | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPlan:
+    """What to record, what to tell in the cluster, and when to look again."""
+
+    spec: ManagedClusterSpec
+    status: ManagedClusterStatus
+    wake_at: Instant
+    because: str = ""
+    event: NodeEvent | None = None
+
+
+def plan_contact(world: ContactWorld, now: Instant) -> ContactPlan:
+    """Decide what one look means."""
+    if world.sight.failure:
+        return _away(world, now)
+    return _here(world, now)
+
+
+def _away(world: ContactWorld, now: Instant) -> ContactPlan:
+    spec, status = world.cluster.spec, world.cluster.status
+    again = now.after(LOOK_AGAIN)
+    known, since = status.outage, world.failing_since
+    if known is None and (since is None or now < since.world.after(LOST_AFTER)):
+        return ContactPlan(spec, status, again)
+    if known is not None:
+        outage = replace(known, error=_error(world.sight.failure, known))
+    else:
+        assert since is not None
+        begun = Outage(since.world, since.wall, ErrorDetail(CODE, ""))
+        outage = replace(begun, error=_error(world.sight.failure, begun))
+    because = "" if known == outage else outage.error.message
+    return ContactPlan(spec, replace(status, outage=outage), again, because)
+
+
+def _error(failure: str, outage: Outage) -> ErrorDetail:
+    since = wall_text(outage.since_wall)
+    return ErrorDetail(
+        CODE, f"The cluster's API server has not been of use since {since}: {failure}"
+    )
+
+
+def _here(world: ContactWorld, now: Instant) -> ContactPlan:
+    spec, status = world.cluster.spec, world.cluster.status
+    version, outage = world.sight.version, status.outage
+    because, event = "", None
+    if version != status.running_kubernetes_version:
+        because = f"the cluster runs {version} now"
+        spec = replace(spec, kubernetes_version=version, current_kubernetes_version=version)
+        status = replace(status, running_kubernetes_version=version)
+    if outage is not None:
+        because = f"the cluster answers again after {_text(now.since(outage.since))}"
+        status = replace(status, outage=None, outage_ended_at=now)
+        event = NodeEvent("ClusterRegained", f"{outage.error.message}; now it answers again")
+    return ContactPlan(spec, status, now.after(LOOK_EVERY), because, event)
+
+
+def _text(duration: timedelta) -> str:
+    return str(timedelta(seconds=int(duration.total_seconds())))

@@ -1,0 +1,111 @@
+"""An adopted cluster that goes away and comes back, through control and what it writes."""
+
+from dataclasses import replace
+
+import httpx
+
+from control.rooms import KEY, STATE, SYSTEM, Rooms
+from plan.pool_world import CLUSTER, pool_spec
+from poolwright.model.agent_pool import OperationState
+from poolwright.model.kubernetes import EVENTS
+from poolwright.model.managed_cluster import MANAGED_CLUSTER
+from poolwright.ports.store import Update
+from poolwright.sim.loop import run
+
+
+class Line(httpx.AsyncBaseTransport):
+    """To the API server, while it is not cut."""
+
+    def __init__(self, target):
+        self._target = target
+        self.refusal = None
+
+    async def __aenter__(self):
+        await self._target.__aenter__()
+        return self
+
+    async def __aexit__(self, *error):
+        await self._target.__aexit__(*error)
+
+    async def handle_async_request(self, request):
+        if self.refusal is not None:
+            return self.refusal()
+        return await self._target.handle_async_request(request)
+
+
+def cut():
+    raise httpx.ConnectError("no route")
+
+
+def unauthorized():
+    return httpx.Response(401, json={"kind": "Status", "message": "Unauthorized"})
+
+
+def play(story):
+    async def main():
+        rooms = Rooms(speed=1)
+        rooms.transport = line = Line(rooms.transport)
+        async with rooms.running():
+            await rooms.create_cluster(SYSTEM)
+            assert (await rooms.ended("create")).state is OperationState.SUCCEEDED
+            found = await rooms.cluster()
+            adopted = replace(found.spec, is_adopted=True)
+            write = Update(MANAGED_CLUSTER, KEY.name, spec=adopted)
+            await rooms.store.transact(KEY.arm_scope, [write])
+            await story(rooms, line)
+
+    assert not CLUSTER.is_adopted
+    run(main())
+
+
+async def outage(rooms):
+    return (await rooms.cluster()).status.outage
+
+
+def test_a_lost_cluster_is_told_and_its_operation_goes_on_when_it_is_back():
+    async def story(rooms, line):
+        await rooms.later(minutes=1)
+        assert await outage(rooms) is None
+        line.refusal = cut
+        await rooms.create_pool(pool_spec(count=2), "add")
+        await rooms.later(seconds=10)
+        assert await outage(rooms) is None
+        await rooms.later(seconds=30)
+        assert "no route" in (await outage(rooms)).error.message
+        assert (await rooms.cluster()).status.provisioning_state is STATE.SUCCEEDED
+        said = (await rooms.operation("add")).message
+        assert said.startswith("WaitingForAPIServer: ")
+        assert "no route" in said
+        await rooms.later(minutes=30)  # longer than nodes may take
+        assert not (await rooms.operation("add")).state.is_terminal
+        line.refusal = None
+        assert (await rooms.ended("add")).state is OperationState.SUCCEEDED
+        assert await outage(rooms) is None
+        events = (await rooms.clusters.kube(KEY).list(EVENTS)).items
+        told = [e for e in events if e["involvedObject"]["kind"] == "ManagedCluster"]
+        assert [(e["reason"], e["involvedObject"]["name"]) for e in told] == [
+            ("ClusterRegained", KEY.name)
+        ]
+
+    play(story)
+
+
+def test_a_cluster_that_refuses_us_is_lost_too():
+    async def story(rooms, line):
+        line.refusal = unauthorized
+        await rooms.later(minutes=1)
+        assert "Unauthorized" in (await outage(rooms)).error.message
+
+    play(story)
+
+
+def test_a_cluster_of_our_own_is_not_looked_at():
+    async def main():
+        rooms = Rooms(speed=1)
+        async with rooms.running():
+            await rooms.create_cluster(SYSTEM)
+            await rooms.ended("create")
+            await rooms.later(minutes=1)
+            assert not [done for done in rooms.passes if done.controller == "contact"]
+
+    run(main())
