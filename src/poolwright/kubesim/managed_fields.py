@@ -17,7 +17,7 @@ from poolwright.kubesim.entry import decode, encode
 from poolwright.kubesim.schema import ANY, Shape
 
 Path = tuple[str, ...]
-_ITEM = object()
+ITEM = object()
 """Stands for the value of a path that only says that a list item or map key is there."""
 
 _CONTAINERS = (dict, list)
@@ -32,7 +32,7 @@ _UNOWNED_METADATA = (
 )  # fmt: skip
 
 
-def _owned_part(body: Mapping[str, Any]) -> dict[str, Any]:
+def owned_part(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object without what nobody owns."""
     stripped = {name: value for name, value in body.items() if name not in _UNOWNED_ROOT}
     metadata = stripped.get("metadata")
@@ -50,7 +50,7 @@ def _owned_part(body: Mapping[str, Any]) -> dict[str, Any]:
 def leaves(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
     """Every owned path of an object with its value."""
     found: dict[Path, Any] = {}
-    _walk(_owned_part(body), kind, (), found)
+    _walk(owned_part(body), kind, (), found)
     found.pop((), None)
     return found
 
@@ -61,7 +61,7 @@ def differing_leaves(
     """`leaves` of two states, without the parts of the object that are equal in both."""
     before: dict[Path, Any] = {}
     after: dict[Path, Any] = {}
-    _walk_both(_owned_part(old), _owned_part(new), kind, (), before, after)
+    _walk_both(owned_part(old), owned_part(new), kind, (), before, after)
     before.pop((), None)
     after.pop((), None)
     return before, after
@@ -81,22 +81,22 @@ def item_key(item: Any, kind: Shape) -> str:
 
 
 def _walk(value: Any, kind: Shape, path: Path, found: dict[Path, Any]) -> None:
-    if _is_open(value, kind):
+    if is_open(value, kind):
         members = cast("dict[str, Any]", value)
         if not members:
-            found[path] = _ITEM
+            found[path] = ITEM
         for name, inner in members.items():
             here = (*path, f"f:{name}")
             if not isinstance(inner, _CONTAINERS):
                 found[here] = inner
                 continue
             if kind.kind != "object":
-                found[here] = _ITEM
+                found[here] = ITEM
             _walk(inner, kind.child(name) or ANY, here, found)
     elif isinstance(value, list) and kind.list_type in {"map", "set"}:
         for item in cast("list[Any]", value):
             here = (*path, item_key(item, kind))
-            found[here] = _ITEM
+            found[here] = ITEM
             if kind.list_type == "map":
                 _walk(item, kind.item or ANY, here, found)
     else:
@@ -112,7 +112,7 @@ def _walk_both(
     after: dict[Path, Any],
 ) -> None:
     """Walk two different values, passing over the members that they share."""
-    if not (_is_open(old, kind) and _is_open(new, kind) and old and new):
+    if not (is_open(old, kind) and is_open(new, kind) and old and new):
         _walk(old, kind, path, before)
         _walk(new, kind, path, after)
         return
@@ -121,7 +121,7 @@ def _walk_both(
             if name not in other:
                 here = (*path, f"f:{name}")
                 if kind.kind != "object":
-                    found[here] = _ITEM
+                    found[here] = ITEM
                 _walk(inner, kind.child(name) or ANY, here, found)
     for name, inner in new.items():
         if name in old and old[name] != inner:
@@ -129,7 +129,7 @@ def _walk_both(
             _walk_both(old[name], inner, kind.child(name) or ANY, here, before, after)
 
 
-def _is_open(value: Any, kind: Shape) -> bool:
+def is_open(value: Any, kind: Shape) -> bool:
     """Whether the members of a value are owned one by one."""
     return isinstance(value, dict) and not kind.atomic and kind.kind in _OPEN
 
@@ -259,38 +259,3 @@ class Managers:
             body["metadata"]["managedFields"] = kept
         else:
             body["metadata"].pop("managedFields", None)
-
-
-def track_update(
-    new: dict[str, Any],
-    old: Mapping[str, Any] | None,
-    kind: Shape,
-    manager: str,
-    time: str,
-    subresource: str,
-) -> None:
-    """Move ownership of the fields that a write changed to its manager."""
-    before, after = differing_leaves(old, new, kind) if old is not None else ({}, leaves(new, kind))
-    absent = object()
-    changed = {path for path, value in after.items() if before.get(path, absent) != value}
-    removed = set(before) - set(after)
-    if not changed and not removed:
-        return
-    managers = Managers(new)
-    managers.take_away(removed)
-    mine = managers.find(manager, "Update", subresource)
-    managers.take_away(
-        {path for path in changed if after[path] is not _ITEM and path in before},
-        except_for=mine,
-    )
-    owned = managers.sets[mine] if mine >= 0 else frozenset[Path]()
-    if changed:
-        managers.set(
-            manager,
-            "Update",
-            subresource,
-            paths=owned | changed,
-            api_version=str(new.get("apiVersion", "v1")),
-            time=time,
-        )
-    managers.write(new)

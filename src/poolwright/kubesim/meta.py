@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from poolwright.kubesim import managed_fields, status
+from poolwright.kubesim import status, tracking
 from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.rules import check_metadata
@@ -219,7 +219,7 @@ def track(
     is_told = bool(options.manager or (options.agent and old is None))
     if not is_told and not new["metadata"].get("managedFields"):
         return
-    managed_fields.track_update(
+    tracking.track_update(
         new,
         old,
         kind.declared.shape if kind.declared else shape_of(kind.resource),
