@@ -31,6 +31,7 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "apis__apps__v1": (
         "ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet",
     ),
+    "apis__autoscaling__v1": ("HorizontalPodAutoscaler",),
     "apis__autoscaling__v2": ("HorizontalPodAutoscaler",),
     "apis__batch__v1": ("CronJob", "Job"),
     "apis__coordination.k8s.io__v1": ("Lease",),

@@ -415,7 +415,7 @@ def kubernetes() -> str:
                     code(plural),
                     view.resource.kind,
                     ", ".join(verbs_of(view)),
-                    ", ".join(view.kind.subresources) if view.has_subresources else "",
+                    ", ".join(view.kind.subresources),
                 )
                 for (group, version, plural), view in sorted(VIEWS.items())
             ),

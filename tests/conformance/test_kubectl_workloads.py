@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -95,6 +96,25 @@ def test_a_command_that_is_run_prints_what_it_prints(kubectl):
     assert re.fullmatch(r"GPU 0: Tesla V100-PCIE-16GB \(UUID: GPU-[0-9a-f-]+\)\nmain\n", listed)
     assert kubectl("logs job/smi").out == listed
     kubectl("delete job smi")
+
+
+def test_autoscale_of_an_older_kubectl(kubectl):
+    """Before 1.34 it speaks autoscaling/v1, and nothing is lost on the way through."""
+    first = "horizontalpodautoscalers.v1.autoscaling"
+    kubectl("create deployment scaled --image=nginx")
+    done = kubectl("autoscale deployment scaled --min=2 --max=5 --cpu-percent=70").out
+    assert done == "horizontalpodautoscaler.autoscaling/scaled autoscaled\n"
+    assert "cpu: <unknown>/70%   2         5 " in kubectl("get hpa").out
+    target = {"type": "AverageValue", "averageValue": "1Gi"}
+    memory = {"type": "Resource", "resource": {"name": "memory", "target": target}}
+    add = json.dumps([{"op": "add", "path": "/spec/metrics/-", "value": memory}])
+    kubectl("patch hpa scaled --type=json -p", add)
+    seen = kubectl(f"get {first} scaled -o json")
+    assert seen.json["spec"]["targetCPUUtilizationPercentage"] == 70
+    kubectl("replace -f -", stdin=seen.out.replace(": 70", ": 60"))
+    metrics = kubectl("get hpa scaled -o json").json["spec"]["metrics"]
+    assert [next(iter(metric["resource"]["target"].values())) for metric in metrics] == ["1Gi", 60]
+    kubectl("delete deployment,hpa scaled")
 
 
 def test_gpus_are_counted(kubectl):

@@ -1,4 +1,4 @@
-"""The API versions under which a kind is served: most have one, events have two forms."""
+"""The API versions under which a kind is served: most have one, events and autoscalers two."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim import structural
+from poolwright.kubesim.autoscaling_v1 import AUTOSCALERS_V1, from_v1, to_v1
 from poolwright.kubesim.conform import conforms
 from poolwright.kubesim.entry import Entry, encode
 from poolwright.kubesim.kinds import KINDS
+from poolwright.kubesim.kinds.autoscaling import HORIZONTAL_POD_AUTOSCALER
 from poolwright.kubesim.kinds.core import EVENT
 from poolwright.kubesim.kinds.kind import Declared, ObjectKind
 from poolwright.kubesim.kinds.node import LEASE
@@ -86,11 +88,6 @@ class View:
         return pruner.unknown
 
     @property
-    def has_subresources(self) -> bool:
-        """Whether this version has the subresources of its kind."""
-        return self.is_stored or self.declared is not None
-
-    @property
     def is_stored(self) -> bool:
         """Whether objects look as they are stored."""
         return self.to_wire is _same
@@ -136,3 +133,6 @@ VIEWS: dict[tuple[str, str, str], View] = {
     for kind in KINDS
 }
 VIEWS["events.k8s.io", "v1", "events"] = View(EVENT, EVENTS_V1, _event_to_v1, _event_from_v1)
+VIEWS["autoscaling", "v1", "horizontalpodautoscalers"] = View(
+    HORIZONTAL_POD_AUTOSCALER, AUTOSCALERS_V1, to_v1, from_v1
+)

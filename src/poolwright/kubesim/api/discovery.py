@@ -92,7 +92,7 @@ def _resource_list(catalog: Catalog, group: str, version: str) -> dict[str, Any]
         if kind.categories:
             row["categories"] = list(kind.categories)
         resources.append(row)
-        for name in kind.subresources if view.has_subresources else ():
+        for name in kind.subresources:
             sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
             sub: dict[str, Any] = {
                 "name": f"{resource.plural}/{name}",
@@ -145,7 +145,7 @@ def _aggregated_resources(catalog: Catalog, group: str, version: str) -> list[di
         if kind.categories:
             row["categories"] = list(kind.categories)
         subs: list[dict[str, Any]] = []
-        for name in kind.subresources if view.has_subresources else ():
+        for name in kind.subresources:
             sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
             subs.append(
                 {
