@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -33,9 +34,23 @@ from poolwright.reconcile.loop import LoopSettings
 from poolwright.sim.clock import SimClock
 from poolwright.sim.identity import SeededIdentity
 from poolwright.store.embedded import EmbeddedStore
+from poolwright.telemetry.metrics import resource_of
 
 KEY = ClusterKey("sub-1", "rg1", "aks1")
 SCOPE = KEY.arm_scope
+
+
+class Traffic:
+    """Counts the requests to the cluster, by method and resource."""
+
+    def __init__(self):
+        self.requests = Counter()
+
+    def sent(self, method, path, size):
+        self.requests[method, resource_of(path)] += 1
+
+    def received(self, size):
+        pass
 
 
 class Rooms:
@@ -63,8 +78,13 @@ class Rooms:
             KubeSimSettings(system_pods=False, raise_bugs=True),
         )
         self.transport = AsgiTransport(self.kubesim.asgi_app)
+        self.traffic = Traffic()
         self.clusters = HttpClusters(
-            self.kubesim, lambda _: self.transport, self.clock, Random(f"{seed}/views")
+            self.kubesim,
+            lambda _: self.transport,
+            self.clock,
+            Random(f"{seed}/views"),
+            traffic=self.traffic,
         )
         self.cloud = SimulatedCloud(
             self.store, self.clusters, self.clock, self.identity, Random(f"{seed}/cloud")

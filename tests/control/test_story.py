@@ -1,5 +1,6 @@
 """Whole stories through control, embedded cluster and simulated cloud, on the virtual loop."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -143,6 +144,123 @@ def test_a_managed_gpu_pool_brings_its_components_and_takes_them_away():
         await rooms.ended("delete")
         await rooms.later(minutes=5)
         assert (await kube.list(DAEMON_SETS, namespace="default")).items == []
+
+    play(story)
+
+
+def daemon_set(name):
+    labels = {"app": "mine"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "image": "mine:1"}]},
+            },
+        },
+    }
+
+
+def test_a_component_that_somebody_else_made_is_left_alone():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        kube = rooms.clusters.kube(KEY)
+        theirs = await kube.create(
+            DAEMON_SETS, daemon_set("nvidia-device-plugin"), namespace="default"
+        )
+        await rooms.create_pool(gpu_spec(name="gpunp", count=1), "add")
+        await rooms.later(minutes=10)
+        found = {o["metadata"]["name"]: o for o in (await kube.list(DAEMON_SETS)).items}
+        assert found.keys() == {"nvidia-device-plugin", "nvidia-dcgm-exporter"}
+        assert found["nvidia-device-plugin"]["spec"] == theirs["spec"]
+        assert found["nvidia-device-plugin"]["metadata"]["uid"] == theirs["metadata"]["uid"]
+        assert "labels" not in found["nvidia-device-plugin"]["metadata"]
+
+        await kube.delete(DAEMON_SETS, "nvidia-device-plugin", namespace="default")
+        assert (await rooms.ended("add")).state is OperationState.SUCCEEDED, "ours took its place"
+        await rooms.change_pool("gpunp", STATE.DELETING, "delete", deleted=True)
+        await rooms.ended("delete")
+        await rooms.later(minutes=5)
+        assert (await kube.list(DAEMON_SETS)).items == []
+
+    play(story)
+
+
+def test_components_are_applied_once_and_then_watched():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(gpu_spec(name="gpunp", count=1), "add")
+        await rooms.ended("add")
+        requests = rooms.traffic.requests
+        before = requests.copy()
+        await asyncio.sleep(3600)  # real time: watches end and begin again
+        since = requests - before
+        assert since["WATCH", "daemonsets"] > 1
+        assert {key: n for key, n in since.items() if key[1] == "daemonsets"} == {
+            ("WATCH", "daemonsets"): since["WATCH", "daemonsets"]
+        }
+
+    play(story)
+
+
+def test_a_label_that_somebody_else_insists_on_is_no_reason_for_a_fight():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(pool_spec(count=1, node_labels={"team": "ours"}), "add")
+        await rooms.ended("add")
+        kube = rooms.clusters.kube(KEY)
+        (ours,) = [n for n in await rooms.nodes() if n["metadata"]["name"].startswith("aks-np1")]
+        name, before, theirs = ours["metadata"]["name"], rooms.traffic.requests.copy(), 0
+
+        async def insist():
+            nonlocal theirs
+            async for event in kube.watch(NODES, after=ours["metadata"]["resourceVersion"]):
+                meta = event.object["metadata"]
+                if meta["name"] == name and meta["labels"]["team"] == "ours":
+                    await kube.patch(NODES, name, {"metadata": {"labels": {"team": "theirs"}}})
+                    theirs += 1
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(insist())
+            await kube.patch(NODES, name, {"metadata": {"labels": {"team": "theirs"}}})
+            await rooms.later(minutes=60)
+            task.cancel()
+        writes = (rooms.traffic.requests - before)["PATCH", "nodes"] - theirs - 1
+        assert 5 < writes < 25, "twice as long each time, then every five minutes"
+        await rooms.later(minutes=6)
+        (now,) = [n for n in await rooms.nodes() if n["metadata"]["name"] == name]
+        assert now["metadata"]["labels"]["team"] == "ours"
+
+    play(story)
+
+
+def test_a_foreign_taint_stays_as_it_is():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(
+            pool_spec(count=1, node_taints=(Taint.parse("a=b:NoSchedule"),)), "add"
+        )
+        await rooms.ended("add")
+        kube = rooms.clusters.kube(KEY)
+        (node,) = [n for n in await rooms.nodes() if n["metadata"]["name"].startswith("aks-np1")]
+        name = node["metadata"]["name"]
+        mine = {"key": "mine", "effect": "NoExecute", "timeAdded": "2026-01-02T03:04:05Z"}
+        await kube.patch(NODES, name, {"spec": {"taints": [*node["spec"]["taints"], mine]}})
+        await rooms.later(minutes=1)
+        await rooms.change_pool(
+            "np1", STATE.UPDATING, "taint", node_taints=(Taint.parse("c=d:NoSchedule"),)
+        )
+        await rooms.ended("taint")
+        (node,) = [n for n in await rooms.nodes() if n["metadata"]["name"] == name]
+        assert mine in node["spec"]["taints"]
+        assert {t["key"] for t in node["spec"]["taints"]} == {"mine", "c"}
 
     play(story)
 

@@ -24,8 +24,8 @@ def pod(server, name, node_name="", phase="Pending"):
 
 
 @asynccontextmanager
-async def following(kube):
-    view = InformerView(kube, SimClock(), Random(1), raise_bugs=True)
+async def following(kube, view=None):
+    view = view or InformerView(kube, SimClock(), Random(1), raise_bugs=True)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(view.run())
         try:
@@ -71,6 +71,22 @@ def test_view_is_empty_until_synced_then_indexed_and_kept_up_to_date(talk):
             assert names(view.pods_on("b1")) == ["waits"]
             assert names(view.pods_on("a1")) == ["p1"]
             assert view.pending_pods() == ()
+
+    talk(scenario)
+
+
+def test_node_of_somebody_else_belongs_to_no_pool(talk):
+    async def scenario(server, kube):
+        node(server, "ours", "blue")
+        node(server, "foreign", "blue")
+        view = InformerView(
+            kube, SimClock(), Random(1), owns=lambda node: node.name == "ours", raise_bugs=True
+        )
+        async with following(kube, view):
+            await asyncio.sleep(1)
+            assert names(view.nodes("blue")) == ["ours"]
+            assert names(view.nodes()) == ["foreign", "ours"]
+            assert view.node("foreign").pool == ""
 
     talk(scenario)
 

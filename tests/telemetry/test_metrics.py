@@ -24,6 +24,10 @@ def test_a_path_names_its_resource(path, resource):
 def test_requests_are_exposed_by_method_and_resource():
     metrics = Metrics()
     for _ in range(3):
-        metrics.on_request("PATCH", "/api/v1/nodes/n/status")
+        metrics.sent("PATCH", "/api/v1/nodes/n/status", 100)
+        metrics.received(7)
     line = 'poolwright_cluster_requests_total{method="PATCH",resource="nodes/status"} 3.0'
-    assert line in metrics.text().decode()
+    text = metrics.text().decode()
+    assert line in text
+    assert "poolwright_cluster_sent_bytes_total 300.0" in text
+    assert "poolwright_cluster_received_bytes_total 21.0" in text

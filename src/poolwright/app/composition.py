@@ -35,12 +35,14 @@ class Product:
         self.metrics = Metrics()
         self.health = Health(outside.store)
         store, clock, identity = outside.store, outside.clock, outside.identity
-        self.ground = ground = choose_ground(outside, settings, self.metrics)
+        self.ground = ground = choose_ground(outside, settings)
         self.clusters = HttpClusters(
             ground.control_planes,
             ground.transport_for,
             clock,
             random.Random(outside.rng.getrandbits(64)),
+            owns=ground.owns,
+            traffic=self.metrics,
         )
         self.cloud = ground.cloud(self.clusters, random.Random(outside.rng.getrandbits(64)))
         self.context = ArmContext(

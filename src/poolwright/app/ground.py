@@ -9,26 +9,25 @@ import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 
+from poolwright.app.adopting import adopt_clusters
 from poolwright.app.kubelet_relay import KubeletRelay
 from poolwright.app.outside import Outside
-from poolwright.app.settings import AdoptSettings, Settings
-from poolwright.arm.adoption import Adoption, adopt_cluster, check_adoption
+from poolwright.app.settings import Settings
 from poolwright.arm.context import ArmContext
 from poolwright.kube.adopted import AdoptedControlPlanes
 from poolwright.kube.asgi_transport import AsgiTransport
-from poolwright.kube.kubeconfig import read_kubeconfig
 from poolwright.kubesim.api.application import BARE_PATHS, PREFIX
 from poolwright.kubesim.server import KubeSim
-from poolwright.model.errors import PoolwrightError, Refused
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.node import Node
 from poolwright.ports.kube import Clusters, ControlPlane, ControlPlanes
 from poolwright.providers.kwok.fleet import KwokFleet
+from poolwright.providers.kwok.node_object import owns
 from poolwright.providers.simulated.cloud import SimulatedCloud
-from poolwright.telemetry.metrics import Metrics
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 _CLUSTER_PATHS = (PREFIX, *BARE_PATHS)
@@ -44,6 +43,10 @@ class Ground(Protocol):
 
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """The transport to a control plane."""
+        ...
+
+    def owns(self, cluster: ClusterKey, node: Node) -> bool:
+        """Whether a node of a cluster is of our machines, or of any."""
         ...
 
     def cloud(self, clusters: Clusters, rng: random.Random) -> SimulatedCloud:
@@ -74,7 +77,7 @@ class Ground(Protocol):
 class EmbeddedGround:
     """A Kubernetes in this process, on machines and kubelets that are simulated."""
 
-    def __init__(self, outside: Outside, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, outside: Outside, settings: Settings) -> None:
         self._outside = outside
         self._settings = settings
         self._kubelet = KubeletRelay()
@@ -85,12 +88,17 @@ class EmbeddedGround:
             self._kubelet,
             replace(settings.kubernetes, server_url=outside.endpoint, ca_pem=outside.ca_pem),
         )
-        self._transport = AsgiTransport(self.control_planes.asgi_app, on_request=metrics.on_request)
+        self._transport = AsgiTransport(self.control_planes.asgi_app)
 
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """Every cluster of ours is served by this process."""
         del control_plane
         return self._transport
+
+    def owns(self, cluster: ClusterKey, node: Node) -> bool:
+        """A cluster of ours is ours with all its nodes."""
+        del cluster, node
+        return True
 
     def cloud(self, clusters: Clusters, rng: random.Random) -> SimulatedCloud:
         """A cloud whose kubelets the embedded API servers ask."""
@@ -119,7 +127,7 @@ class EmbeddedGround:
 
 
 class AdoptedGround:
-    """A Kubernetes that a kubeconfig names, on machines whose kubelets KWOK plays."""
+    """Clusters that kubeconfigs name, on machines whose kubelets KWOK plays."""
 
     def __init__(self, outside: Outside, settings: Settings) -> None:
         self._outside = outside
@@ -129,6 +137,10 @@ class AdoptedGround:
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """The connection to the cluster."""
         return self.control_planes.transport_for(control_plane)
+
+    def owns(self, cluster: ClusterKey, node: Node) -> bool:
+        """Only what our machines registered."""
+        return owns(cluster, node)
 
     def cloud(self, clusters: Clusters, rng: random.Random) -> SimulatedCloud:
         """A cloud that registers its machines' nodes for KWOK."""
@@ -148,18 +160,8 @@ class AdoptedGround:
         del path
 
     async def prepare(self, context: ArmContext) -> None:
-        """Look at the cluster, and enter it as a managed cluster."""
-        adopt = self._settings.adopt
-        adoption = _adoption(adopt, context)
-        check_adoption(context, adoption)
-        path = adopt.kubeconfig
-        try:
-            access = read_kubeconfig(Path(path))
-            access.check_current(self._outside.clock.now().wall)
-            found = await self.control_planes.adopt(adoption.key, access)
-        except PoolwrightError as error:
-            raise Refused(f"kubeconfig {path}: {error.message}") from error
-        await adopt_cluster(context, adoption, found.version)
+        """Look at the clusters, and enter them as managed clusters."""
+        await adopt_clusters(context, self.control_planes, self._settings.adopt.wanted)
 
     def connections(self) -> AbstractAsyncContextManager[object]:
         """Those to the cluster."""
@@ -169,13 +171,8 @@ class AdoptedGround:
         """Nothing: the cluster runs by itself."""
 
 
-def _adoption(adopt: AdoptSettings, context: ArmContext) -> Adoption:
-    subscription = context.settings.subscriptions[0].id
-    return Adoption(subscription, adopt.resource_group, adopt.cluster_name, adopt.location)
-
-
-def choose_ground(outside: Outside, settings: Settings, metrics: Metrics) -> Ground:
+def choose_ground(outside: Outside, settings: Settings) -> Ground:
     """The ground that the settings ask for."""
-    if settings.adopt.kubeconfig:
+    if settings.adopt.wanted:
         return AdoptedGround(outside, settings)
-    return EmbeddedGround(outside, settings, metrics)
+    return EmbeddedGround(outside, settings)

@@ -9,7 +9,7 @@ the search for orphans, finds it.
 from __future__ import annotations
 
 from asyncio import TaskGroup
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from poolwright.model.errors import (
     Transient,
     Unknown,
 )
-from poolwright.model.instant import wall_text
+from poolwright.model.instant import Instant, wall_text
 from poolwright.model.kubernetes import EVENTS, NODES
 from poolwright.plan.actions import (
     Action,
@@ -43,6 +43,7 @@ from poolwright.plan.actions import (
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import Clusters, Kube, PatchKind
 from poolwright.ports.machine_provider import MachineProvider
+from poolwright.reconcile.insistence import Insistence
 
 _log: Any = structlog.get_logger("poolwright.audit")
 
@@ -54,13 +55,15 @@ EVENT_SOURCE = "poolwright"
 @dataclass(slots=True)
 class Performed:
     """What came of a batch. ``refusal`` is a machine that quota, capacity or the region refused;
-    ``retry`` is the first error after which the batch should be looked at again.
+    ``retry`` is the first error after which the batch should be looked at again, ``again_at`` when
+    the first patch may be repeated that somebody else keeps undoing.
     """
 
     done: int = 0
     stale: int = 0
     refusal: ErrorDetail | None = None
     retry: PoolwrightError | None = None
+    again_at: Instant | None = None
 
 
 class Actor:
@@ -80,6 +83,7 @@ class Actor:
         self._clock = clock
         self._identity = identity
         self._parallel = parallel
+        self._insistence: Insistence[tuple[ClusterKey, str]] = Insistence()
 
     async def perform(
         self,
@@ -112,6 +116,8 @@ class Actor:
                 return
             if performed.refusal is not None and isinstance(action, CreateMachine | StartMachine):
                 continue
+            if isinstance(action, PatchNode) and self._is_put_off(cluster, action, performed):
+                continue
             try:
                 if not await is_current():
                     performed.stale += 1
@@ -131,6 +137,14 @@ class Actor:
                 self._note(cluster, action, context, None)
                 if action.event is not None:
                     await self._tell(cluster, action.name, action.event)
+
+    def _is_put_off(self, cluster: ClusterKey, action: PatchNode, performed: Performed) -> bool:
+        """Whether the node got this very patch so lately that somebody must have undone it."""
+        now = self._clock.now().world
+        at = self._insistence.may_at((cluster, action.name), _substance(action), now)
+        if at > now:
+            performed.again_at = min(at, performed.again_at or at)
+        return at > now
 
     async def _send(self, cluster: ClusterKey, action: Action) -> None:
         provider = self._provider
@@ -157,6 +171,8 @@ class Actor:
                 await self._clusters.kube(cluster).delete(NODES, name, uid=uid)
             case PatchNode():
                 await _patch_node(self._clusters.kube(cluster), action)
+                now = self._clock.now().world
+                self._insistence.wrote((cluster, action.name), _substance(action), now)
 
     def _note(
         self,
@@ -195,6 +211,17 @@ class Actor:
         except PoolwrightError as error:
             name, reason = about["name"], event.reason
             _log.info("event not written", about=name, reason=reason, error=str(error))
+
+
+def _substance(action: PatchNode) -> Hashable:
+    """What a patch does to which object, whatever else is in the node meanwhile."""
+    return (
+        action.uid,
+        tuple(sorted(action.labels.items())),
+        tuple(sorted(action.annotations.items())),
+        action.taints,
+        action.unschedulable,
+    )
 
 
 async def _patch_node(kube: Kube, action: PatchNode) -> None:

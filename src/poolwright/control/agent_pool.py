@@ -89,7 +89,7 @@ class AgentPoolController:
         if performed.retry is not None:
             raise performed.retry
         again = self._clock.now().world.after(LOOK_AGAIN)
-        return again if plan.wake_at is None else min(again, plan.wake_at)
+        return min(at for at in (again, performed.again_at, plan.wake_at) if at is not None)
 
     async def _observe(self, key: PoolKey) -> PoolWorld | None:
         """Records, then machines, then nodes: a node that is seen has a machine that was listed."""

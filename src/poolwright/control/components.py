@@ -1,15 +1,20 @@
 """Keeps the managed GPU components in each cluster: applied with the first managed GPU pool, again
-whenever somebody edits or deletes them, removed with the last pool.
+whenever somebody edits or deletes them, removed with the last pool. What somebody else made under
+their names stays as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from poolwright.model.agent_pool import AGENT_POOL
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import NotFound
+from poolwright.model.errors import Expired, NotFound
 from poolwright.model.instant import Instant
+from poolwright.model.json_value import child
 from poolwright.model.kubernetes import DAEMON_SETS
 from poolwright.model.managed_cluster import MANAGED_CLUSTER
 from poolwright.plan.components import COMPONENTS, MANAGER, MANAGER_LABEL, managed_components
@@ -17,7 +22,13 @@ from poolwright.ports.kube import Clusters, Kube, Object, PatchKind
 from poolwright.ports.store import Store
 from poolwright.reconcile.loop import note
 
-SELECTOR = f"{MANAGER_LABEL}={MANAGER}"
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """A component as we applied it, and the generation that it had then."""
+
+    body: Mapping[str, Any]
+    generation: int
 
 
 class ComponentsController:
@@ -29,7 +40,8 @@ class ComponentsController:
         self._store = store
         self._clusters = clusters
         self._namespace = namespace
-        self._applied: dict[ClusterKey, dict[str, int]] = {}
+        self._applied: dict[ClusterKey, dict[str, _Applied]] = {}
+        self._revisions: dict[ClusterKey, str] = {}
 
     async def reconcile(self, key: ClusterKey) -> Instant | None:
         """One pass: apply all, or remove all."""
@@ -48,57 +60,108 @@ class ComponentsController:
         )
         kube = self._clusters.kube(key)
         if wanted:
-            applied: dict[str, int] = {}
-            for body in wanted:
-                name = body["metadata"]["name"]
-                stored = await kube.patch(
-                    DAEMON_SETS,
-                    name,
-                    body,
-                    kind=PatchKind.APPLY,
-                    namespace=self._namespace,
-                    force=True,
-                )
-                applied[name] = _generation(stored)
             note(planned=len(wanted), because="the cluster has managed GPU pools")
-            self._applied[key] = applied
+            await self._apply_all(kube, wanted, self._applied.setdefault(key, {}))
         elif self._applied.get(key) != {}:
             await self._remove(kube)
             self._applied[key] = {}
         return None
 
+    async def _apply_all(
+        self, kube: Kube, wanted: Iterable[dict[str, Any]], applied: dict[str, _Applied]
+    ) -> None:
+        """Apply what is not as it was applied."""
+        for body in wanted:
+            name = body["metadata"]["name"]
+            known = applied.get(name)
+            if known is not None and known.body == body:
+                continue
+            stored = await self._apply(kube, body)
+            if stored is not None:
+                applied[name] = _Applied(body, _generation(stored))
+
+    async def _apply(self, kube: Kube, body: dict[str, Any]) -> Object | None:
+        """By force only over what is ours; None over what somebody else made."""
+        name = body["metadata"]["name"]
+        found = await self._find(kube, name)
+        if found is not None and not _is_ours(found):
+            note(foreign=name)
+            return None
+        return await kube.patch(
+            DAEMON_SETS,
+            name,
+            body,
+            kind=PatchKind.APPLY,
+            namespace=self._namespace,
+            force=found is not None,
+        )
+
     async def _remove(self, kube: Kube) -> None:
         """Remove what is ours; objects of the same name that a user made stay."""
         for name in COMPONENTS:
-            try:
-                found = await kube.get(DAEMON_SETS, name, namespace=self._namespace)
-            except NotFound:
-                continue
-            metadata: dict[str, Any] = found["metadata"]
-            labels: dict[str, str] = metadata.get("labels") or {}
-            if labels.get(MANAGER_LABEL) == MANAGER:
+            found = await self._find(kube, name)
+            if found is not None and _is_ours(found):
                 note(planned=1, because="the last managed GPU pool is gone")
-                await kube.delete(DAEMON_SETS, name, namespace=self._namespace, uid=metadata["uid"])
+                uid = found["metadata"]["uid"]
+                await kube.delete(DAEMON_SETS, name, namespace=self._namespace, uid=uid)
+
+    async def _find(self, kube: Kube, name: str) -> Object | None:
+        try:
+            return await kube.get(DAEMON_SETS, name, namespace=self._namespace)
+        except NotFound:
+            return None
 
     async def changes(self, key: ClusterKey) -> None:
-        """Return when somebody else changed or deleted a component; ends also with its watch."""
+        """Return when somebody else changed or deleted a component; ends also with its watch, and
+        goes on where that ended when it is called again.
+        """
         kube = self._clusters.kube(key)
-        listed = await kube.list(DAEMON_SETS, namespace=self._namespace)
-        applied = self._applied.get(key, {})
-        generations = {o["metadata"]["name"]: _generation(o) for o in listed.items}
-        if any(generations.get(name) != generation for name, generation in applied.items()):
-            return
-        async for event in kube.watch(
-            DAEMON_SETS, after=listed.revision, namespace=self._namespace
-        ):
-            if event.type == "BOOKMARK":
-                continue
-            name: str = event.object["metadata"].get("name", "")
-            ours = self._applied.get(key, {}).get(name)
-            if ours is None:
-                continue
-            if event.type == "DELETED" or _generation(event.object) != ours:
+        # Kept only by a watch that ended well: after an error everything is looked at again.
+        revision = self._revisions.pop(key, "")
+        if not revision:
+            listed = await kube.list(DAEMON_SETS, namespace=self._namespace)
+            found = {o["metadata"]["name"]: _generation(o) for o in listed.items}
+            if self._forget_changed(key, {name: found.get(name) for name in COMPONENTS}):
                 return
+            revision = listed.revision
+        watch: Any = kube.watch(DAEMON_SETS, after=revision, namespace=self._namespace)
+        try:
+            async with aclosing(watch) as events:
+                async for event in events:
+                    meta: dict[str, Any] = event.object["metadata"]
+                    revision = meta.get("resourceVersion") or revision
+                    if event.type == "BOOKMARK" or meta.get("name") not in COMPONENTS:
+                        continue
+                    is_gone = event.type == "DELETED"
+                    generation = None if is_gone else _generation(event.object)
+                    if self._forget_changed(key, {meta["name"]: generation}) or is_gone:
+                        break
+        except Expired:
+            return
+        self._revisions[key] = revision
+
+    def _forget_changed(self, key: ClusterKey, seen: Mapping[str, int | None]) -> bool:
+        """Forget the components that are not as they were applied; whether there were any."""
+        applied = self._applied.get(key, {})
+        changed = [
+            name
+            for name, known in applied.items()
+            if name in seen and seen[name] != known.generation
+        ]
+        for name in changed:
+            del applied[name]
+        return bool(changed)
+
+
+def _is_ours(found: Object) -> bool:
+    """Whether we made it: by its label, or, should somebody have taken that away, by its fields."""
+    metadata: dict[str, Any] = found["metadata"]
+    if child(metadata, "labels").get(MANAGER_LABEL) == MANAGER:
+        return True
+    return any(
+        entry.get("manager") == MANAGER and entry.get("operation") == "Apply"
+        for entry in metadata.get("managedFields") or ()
+    )
 
 
 def _generation(wire: Object) -> int:

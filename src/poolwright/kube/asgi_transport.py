@@ -128,10 +128,8 @@ class AsgiTransport(httpx.AsyncBaseTransport):
         app: AsgiApp,
         *,
         raise_bugs: bool = False,
-        on_request: Callable[[str, str], None] | None = None,
     ) -> None:
         self._app = app
-        self._on_request = on_request  # told the method and path of each request
         self._raise_bugs = raise_bugs
         self._group = asyncio.TaskGroup()
         self._running: dict[asyncio.Task[None], None] = {}  # a dict keeps the order
@@ -153,8 +151,6 @@ class AsgiTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Start the application on a request; returns when it began to answer."""
         scope = _scope(request)
-        if self._on_request is not None:
-            self._on_request(scope["method"], scope["path"])
         exchange = _Exchange(self._app, scope, await request.aread())
 
         async def answer() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import httpx
 
-from poolwright.kube.client import Endpoint, HttpKube
+from poolwright.kube.client import Endpoint, HttpKube, Traffic
 from poolwright.kube.view import InformerView
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import NotFound, Transient
+from poolwright.model.node import Node
 from poolwright.ports.clock import Clock
 from poolwright.ports.kube import ClusterView, ControlPlane, ControlPlanes, Kube
 
@@ -20,7 +22,9 @@ TransportFor = Callable[[ControlPlane], httpx.AsyncBaseTransport]
 
 
 class HttpClusters:
-    """Finds control planes through their port; views follow while `run` runs."""
+    """Finds control planes through their port; views follow while `run` runs. ``owns`` says which
+    nodes are ours on clusters that are not ours alone.
+    """
 
     def __init__(
         self,
@@ -29,9 +33,13 @@ class HttpClusters:
         clock: Clock,
         rng: Random,
         *,
+        owns: Callable[[ClusterKey, Node], bool] | None = None,
+        traffic: Traffic | None = None,
         raise_bugs: bool = False,
     ) -> None:
         self._control_planes = control_planes
+        self._owns = owns
+        self._traffic = traffic
         self._transport_for = transport_for
         self._clock = clock
         self._rng = rng
@@ -66,6 +74,7 @@ class HttpClusters:
                 self._clock,
                 self._rng,
                 name=str(cluster),
+                owns=partial(self._owns, cluster) if self._owns else None,
                 raise_bugs=self._raise_bugs,
             )
             self._start(cluster)
@@ -88,7 +97,9 @@ class HttpClusters:
     def _kube(self, cluster: ClusterKey) -> HttpKube:
         kube = self._kubes.get(cluster)
         if kube is None:
-            kube = self._kubes[cluster] = HttpKube(lambda: self._connect(cluster))
+            kube = self._kubes[cluster] = HttpKube(
+                lambda: self._connect(cluster), traffic=self._traffic
+            )
         return kube
 
     def _start(self, cluster: ClusterKey) -> None:

@@ -27,6 +27,9 @@ class _Named(Protocol):
     def name(self) -> str: ...
 
 
+Owns = Callable[[Node], bool]
+"""Whether a node is one of ours; any other belongs to no pool, whatever its labels say."""
+
 T = TypeVar("T")
 NamedT = TypeVar("NamedT", bound=_Named)
 
@@ -67,12 +70,20 @@ class InformerView:
     """Follows a cluster while `run` runs; keeps its last picture when the server is away."""
 
     def __init__(
-        self, kube: Kube, clock: Clock, rng: Random, *, name: str = "", raise_bugs: bool = False
+        self,
+        kube: Kube,
+        clock: Clock,
+        rng: Random,
+        *,
+        name: str = "",
+        owns: Owns | None = None,
+        raise_bugs: bool = False,
     ) -> None:
         self._kube = kube
         self._clock = clock
         self._rng = rng
         self._name = name
+        self._owns = owns
         self._raise_bugs = raise_bugs
         self._feed = ChangeFeed()
         self._woken: tuple[asyncio.Event, ...] = ()
@@ -84,7 +95,7 @@ class InformerView:
         self._pending: _Shelves[Pod] = _Shelves()
         self._budgets: _Shelves[Budget] = _Shelves()
         self._reflectors: tuple[_Reflector[Any], ...] = (
-            _Reflector(kube, NODES, Node.from_object, self._put_node, self._tell_all),
+            _Reflector(kube, NODES, self._read_node, self._put_node, self._tell_all),
             _Reflector(kube, PODS, Pod.from_object, self._put_pod, self._tell_all),
             _Reflector(
                 kube, POD_DISRUPTION_BUDGETS, Budget.from_object, self._put_budget, self._tell_all
@@ -142,6 +153,12 @@ class InformerView:
     def changes(self) -> AsyncIterator[ViewChange]:
         """Changes from this call on, coalesced per pool."""
         return self._feed.follow()
+
+    def _read_node(self, wire: Object) -> Node:
+        node = Node.from_object(wire)
+        if self._owns is None or self._owns(node):
+            return node
+        return replace(node, is_foreign=True)
 
     def _put_node(self, key: Key, new: Node | None) -> None:
         name = key[1]

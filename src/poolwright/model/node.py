@@ -39,6 +39,10 @@ class Node:
     conditions: Mapping[str, NodeCondition] = field(default_factory=dict[str, NodeCondition])
     kubelet_version: str = ""
     deleting: bool = False
+    kubelet_port: int = 10250
+    """Where its kubelet listens; 0 for one that nobody can call."""
+    is_foreign: bool = False
+    """Whether somebody else made it, on a cluster that is not ours alone."""
 
     @property
     def is_ready(self) -> bool:
@@ -49,7 +53,7 @@ class Node:
     @property
     def pool(self) -> str:
         """The agent pool that the node's label names; empty for foreign nodes."""
-        return self.labels.get(AGENT_POOL_LABEL, "")
+        return "" if self.is_foreign else self.labels.get(AGENT_POOL_LABEL, "")
 
     @classmethod
     def from_object(cls, wire: Mapping[str, Any]) -> Node:
@@ -74,4 +78,5 @@ class Node:
             },
             kubelet_version=child(status, "nodeInfo").get("kubeletVersion", ""),
             deleting="deletionTimestamp" in meta,
+            kubelet_port=child(status, "daemonEndpoints", "kubeletEndpoint").get("Port") or 0,
         )

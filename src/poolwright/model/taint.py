@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -24,6 +24,8 @@ class Taint:
     key: str
     value: str
     effect: TaintEffect
+    time_added: str = field(default="", compare=False)
+    """Since when pods' tolerations of it run, as its writer said."""
 
     @classmethod
     def parse(cls, text: str) -> Taint:
@@ -48,12 +50,14 @@ class Taint:
     @classmethod
     def from_object(cls, wire: Mapping[str, Any]) -> Taint:
         """Read Kubernetes' JSON form."""
-        return cls(wire["key"], wire.get("value") or "", TaintEffect(wire["effect"]))
+        effect = TaintEffect(wire["effect"])
+        return cls(wire["key"], wire.get("value") or "", effect, wire.get("timeAdded") or "")
 
     def to_object(self) -> dict[str, Any]:
         """Kubernetes' JSON form."""
         value = {"value": self.value} if self.value else {}
-        return {"key": self.key, **value, "effect": str(self.effect)}
+        added = {"timeAdded": self.time_added} if self.time_added else {}
+        return {"key": self.key, **value, "effect": str(self.effect), **added}
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,8 @@ def read_exposition(text: str) -> dict[str, tuple[float, ...]]:
 
 def has_exporter(node: Node) -> bool:
     """Whether the node should have a managed DCGM exporter that can be asked."""
-    return node.labels.get(MANAGED_GPU_LABEL) == "enabled" and node.is_ready
+    is_managed = node.labels.get(MANAGED_GPU_LABEL) == "enabled" and not node.is_foreign
+    return is_managed and node.is_ready and node.kubelet_port != 0
 
 
 class GpuMetrics(Collector):

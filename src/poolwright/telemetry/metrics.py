@@ -54,14 +54,29 @@ class Metrics:
 
         self._requests = Counter(
             "poolwright_cluster_requests",
-            "Requests of this process to the APIs of clusters.",
+            "Requests of this process to the APIs of clusters; the method of a watch is WATCH.",
             ("method", "resource"),
             registry=self.registry,
         )
+        self._sent = Counter(
+            "poolwright_cluster_sent_bytes",
+            "Bytes of those requests, with their headers, without TLS.",
+            registry=self.registry,
+        )
+        self._received = Counter(
+            "poolwright_cluster_received_bytes",
+            "Bytes of the answers, with their headers, without TLS.",
+            registry=self.registry,
+        )
 
-    def on_request(self, method: str, path: str) -> None:
+    def sent(self, method: str, path: str, size: int) -> None:
         """Count one request to a cluster's API, by the resource and subresource of its path."""
         self._requests.labels(method, resource_of(path)).inc()
+        self._sent.inc(size)
+
+    def received(self, size: int) -> None:
+        """Count a part of an answer of a cluster's API."""
+        self._received.inc(size)
 
     def on_pass(self, done: Pass) -> None:
         """Count one pass of a loop."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from asyncio import TaskGroup
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from poolwright.model.cluster_key import ClusterKey
@@ -42,6 +43,7 @@ from poolwright.providers.simulated.node_side import Retire
 from poolwright.providers.simulated.outbox import Outbox
 from poolwright.providers.simulated.pod_run import EXPORTER_NAME, PLUGIN_NAME
 from poolwright.providers.simulated.surroundings import Surroundings
+from poolwright.reconcile.insistence import Insistence
 
 _RETRY_MAX = timedelta(seconds=10)
 _NAME_LABEL = "app.kubernetes.io/name"
@@ -64,6 +66,8 @@ class KwokFleet(MachineNodes):
         self._components: dict[str, dict[str, str]] = {}
         """Of each node: the ready component pods, by uid."""
         self._node_of: dict[str, str] = {}
+        self._agenda = around.agenda
+        self._insistence: Insistence[str] = Insistence()
         self._outbox: Outbox[str] = Outbox(
             around.clock, self._write_node, parallel=around.settings.requests_parallel
         )
@@ -122,8 +126,17 @@ class KwokFleet(MachineNodes):
         if state is None or kind == "DELETED" or not is_owned(node, self._cluster):
             return
         if not state.is_alive and is_ready(node):
-            state.written = (True, *state.written[1:])
-            self._outbox.put(name)
+            self._contradict(name, state)
+
+    def _contradict(self, name: str, state: NodeState) -> None:
+        """A node whose machine does not run says that it is ready: say otherwise, ever less often
+        if whoever wrote it does not give way (a KWOK that plays every node).
+        """
+        state.written = (True, *state.written[1:])
+        now, uid = self._clock.now().world, state.machine.uid
+        at = self._insistence.may_at(name, uid, now)
+        self._insistence.wrote(name, uid, max(at, now))
+        self._agenda.note(at, partial(self._outbox.put, name))
 
     def _reset_pods(self, items: Sequence[Json]) -> None:
         seen = {child(item, "metadata").get("uid", "") for item in items}

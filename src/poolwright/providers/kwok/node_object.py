@@ -12,6 +12,7 @@ from typing import Any
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import Json, child, children
+from poolwright.model.node import Node
 from poolwright.providers.simulated.node_object import NodeState, node_object
 
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
@@ -31,7 +32,8 @@ _REGISTERING = {
 
 def registered_node(state: NodeState, now: datetime) -> dict[str, Any]:
     """The Node as it registers: not ready yet, KWOK makes it so. Its pods' addresses are the
-    cluster's business, and its id names no cloud whose controllers would look for it there.
+    cluster's business, its id names no cloud whose controllers would look for it there, and nobody
+    can call a kubelet on it.
     """
     body = node_object(state, now)
     machine = state.machine
@@ -41,6 +43,7 @@ def registered_node(state: NodeState, now: datetime) -> dict[str, Any]:
     del spec["podCIDR"], spec["podCIDRs"]
     spec["providerID"] = f"kwok://{machine.cluster.name}/{machine.name}"
     status = body["status"]
+    del status["daemonEndpoints"]
     status["conditions"] = [
         {**c, **_REGISTERING} if c["type"] == "Ready" else c for c in status["conditions"]
     ]
@@ -58,9 +61,17 @@ def revival(now: datetime) -> dict[str, Any]:
 def is_owned(node: Json, cluster: ClusterKey) -> bool:
     """Whether the Node is one that this cluster's machines registered."""
     meta = child(node, "metadata")
-    return child(meta, "labels").get(PROVIDER_LABEL) == PROVIDER and child(meta, "annotations").get(
-        CLUSTER_ANNOTATION
-    ) == str(cluster)
+    return _says(child(meta, "labels"), child(meta, "annotations"), cluster)
+
+
+def owns(cluster: ClusterKey, node: Node) -> bool:
+    """As `is_owned`, of a Node as a view shows it."""
+    return _says(node.labels, node.annotations, cluster)
+
+
+def _says(labels: Json, annotations: Json, cluster: ClusterKey) -> bool:
+    is_kwok = labels.get(PROVIDER_LABEL) == PROVIDER
+    return is_kwok and annotations.get(CLUSTER_ANNOTATION) == str(cluster)
 
 
 def is_ready(node: Json) -> bool:
