@@ -57,14 +57,14 @@ check: lint  ## what to run before a commit: lint and the fast tests
 
 .PHONY: test
 test: setup az  ## every test, with the real clients
-	$(BIN)/pytest
+	$(BIN)/pytest $(SPREAD)
 
 .PHONY: conformance
 conformance: setup az  ## az, the Azure SDKs and kubectl against a running server
 	$(BIN)/pytest -m conformance
 
 .PHONY: live-tools
-live-tools: setup  ## build etcd, Kubernetes, its conformance binary and KWOK from Go modules
+live-tools: setup  ## build etcd, Kubernetes, its conformance binary, KWOK and Helm
 	$(BIN)/python tools/live_tools.py
 
 .PHONY: live

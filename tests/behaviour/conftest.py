@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -38,16 +39,12 @@ def _kubectl() -> Path:
     return Path(str(found))
 
 
-@pytest.fixture(scope="session", params=["embedded", pytest.param("live", marks=pytest.mark.live)])
-def world(request, tmp_path_factory):
-    yield from _world(request.param, tmp_path_factory)
-
-
-def _world(name: str, tmp_path_factory):
+@contextlib.contextmanager
+def _running(name: str, folder: Path):
     kubectl = _kubectl()
     if name == "live":
         live_binaries(*COMPONENTS)
-    stack = STACKS[name](tmp_path_factory.mktemp(name))
+    stack = STACKS[name](folder)
     stack.start()
     try:
         world = World(name, stack, kubectl)
@@ -55,6 +52,25 @@ def _world(name: str, tmp_path_factory):
         world.close()
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def world_of(tmp_path_factory):
+    """Worlds by name; each starts when it is first asked for and ends with the session."""
+    worlds: dict[str, World] = {}
+    with contextlib.ExitStack() as running:
+
+        def of(name: str) -> World:
+            if name not in worlds:
+                worlds[name] = running.enter_context(_running(name, tmp_path_factory.mktemp(name)))
+            return worlds[name]
+
+        yield of
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("live", marks=pytest.mark.live)])
+def world(request, world_of):
+    return world_of(request.param)
 
 
 @pytest.fixture
