@@ -68,17 +68,23 @@ class _Process:
 class RealClock:
     """A `ports.Clock` whose world runs at ``speed`` and stands still while the process is down.
 
-    ``path`` keeps the world's position; None keeps nothing (a world of one process).
+    ``path`` keeps the world's position; None keeps nothing (a world of one process, or one whose
+    position is kept elsewhere: ``begin``).
     """
 
     def __init__(
-        self, speed: float = 1.0, path: Path | None = None, readings: Readings | None = None
+        self,
+        speed: float = 1.0,
+        path: Path | None = None,
+        readings: Readings | None = None,
+        *,
+        begin: Instant | None = None,
     ) -> None:
         self.speed = speed
         self._path = path
         self._readings = readings or _Process()
         self._anchor = self._readings.monotonic()
-        self._world_anchor = _resume(path)
+        self._world_anchor = _resume(path) if begin is None else begin.micros
         self._idle_seen: float = self._readings.idle()
         self._gained: float = 0.0  # world seconds beyond real time
         self._short_waits = 0

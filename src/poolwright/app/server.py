@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,18 @@ from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.settings import ServerSettings, Settings, SettingsError, load_settings
 from poolwright.app.shared_keys import share_keys
+from poolwright.app.shared_world import world_position
 from poolwright.arm.managed_identity import ManagedIdentityApp
 from poolwright.arm.tokens import TokenKeys
-from poolwright.model.errors import PoolwrightError
-from poolwright.store import SqlStore
+from poolwright.model.errors import Conflict, PoolwrightError
+from poolwright.store import ScopedStore, SqlStore
 from poolwright.telemetry.logs import configure_logs
 
 _NAMES = ("localhost", "127.0.0.1", "::1")
 _CLOSE_SECONDS = 1
 """How long open requests may take to end after a signal; watches are cut then."""
+_THREADS = 16
+"""For calls to PostgreSQL: more than its connections, so that whoever waits for one is told so."""
 _DEVELOPMENT_SECRET = "development"
 
 
@@ -153,12 +157,21 @@ def _announce(directory: DataDirectory, endpoint: str, environment: Mapping[str,
     sys.stdout.flush()
 
 
-async def _until_signal() -> None:
+async def _until_end(store: ScopedStore) -> None:
+    """Wait for a signal, or for the store to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await stop.wait()
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(_pass_on(store.ended, stop))
+        await stop.wait()
+        watching.cancel()
+
+
+async def _pass_on(event: asyncio.Event, to: asyncio.Event) -> None:
+    await event.wait()
+    to.set()
 
 
 def _certificates(server: ServerSettings, directory: DataDirectory) -> Certificates:
@@ -186,10 +199,16 @@ def _token_keys(server: ServerSettings, directory: DataDirectory) -> TokenKeys:
 async def _serve(settings: Settings, directory: DataDirectory) -> None:
     server, identity = settings.server, RealIdentity()
     clock = RealClock(settings.world.speed, directory.clock)
+    holder = f"{socket.gethostname()}/{os.getpid()}/{identity.suffix(5)}"
     store = SqlStore.open(server.store or directory.store, clock=clock, migrates=server.migrates)
     try:
+        await store.claim(holder, alone=settings.arm.makes_clusters)
         if server.store:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
             await share_keys(store, directory.root, clock, identity)
+            if not settings.arm.makes_clusters:
+                begin = await world_position(store, clock, identity)
+                clock = RealClock(settings.world.speed, begin=begin)
         certificates, keys = _certificates(server, directory), _token_keys(server, directory)
         sockets = _listen(server.host, server.port)
         shown = "localhost" if server.is_loopback else server.host
@@ -203,13 +222,15 @@ async def _serve(settings: Settings, directory: DataDirectory) -> None:
                 keys=keys,
                 ca_pem=certificates.ca.read_bytes(),
                 endpoint=endpoint,
-                holder=f"{socket.gethostname()}/{os.getpid()}/{identity.suffix(5)}",
+                holder=holder,
             ),
             settings,
         )
         await product.prepare()
         msi = ManagedIdentityApp(product.context, keys, base_url=endpoint)
-        await _run(product, msi, settings, directory, certificates, sockets, endpoint)
+        await _run(product, msi, store, settings, directory, certificates, sockets, endpoint)
+        if store.ended.is_set():
+            raise Conflict(store.ended_because)
     finally:
         await store.close()
         clock.close()
@@ -218,6 +239,7 @@ async def _serve(settings: Settings, directory: DataDirectory) -> None:
 async def _run(
     product: Product,
     identity: ManagedIdentityApp,
+    store: ScopedStore,
     settings: Settings,
     directory: DataDirectory,
     certificates: Certificates,
@@ -248,7 +270,7 @@ async def _run(
             await asyncio.sleep(0.005)
         product.health.serve()
         _announce(directory, endpoint, environment)
-        await _until_signal()
+        await _until_end(store)
         product.health.drain()
         await asyncio.sleep(settings.server.drain.total_seconds())
         for each in servers:

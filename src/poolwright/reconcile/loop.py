@@ -211,8 +211,9 @@ class Loop(Generic[K]):
                 self._queue.wake(key, wake_at)
             return
         if outcome is Outcome.HELD_BY_OTHER:
-            # The holder does the work. We look again when its lease could be over, in case it died.
-            wait = self._settings.lease_duration * (1 + self._rng.random() / 4)
+            # The holder does the work. We look again, in case it died: so often that its key lies
+            # little longer than its lease does.
+            wait = self._settings.lease_duration * (1 + self._rng.random() / 4) / 4
             self._queue.delay(key, wait)
             return
         failures = self._failures[key] = self._failures.get(key, 0) + 1

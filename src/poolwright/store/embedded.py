@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -115,6 +115,15 @@ class EmbeddedStore(ScopedStore):
         self._leases[key] = Lease(holder, epoch, until)
         self._lease_writes[key] = (holder, epoch)
         return await self._after_commit(epoch)
+
+    async def claim(self, holder: str, *, alone: bool) -> None:
+        """As `ScopedStore.claim`: nobody shares a file (S12)."""
+        del holder, alone
+        self._require_open()
+
+    async def time(self) -> datetime:
+        """As `ScopedStore.time`."""
+        return self._clock.now().wall
 
     async def release(self, key: str, holder: str) -> None:
         """As `Store.release`."""

@@ -6,9 +6,12 @@ one after another and no reader ever sees a gap in them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import socket
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
@@ -54,8 +57,16 @@ _TIMEOUTS = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "options": "-c statement_timeout=30000 -c lock_timeout=10000",
+    "tcp_user_timeout": 15_000,
+    # A replica that is paused or cut off within a transaction holds up nobody for longer.
+    "options": (
+        "-c statement_timeout=15000 -c lock_timeout=10000 "
+        "-c idle_in_transaction_session_timeout=5000"
+    ),
 }
+SILENT_BEATS = 20
+"""After so many beats (seconds) without an answer a connection is cut: a network that swallows
+everything but keeps connections open would be waited for without end."""
 
 _DIALECT = postgresql.dialect()
 _UPSERT_OBJECT = statement.upsert_object(_DIALECT)
@@ -107,6 +118,7 @@ _RELEASE = (
     .where(leases.c.key == bindparam("of_key"), leases.c.holder == bindparam("by_holder"))
     .values(until=0)
 )
+_RELEASE_ALL = update(leases).values(until=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,14 @@ class News:
     revision: int
     changes: Sequence[tuple[Row, bool]] = ()
     fresh: Sequence[Row] | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    """One use of a connection: its socket, and how many beats it has lasted."""
+
+    socket: int
+    beats: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +161,7 @@ class PostgresDatabase:
             connect_args=_TIMEOUTS,
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._calls: list[_Call] = []
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
         try:
             self._write(self._migrate if migrates else require_head)
@@ -158,8 +179,7 @@ class PostgresDatabase:
         Raises:
             psycopg.Error: the database cannot be reached.
         """
-        dsn = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connection = psycopg.connect(make_conninfo(dsn, **_TIMEOUTS), autocommit=True)
+        connection = self.connect()
         connection.execute(f"LISTEN {CHANNEL}")
         return connection
 
@@ -215,16 +235,57 @@ class PostgresDatabase:
         values = {"of_key": key, "by_holder": holder}
         self._write(lambda connection: connection.execute(_RELEASE, values))
 
+    def release_all(self) -> None:
+        """End every lease, whoever has it."""
+        self._write(lambda connection: connection.execute(_RELEASE_ALL))
+
+    def time(self) -> datetime:
+        """The database's clock."""
+        seconds = self._read(lambda connection: connection.execute(select(_NOW)).scalar_one())
+        return datetime.fromtimestamp(float(seconds), UTC)
+
+    def connect(self, **options: str) -> psycopg.Connection:
+        """A connection of its own; its owner closes it.
+
+        Raises:
+            psycopg.Error: the database cannot be reached.
+        """
+        dsn = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(make_conninfo(dsn, **_TIMEOUTS, **options), autocommit=True)
+
+    def beat(self) -> bool:
+        """Cut the connections that have been silent for too long; whether there were some. To be
+        called once a second.
+        """
+        has_cut = False
+        for call in tuple(self._calls):
+            call.beats += 1
+            if call.beats > SILENT_BEATS:
+                has_cut = True
+                _cut(call.socket)
+        return has_cut
+
+    @contextmanager
+    def _watched(self, connection: Connection) -> Generator[None]:
+        driver: Any = connection.connection.driver_connection
+        call = _Call(driver.fileno())
+        self._calls.append(call)
+        try:
+            yield
+        finally:
+            self._calls.remove(call)
+
     def _read(self, work: Callable[[Connection], FoundT], *, snapshot: bool = False) -> FoundT:
         try:
-            with (self._snapshot if snapshot else self._reading).connect() as connection:
+            engine = self._snapshot if snapshot else self._reading
+            with engine.connect() as connection, self._watched(connection):
                 return work(connection)
         except (DBAPIError, PoolTimeout) as error:
             raise Transient(f"the database did not answer: {_reason(error)}") from error
 
     def _write(self, work: Callable[[Connection], FoundT]) -> FoundT:
         try:
-            with self._engine.connect() as connection:
+            with self._engine.connect() as connection, self._watched(connection):
                 found = work(connection)
                 try:
                     connection.commit()
@@ -238,6 +299,15 @@ class PostgresDatabase:
     def _migrate(connection: Connection) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         migrate(connection)
+
+
+def _cut(descriptor: int) -> None:
+    """Shut a connection down under whoever waits for it."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as end:
+            end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it is closed already
 
 
 def _reason(error: DBAPIError | PoolTimeout) -> str:

@@ -10,7 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from poolwright.model.errors import Expired, Transient
@@ -63,6 +63,26 @@ class ScopedStore(ABC):
         self._kinds: dict[tuple[str, str], Kind[Any, Any]] = {("", k.name): k for k in kinds}
         self._followers: list[Follower] = []
         self._closed_because: str | None = None
+        self.ended = asyncio.Event()
+        """Set when the store cannot be used any more; `ended_because` says why."""
+
+    @property
+    def ended_because(self) -> str:
+        """Why calls are refused; empty while they are not."""
+        return self._closed_because or ""
+
+    @abstractmethod
+    async def claim(self, holder: str, *, alone: bool) -> None:
+        """Be a server of this store, named ``holder``, for as long as the process lives; with
+        ``alone`` the only one. A store that is lost to another ends.
+
+        Raises:
+            Conflict: another server has it alone, or we would.
+        """
+
+    @abstractmethod
+    async def time(self) -> datetime:
+        """The time of the store's clock, the same for all who share it."""
 
     async def get(
         self, scope: str, kind: Kind[SpecT, StatusT], name: str
@@ -207,6 +227,7 @@ class ScopedStore(ABC):
     def _end(self, reason: str) -> None:
         """Refuse further calls, and wake those who wait so that they notice."""
         self._closed_because = self._closed_because or reason
+        self.ended.set()
         for state in self._states.values():
             state.pulse()
         for follower in self._followers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -18,9 +18,10 @@ from typing import Any
 
 import psycopg
 
-from poolwright.model.errors import Expired, PoolwrightError, Refused
+from poolwright.model.errors import Conflict, Expired, PoolwrightError, Refused
 from poolwright.model.record import Kind, Stored
 from poolwright.ports.store import Change, Commit, Write
+from poolwright.store.claim import Claim
 from poolwright.store.codec import Row, record_of
 from poolwright.store.draft import require_names, require_values
 from poolwright.store.postgresql import DROPPED, News, PostgresDatabase, Written
@@ -31,6 +32,9 @@ from poolwright.store.transaction import Effect
 
 Reading = Rounds[None, News, ScopeState]
 Writing = Rounds[Sequence[Write], Written, Commit]
+_BEAT_SECONDS = 1.0
+_BEATS_PER_POLL = 5
+"""How often commits are looked for that a silent connection did not tell of."""
 RETRY_SECONDS = 0.1
 """While the listening connection is down, scopes are polled and it is reopened so often."""
 
@@ -50,6 +54,25 @@ class SharedStore(ScopedStore):
         self._connecting: asyncio.Future[psycopg.Connection] | None = None
         self._listener: psycopg.Connection | None = None
         self._listening_on = -1
+        self._claim: Claim | None = None
+        self._beats = 0
+        self._is_polling = False
+
+    async def claim(self, holder: str, *, alone: bool) -> None:
+        """As `ScopedStore.claim`."""
+        self._require_open()
+        claim = Claim(self._database.connect, holder, alone=alone)
+        await asyncio.to_thread(claim.take)
+        self._claim = claim
+        if alone:  # whoever held them is gone
+            await asyncio.to_thread(self._database.release_all)
+        asyncio.get_running_loop().add_reader(claim.fileno(), self._claim_lost)
+        self._beat()
+
+    async def time(self) -> datetime:
+        """As `ScopedStore.time`."""
+        self._require_open()
+        return await asyncio.to_thread(self._database.time)
 
     async def transact(self, scope: str, writes: Sequence[Write]) -> Commit:
         """As `Store.transact`."""
@@ -101,6 +124,9 @@ class SharedStore(ScopedStore):
         if unfinished:
             await asyncio.wait(unfinished)
         self._lose_listener()
+        if self._claim is not None:
+            asyncio.get_running_loop().remove_reader(self._claim.fileno())
+            self._claim.close()
         await asyncio.to_thread(self._database.close)
 
     async def _fresh(self, scope: str) -> ScopeState:
@@ -204,6 +230,44 @@ class SharedStore(ScopedStore):
             self._publish(state, written.effects)
         return written.answers
 
+    def _beat(self) -> None:
+        """Once a second: notice connections that are open and silent."""
+        if self._closed_because is not None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(_BEAT_SECONDS, self._beat)
+        self._beats += 1
+        if self._database.beat() and self._listener is not None:
+            self._lose_listener()  # as silent as the one that was cut
+            self._connect()
+        elif self._beats % _BEATS_PER_POLL == 0 and not self._is_polling:
+            self._poll()
+
+    def _claim_lost(self) -> None:
+        """The connection of our claim has something to say: that it ended."""
+        claim, loop = self._claim, asyncio.get_running_loop()
+        assert claim is not None
+        loop.remove_reader(claim.fileno())
+        if self._closed_because is None:
+            loop.run_in_executor(None, claim.take).add_done_callback(self._claim_taken)
+
+    def _claim_taken(self, job: asyncio.Future[None]) -> None:
+        assert self._claim is not None
+        loop = asyncio.get_running_loop()
+        try:
+            job.result()
+        except Conflict as error:
+            self._end(error.message)
+        except PoolwrightError:
+            loop.call_later(_BEAT_SECONDS, self._retake_claim)
+        else:
+            loop.add_reader(self._claim.fileno(), self._claim_lost)
+
+    def _retake_claim(self) -> None:
+        if self._closed_because is None and self._claim is not None:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, self._claim.take).add_done_callback(self._claim_taken)
+
     def _is_followed(self, scope: str) -> bool:
         return any(scope.startswith(follower.prefix) for follower in self._followers)
 
@@ -263,9 +327,11 @@ class SharedStore(ScopedStore):
         """Look for commits that nobody told us about."""
         if self._closed_because is None:
             loop = asyncio.get_running_loop()
+            self._is_polling = True
             loop.run_in_executor(None, self._database.revisions, "").add_done_callback(self._polled)
 
     def _polled(self, job: asyncio.Future[dict[str, int]]) -> None:
+        self._is_polling = False
         try:
             self._compare(job.result())
         except PoolwrightError:

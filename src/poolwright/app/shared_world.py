@@ -1,0 +1,50 @@
+"""The world's time of replicas: real time since the store's world began, by the store's clock.
+
+One server's world stands still while it is down. A world of several does not, so its position is
+not a server's to keep.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import NoneType
+
+from poolwright.model.errors import Precondition
+from poolwright.model.instant import Instant
+from poolwright.model.record import Kind
+from poolwright.ports.clock import Clock, Identity
+from poolwright.ports.store import Create
+from poolwright.store import ScopedStore
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """When the world began, by the store's clock."""
+
+    began_at: datetime
+
+
+WORLD: Kind[World, None] = Kind("World", World, NoneType)
+_SCOPE = "server/world"
+_NAME = "world"
+
+
+async def world_position(store: ScopedStore, clock: Clock, identity: Identity) -> Instant:
+    """Where the store's world is now. The first server's world, by ``clock``, goes on as it.
+
+    Raises:
+        PoolwrightError: the store cannot be read or written.
+    """
+    found = await store.get(_SCOPE, WORLD, _NAME)
+    if found is None:
+        here, now = clock.now(), await store.time()
+        began = World(now - timedelta(microseconds=here.world.micros))
+        write = Create(WORLD, _NAME, identity.uid(), began, None, here.wall)
+        with suppress(Precondition):  # another server was first
+            await store.transact(_SCOPE, [write])
+        found = await store.get(_SCOPE, WORLD, _NAME)
+        assert found is not None, "the world is never deleted"
+    passed = await store.time() - found.spec.began_at
+    return Instant(passed // timedelta(microseconds=1))
