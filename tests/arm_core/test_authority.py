@@ -248,6 +248,22 @@ def test_secure_mode_knows_its_clients_only():
     assert password.status == 400
 
 
+def test_a_token_is_for_the_name_it_was_asked_at_and_one_for_azures_name_for_all_of_ours():
+    """So whoever asks each replica by its address (a Prometheus) needs one token."""
+
+    async def scenario(world):
+        statuses = []
+        for scope in (f"{BASE}/.default", "https://management.azure.com/.default"):
+            fields = CLIENT | {"client_id": "app", "client_secret": "right-secret", "scope": scope}
+            token = (await form(world, TOKEN_PATHS[0], fields)).json["access_token"]
+            for host in ("localhost:8443", "10.0.0.7:8443"):
+                answer = await world.get("/subscriptions", token=token, headers={"host": host})
+                statuses.append(answer.status)
+        return statuses
+
+    assert play(scenario, **SECURE) == [200, 401, 200, 200]
+
+
 def test_secure_mode_has_one_tenant():
     async def scenario(world):
         fields = CLIENT | {"client_id": "app", "client_secret": "right-secret"}

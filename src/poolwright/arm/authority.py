@@ -21,7 +21,7 @@ from poolwright.arm.context import ArmContext
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse
 from poolwright.arm.routing import Access, Route
-from poolwright.arm.tokens import PUBLIC_ARM_AUDIENCES, TokenKeys
+from poolwright.arm.tokens import TokenKeys
 from poolwright.model.errors import Refused
 
 _NAMESPACE_OIDC = "openid"
@@ -54,7 +54,11 @@ def _guid_of(text: str) -> str:
 
 
 def _audience(form: Mapping[str, str], base_url: str) -> str:
-    """The resource that a token is asked for: of ``scope`` (v2) or ``resource`` (v1)."""
+    """The resource that a token is asked for: of ``scope`` (v2) or ``resource`` (v1).
+
+    A token for Azure's own names of ARM is good under every name of this server, and so at every
+    replica behind it.
+    """
     resource = form.get("resource", "")
     if not resource:
         for scope in form.get("scope", "").split():
@@ -63,7 +67,7 @@ def _audience(form: Mapping[str, str], base_url: str) -> str:
                 resource = scope.removesuffix("/.default").removesuffix("/user_impersonation")
                 break
     bare = resource.rstrip("/")
-    return base_url if not bare or bare in PUBLIC_ARM_AUDIENCES else resource
+    return resource if bare else base_url
 
 
 _ANY_TENANT = frozenset({"adfs", "common", "organizations"})
