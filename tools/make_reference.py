@@ -334,7 +334,13 @@ def settings() -> str:
         )
     scarce = type(tree.cloud.scarcity)
     text += "\n## Types\n\n"
-    for kind in (scarce, *_element_types(scarce), *_element_types(type(tree.arm))):
+    kinds = (
+        scarce,
+        *_element_types(scarce),
+        *_element_types(type(tree.arm)),
+        *_element_types(type(tree.adopt)),
+    )
+    for kind in kinds:
         names = ", ".join(code(each.name) for each in dataclasses.fields(kind))
         text += f"- `{kind.__name__}`: {names}. {sentence(kind)}\n"
     return text

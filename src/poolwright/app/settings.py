@@ -98,17 +98,64 @@ class WorldSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterToAdopt:
+    """One of several Kubernetes that somebody else made: ``kubeconfig`` and ``cluster_name`` must
+    be given.
+    """
+
+    kubeconfig: str
+    cluster_name: str
+    context: str = ""
+    resource_group: str = "poolwright"
+    location: str = "eastus"
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptSettings:
-    """A Kubernetes that somebody else made, to be managed instead of clusters of our own making."""
+    """A Kubernetes that somebody else made, to be managed instead of clusters of our own making;
+    several as ``[[adopt.clusters]]``.
+    """
 
     kubeconfig: str = ""
     """File that says how to reach it; empty (default): clusters are made here, embedded."""
+    context: str = ""
+    """Context of the file; empty (default): its current one."""
     cluster_name: str = "kubernetes"
     """Its name as a managed cluster."""
     resource_group: str = "poolwright"
     """Its resource group; made if missing."""
     location: str = "eastus"
     """Its location, and its machines'."""
+    clusters: tuple[ClusterToAdopt, ...] = ()
+    """Several instead of one."""
+
+    def __post_init__(self) -> None:
+        if self.kubeconfig and self.clusters:
+            raise ValueError("adopt.kubeconfig and adopt.clusters: give one of them")
+        names: dict[tuple[str, str], None] = {}
+        sources: dict[tuple[str, str], str] = {}
+        for each in self.clusters:
+            name = (each.resource_group.lower(), each.cluster_name.lower())
+            if name in names:
+                raise ValueError(f"adopt.clusters: {'/'.join(name)} is given twice")
+            names[name] = None
+            source = (each.kubeconfig, each.context)
+            if source in sources:
+                one, other = sources[source], each.cluster_name
+                raise ValueError(
+                    f"adopt.clusters: {one} and {other} are one cluster ({each.kubeconfig})"
+                )
+            sources[source] = each.cluster_name
+
+    @property
+    def wanted(self) -> tuple[ClusterToAdopt, ...]:
+        """Every cluster to be adopted."""
+        if not self.kubeconfig:
+            return self.clusters
+        one = ClusterToAdopt(
+            self.kubeconfig, self.cluster_name, self.context, self.resource_group, self.location
+        )
+        return (one,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +175,13 @@ class Settings:
 
 def _unknown(kind: Any, value: Any, path: str) -> str | None:
     """The path of the first member of a TOML table that no field of the dataclass has."""
+    if isinstance(value, list) and typing.get_origin(kind) is tuple:
+        element = typing.get_args(kind)[0]
+        inside = (
+            _unknown(element, inner, f"{path}[{index}]")
+            for index, inner in enumerate(cast("list[Any]", value))
+        )
+        return next((found for found in inside if found), None)
     if not dataclasses.is_dataclass(kind) or not isinstance(value, Mapping):
         return None
     hints = typing.get_type_hints(kind)
@@ -159,11 +213,15 @@ def _literal(text: str) -> Any:
 def _pace(tree: dict[str, Any]) -> None:
     """Somebody else's Kubernetes lives in real time, and so do we then; it makes its clusters."""
     adopt, world = tree.get("adopt"), tree.get("world", {})
-    if not isinstance(adopt, dict) or not cast("dict[str, Any]", adopt).get("kubeconfig"):
+    if not isinstance(adopt, dict):
+        return
+    given = cast("dict[str, Any]", adopt)
+    named = next((name for name in ("kubeconfig", "clusters") if given.get(name)), "")
+    if not named:
         return
     speed = cast("dict[str, Any]", world).get("speed", 1) if isinstance(world, dict) else 1
     if speed != 1:
-        raise SettingsError(f"world.speed: must be 1 with adopt.kubeconfig, not {speed}")
+        raise SettingsError(f"world.speed: must be 1 with adopt.{named}, not {speed}")
     _assign(tree, ["world", "speed"], 1)
     _assign(tree, ["arm", "makes_clusters"], False)
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from poolwright.arm.agent_pools_read import Cluster
 from poolwright.arm.context import ArmContext
 from poolwright.arm.parents import check_subscription, find_resource_group
 from poolwright.arm.records import RESOURCE_GROUP
+from poolwright.arm.region import regions
 from poolwright.arm.resource_groups import DELETING, check_group_name
-from poolwright.model import catalog
 from poolwright.model.agent_pool import ProvisioningState
 from poolwright.model.cluster_key import ClusterKey, subscription_scope
 from poolwright.model.errors import Conflict, InvalidRequest
@@ -51,42 +52,68 @@ def check_adoption(context: ArmContext, adoption: Adoption) -> None:
     check_group_name(adoption.resource_group)
     if not re.fullmatch(CLUSTER_NAME_PATTERN, adoption.name):
         raise InvalidRequest(f"{adoption.name!r} is not a name for a managed cluster")
-    if adoption.location not in catalog.regions():
+    if adoption.location not in regions(context):
         raise InvalidRequest(f"{adoption.location!r} is not a location")
 
 
-async def adopt_cluster(context: ArmContext, adoption: Adoption, version: str) -> None:
+async def find_adopted(context: ArmContext, adoption: Adoption) -> Cluster | None:
+    """The cluster's record, if it was adopted before.
+
+    Raises:
+        Conflict: the name is that of a cluster made here.
+    """
+    key = adoption.key
+    known = await context.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+    if known is not None and not known.spec.is_adopted:
+        raise Conflict(f"the managed cluster {adoption.name} exists and was made here")
+    return known
+
+
+async def adopt_cluster(
+    context: ArmContext, adoption: Adoption, version: str, uid: str = ""
+) -> None:
     """Write the records that are missing; a cluster that is known gets the version that runs.
 
     Raises:
-        Conflict: the group is being deleted, or the name is that of a cluster made here.
+        Conflict: the group is being deleted, or the name is that of another cluster.
     """
     await _ensure_group(context, adoption)
     key = adoption.key
-    known = await context.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+    known = await find_adopted(context, adoption)
     if known is None:
         now = context.clock.now()
-        spec = _spec(adoption, version)
         status = ManagedClusterStatus(
             provisioning_state=ProvisioningState.SUCCEEDED, running_kubernetes_version=version
         )
-        uid = context.identity.uid()
-        await context.store.transact(
-            key.arm_scope, [Create(MANAGED_CLUSTER, key.name, uid, spec, status, now.wall)]
+        create = Create(
+            MANAGED_CLUSTER,
+            key.name,
+            context.identity.uid(),
+            _spec(adoption, version, uid),
+            status,
+            now.wall,
         )
+        await context.store.transact(key.arm_scope, [create])
         return
-    if not known.spec.is_adopted:
-        raise Conflict(f"the managed cluster {adoption.name} exists and was made here")
-    if known.status.running_kubernetes_version != version:
-        spec = replace(known.spec, kubernetes_version=version, current_kubernetes_version=version)
-        status = replace(known.status, running_kubernetes_version=version)
+    if uid and known.spec.adopted_uid not in {"", uid}:
+        raise Conflict(
+            f"this is not the cluster that was adopted as {adoption.name}; give it another name"
+        )
+    spec = replace(
+        known.spec,
+        kubernetes_version=version,
+        current_kubernetes_version=version,
+        adopted_uid=uid or known.spec.adopted_uid,
+    )
+    status = replace(known.status, running_kubernetes_version=version)
+    if (spec, status) != (known.spec, known.status):
         write = Update(
             MANAGED_CLUSTER, key.name, spec=spec, status=status, expect_revision=known.revision
         )
         await context.store.transact(key.arm_scope, [write])
 
 
-def _spec(adoption: Adoption, version: str) -> ManagedClusterSpec:
+def _spec(adoption: Adoption, version: str, uid: str) -> ManagedClusterSpec:
     group, name = adoption.resource_group, adoption.name
     return ManagedClusterSpec(
         subscription=adoption.subscription,
@@ -100,6 +127,7 @@ def _spec(adoption: Adoption, version: str) -> ManagedClusterSpec:
         network_plugin="none",  # whatever the cluster has, it is not ours to arrange
         network_plugin_mode=None,
         is_adopted=True,
+        adopted_uid=uid,
     )
 
 

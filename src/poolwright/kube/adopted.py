@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 
 import httpx
@@ -17,25 +17,35 @@ from poolwright.model.errors import (
     InvalidRequest,
     NotFound,
     PoolwrightError,
+    Refused,
+    Transient,
     Unsupported,
 )
-from poolwright.model.kubernetes import NODES
+from poolwright.model.json_value import child
+from poolwright.model.kubernetes import NAMESPACES, NODES
+from poolwright.model.version import check_adoptable
 from poolwright.ports.kube import ControlPlane
 
-OLDEST_MINOR = 30
-"""Of Kubernetes 1. What is used of the API is older; older servers are not tried out."""
-_VERSION = re.compile(r"v?(1)\.(\d+)\.(\d+)")
 _CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+_PATIENCE = timedelta(seconds=10)
+"""How long a cluster may take to answer when the server starts."""
+_EXPLAINED = {"Unauthorized": "Unauthorized: it does not know the user, or the login has expired"}
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptedCluster:
-    """A cluster as it was found."""
+class Found:
+    """What a cluster says of itself."""
 
-    key: ClusterKey
-    access: KubeAccess
     version: str
     """Without v."""
+    uid: str
+    """Of its namespace ``kube-system``, which is never made anew; empty if we may not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Adopted:
+    access: KubeAccess
+    version: str
 
 
 class AdoptedControlPlanes:
@@ -45,7 +55,7 @@ class AdoptedControlPlanes:
     """
 
     def __init__(self) -> None:
-        self._clusters: dict[ClusterKey, AdoptedCluster] = {}
+        self._clusters: dict[ClusterKey, _Adopted] = {}
         self._transports: dict[str, httpx.AsyncBaseTransport] = {}
 
     async def __aenter__(self) -> AdoptedControlPlanes:
@@ -61,36 +71,44 @@ class AdoptedControlPlanes:
         for transport in self._transports.values():
             await transport.aclose()
 
-    async def adopt(self, key: ClusterKey, access: KubeAccess) -> AdoptedCluster:
-        """Look at a cluster and take it in.
+    async def look(self, access: KubeAccess) -> Found:
+        """Ask a cluster who it is.
 
         Raises:
-            InvalidRequest: it cannot be reached, refuses us, or is too old.
+            Transient: it cannot be reached, or does not accept the login.
+            InvalidRequest: it gives us no right to see its nodes, or is too old.
         """
-        transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(
-            verify=access.ssl_context(), limits=_CONNECTIONS
-        )
-        if access.token_file is not None:
-            transport = TokenFileTransport(transport, access.token_file)
-        self._transports[access.server_url] = transport
+        transport = self._transport(access)
 
         async def connect() -> Endpoint:
             return Endpoint(transport, access.server_url, access.token)
 
-        kube = HttpKube(connect)
+        kube = HttpKube(connect, timeout=_PATIENCE)
         try:
-            said = await kube.version()
+            version = check_adoptable(await kube.version())
             await kube.list(NODES, field_selector="metadata.name=none")
-        except PoolwrightError as error:
+            return Found(str(version), await _uid(kube))
+        except Refused as error:
             raise InvalidRequest(f"{access.server_url}: {error.message}") from error
-        found = _VERSION.match(said)
-        if found is None or int(found[2]) < OLDEST_MINOR:
-            raise InvalidRequest(
-                f"{access.server_url}: Kubernetes {said} is too old; 1.{OLDEST_MINOR} is needed"
-            )
-        cluster = AdoptedCluster(key, access, ".".join(found.groups()))
-        self._clusters[key] = cluster
-        return cluster
+        except PoolwrightError as error:
+            message = _EXPLAINED.get(error.message, error.message)
+            raise Transient(f"{access.server_url}: {message}") from error
+        except ValueError as error:
+            raise InvalidRequest(f"{access.server_url}: {error}") from error
+
+    def add(self, key: ClusterKey, access: KubeAccess, version: str) -> None:
+        """Take a cluster in, whether or not it can be reached now."""
+        self._transport(access)
+        self._clusters[key] = _Adopted(access, version)
+
+    def _transport(self, access: KubeAccess) -> httpx.AsyncBaseTransport:
+        transport = self._transports.get(access.server_url)
+        if transport is None:
+            transport = httpx.AsyncHTTPTransport(verify=access.ssl_context(), limits=_CONNECTIONS)
+            if access.token_file is not None:
+                transport = TokenFileTransport(transport, access.token_file)
+            self._transports[access.server_url] = transport
+        return transport
 
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """The one transport to a cluster."""
@@ -138,6 +156,13 @@ class AdoptedControlPlanes:
         return found.access
 
 
-def _control_plane(found: AdoptedCluster) -> ControlPlane:
+def _control_plane(found: _Adopted) -> ControlPlane:
     access = found.access
     return ControlPlane(found.version, True, access.server_url, access.ca_pem)
+
+
+async def _uid(kube: HttpKube) -> str:
+    try:
+        return child(await kube.get(NAMESPACES, "kube-system"), "metadata").get("uid", "")
+    except Refused:
+        return ""

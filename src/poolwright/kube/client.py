@@ -140,7 +140,10 @@ class HttpKube:
 
     async def version(self) -> str:
         """The server's gitVersion."""
-        return (await self._call("GET", "/version"))["gitVersion"]
+        said: object = child(await self._call("GET", "/version")).get("gitVersion")
+        if not isinstance(said, str):
+            raise Transient("what answers is no Kubernetes API server")
+        return said
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object:
         """One object (K1)."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,23 +64,44 @@ class KubeAccess:
         return context
 
     def check_current(self, now: datetime) -> None:
-        """Refuse a client certificate that has run out.
+        """Refuse a login that has run out, or does not hold yet.
 
         Raises:
             InvalidRequest: it has, or it is no certificate.
         """
-        if not self.certificate_pem:
-            return
-        try:
-            until = x509.load_pem_x509_certificate(self.certificate_pem).not_valid_after_utc
-        except ValueError as error:
-            raise InvalidRequest("the client certificate cannot be read") from error
-        if until < now:
-            raise InvalidRequest(f"the client certificate expired on {until:%Y-%m-%d %H:%M} UTC")
+        if self.certificate_pem:
+            _check_certificate(self.certificate_pem, now)
+        until = token_end(self.user.get("token", ""))
+        if until is not None and until <= now:
+            raise InvalidRequest(f"the token expired on {until:%Y-%m-%d %H:%M} UTC")
 
 
-def read_kubeconfig(path: Path) -> KubeAccess:
-    """The current context of a file.
+def _check_certificate(pem: bytes, now: datetime) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise InvalidRequest("the client certificate cannot be read") from error
+    since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if until < now:
+        raise InvalidRequest(f"the client certificate expired on {until:%Y-%m-%d %H:%M} UTC")
+    if since > now:
+        raise InvalidRequest(f"the client certificate holds from {since:%Y-%m-%d %H:%M} UTC on")
+
+
+def token_end(token: str) -> datetime | None:
+    """When a JSON Web Token ends; None where it says nothing of it, or is another kind of token."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims: Any = json.loads(base64.urlsafe_b64decode(parts[1] + "=="))
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return None
+
+
+def read_kubeconfig(path: Path, context: str = "") -> KubeAccess:
+    """A context of a file: the one that is named, or else the current one.
 
     Raises:
         InvalidRequest: it cannot be read, is no kubeconfig, or asks for what we cannot do.
@@ -93,11 +115,11 @@ def read_kubeconfig(path: Path) -> KubeAccess:
         raise InvalidRequest("is not YAML") from error
     if not isinstance(document, dict):
         raise InvalidRequest("is not a kubeconfig")
-    return _read(cast("Json", document), path.parent)
+    return _read(cast("Json", document), path.parent, context)
 
 
-def _read(document: Json, folder: Path) -> KubeAccess:
-    current = document.get("current-context")
+def _read(document: Json, folder: Path, wanted: str) -> KubeAccess:
+    current = wanted or document.get("current-context")
     context = _named(document, "contexts", "context", current)
     cluster = _named(document, "clusters", "cluster", context.get("cluster"))
     user = _named(document, "users", "user", context.get("user"))

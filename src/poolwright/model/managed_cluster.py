@@ -21,7 +21,8 @@ class ManagedClusterSpec:
     ``kubernetes_version`` is as sent (``1.35``), ``current_kubernetes_version`` the exact goal.
     ``autoscaler_profile`` holds the effective strings by wire name. ``profile`` is the world's
     rule set: empty for today's, ``preview-2019``. ``is_adopted`` says that somebody
-    else made the control plane and alone changes it. ``accepted`` holds all further properties
+    else made the control plane and alone changes it; ``adopted_uid`` is then the uid of the
+    cluster's namespace ``kube-system``, as far as known. ``accepted`` holds all further properties
     by wire name, as canonical JSON; ``identity``, ``sku`` and such top-level members too, by name.
     """
 
@@ -42,6 +43,7 @@ class ManagedClusterSpec:
     tier: str = "Free"
     profile: str = ""
     is_adopted: bool = False
+    adopted_uid: str = ""
     accepted: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -212,7 +212,7 @@ def _run(world: ClusterWorld, now: Instant) -> ClusterPlan:
 def _finish(world: ClusterWorld, status: ManagedClusterStatus, now: Instant) -> ClusterPlan:
     """The control plane is as wanted: wait for the pools, then end the operation."""
     spec, state = world.cluster.spec, status.provisioning_state
-    if world.control_plane is not None and not spec.is_stopped:
+    if world.control_plane is not None and not spec.is_stopped and not spec.is_adopted:
         status = replace(status, running_kubernetes_version=world.control_plane.version)
     if spec.is_stopped:
         return ClusterPlan(_ended(status, SUCCEEDED), end=SUCCEEDED)

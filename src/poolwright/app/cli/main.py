@@ -53,6 +53,9 @@ def up(
         Path | None,
         typer.Option("--kubeconfig", help="Manage this Kubernetes, and make no clusters."),
     ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="A context of it, not its current one.")
+    ] = None,
     cluster_name: Annotated[
         str | None, typer.Option("--cluster-name", help="Its name as a managed cluster.")
     ] = None,
@@ -61,7 +64,7 @@ def up(
     ] = None,
     location: Annotated[str | None, typer.Option("--location", help="Its location.")] = None,
 ) -> None:
-    """Serve the ARM API and the clusters it makes, or one that is given, until Ctrl-C."""
+    """Serve the ARM API and the clusters it makes, or ones that are given, until Ctrl-C."""
     from poolwright.app.server import serve  # noqa: PLC0415 - the server's imports cost a second
 
     serve(
@@ -72,6 +75,7 @@ def up(
             "server.port": port,
             "world.speed": speed,
             "adopt.kubeconfig": str(kubeconfig) if kubeconfig else None,
+            "adopt.context": context,
             "adopt.cluster_name": cluster_name,
             "adopt.resource_group": resource_group,
             "adopt.location": location,

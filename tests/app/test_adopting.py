@@ -1,0 +1,416 @@
+"""Taking in clusters when the server starts: what is entered, waited for, and refused in a line."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from arm_aks.world import World
+from poolwright.app.adopting import adopt_clusters
+from poolwright.app.settings import AdoptSettings, ClusterToAdopt, SettingsError, load_settings
+from poolwright.kube.adopted import AdoptedControlPlanes
+from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.errors import PoolwrightError
+from poolwright.model.instant import Instant, Now
+from poolwright.model.managed_cluster import MANAGED_CLUSTER
+
+DAY = timedelta(days=1)
+NOW = datetime.now(UTC)
+
+
+def pair(folder, name, *, since=NOW - 10 * DAY, until=NOW + DAY):
+    """A certificate that signs itself, for loopback, and its key; the file that has both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(since)
+        .not_valid_after(until)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / f"{name}.crt").write_bytes(pem)
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+class Api:
+    """An API server of three answers, on loopback with TLS."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.answers = {
+            "/version": (200, {"gitVersion": "v1.35.4"}),
+            "/api/v1/nodes": (200, {"metadata": {"resourceVersion": "1"}, "items": []}),
+            "/api/v1/namespaces/kube-system": (200, {"metadata": {"uid": "uid-1"}}),
+        }
+        self.certificate = "server"
+        self.port = 0
+        pair(folder, "server")
+
+    async def _connected(self, reader, writer):
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._answer(reader, writer)
+
+    async def _answer(self, reader, writer):
+        while head := await reader.readline():
+            path = head.split()[1].decode().partition("?")[0]
+            while (await reader.readline()).strip():
+                pass
+            code, body = self.answers[path]
+            text = body if isinstance(body, bytes) else json.dumps(body).encode()
+            writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (code, len(text)) + text)
+            await writer.drain()
+        writer.close()
+
+    @contextlib.asynccontextmanager
+    async def serving(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        one = str(self.folder / self.certificate)
+        context.load_cert_chain(f"{one}.crt", f"{one}.key")
+        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    def kubeconfig(self, name="kubeconfig", *, user=None, ca="server", host="127.0.0.1"):
+        cluster = {"server": f"https://{host}:{self.port}", "certificate-authority": f"{ca}.crt"}
+        document = {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": user or {"token": "secret"}}],
+        }
+        path = self.folder / name
+        path.write_text(json.dumps(document))
+        return str(path)
+
+
+@pytest.fixture
+def api(tmp_path):
+    return Api(tmp_path)
+
+
+class Today:
+    """A clock that stands at the moment the certificates are made for."""
+
+    def now(self):
+        return Now(Instant(0), NOW)
+
+
+class Start:
+    """One start of a server over a store."""
+
+    def __init__(self, before=None):
+        self.context = before.context if before else replace(World().context, clock=Today())
+        self.control_planes = AdoptedControlPlanes()
+
+    async def adopt(self, *wanted):
+        async with self.control_planes:
+            await adopt_clusters(self.context, self.control_planes, wanted)
+
+    def key(self, name="c1"):
+        return ClusterKey.of(self.context.settings.subscriptions[0].id, "rg", name)
+
+    async def cluster(self, name="c1"):
+        key = self.key(name)
+        return await self.context.store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+
+
+def named(kubeconfig, name="c1", **more):
+    return ClusterToAdopt(kubeconfig, name, resource_group="rg", **more)
+
+
+def refusal(api, *, is_up=True, **kubeconfig):
+    """The line that a start with a kubeconfig ends with; nothing is entered then."""
+
+    async def main():
+        start = Start()
+        async with api.serving() as served:
+            path = served.kubeconfig(**kubeconfig)
+            if is_up:
+                with pytest.raises(PoolwrightError) as caught:
+                    await start.adopt(named(path))
+        if not is_up:
+            with pytest.raises(PoolwrightError) as caught:
+                await start.adopt(named(path))
+        assert await start.cluster() is None
+        return str(caught.value)
+
+    said = asyncio.run(main())
+    assert "\n" not in said
+    assert said.startswith(f"kubeconfig {api.folder}/kubeconfig: ")
+    return said
+
+
+# -- what cannot be used ---------------------------------------------------------------------------
+
+
+def test_a_cluster_that_is_down_is_not_adopted(api):
+    said = refusal(api, is_up=False)
+    assert f"https://127.0.0.1:{api.port}: ConnectError" in said
+
+
+@pytest.mark.parametrize("version", ["v1.29.15", "v1.9.11-gke.1"])
+def test_a_cluster_that_is_too_old(api, version):
+    api.answers["/version"] = (200, {"gitVersion": version})
+    assert f"Kubernetes {version} is too old; 1.30 or newer is needed" in refusal(api)
+
+
+@pytest.mark.parametrize("body", [{"version": "3"}, [1], "hello", b"<html>hello</html>"])
+def test_what_is_no_kubernetes(api, body):
+    api.answers["/version"] = (200, body)
+    said = refusal(api)
+    assert "is no Kubernetes API server" in said or "is not JSON" in said
+
+
+def test_a_user_without_rights(api):
+    said = 'nodes is forbidden: User "guest" cannot list resource "nodes"'
+    api.answers["/api/v1/nodes"] = (403, {"kind": "Status", "code": 403, "message": said})
+    assert said in refusal(api)
+
+
+def test_a_user_whom_the_cluster_does_not_know(api):
+    api.answers["/version"] = (401, {"kind": "Status", "code": 401, "message": "Unauthorized"})
+    assert "Unauthorized: it does not know the user" in refusal(api)
+
+
+def with_certificate(name):
+    return {"client-certificate": f"{name}.crt", "client-key": f"{name}.key"}
+
+
+def test_a_client_certificate_that_ran_out(api, tmp_path):
+    pair(tmp_path, "old", until=NOW - DAY)
+    said = refusal(api, user=with_certificate("old"))
+    assert f"the client certificate expired on {NOW - DAY:%Y-%m-%d}" in said
+
+
+def test_a_client_certificate_that_does_not_hold_yet(api, tmp_path):
+    pair(tmp_path, "early", since=NOW + DAY, until=NOW + 2 * DAY)
+    said = refusal(api, user=with_certificate("early"))
+    assert f"the client certificate holds from {NOW + DAY:%Y-%m-%d}" in said
+
+
+def jwt(until):
+    parts = ({"alg": "RS256"}, {"exp": until.timestamp()})
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    return (b".".join(encoded) + b".c2ln").decode()
+
+
+def test_a_token_that_ran_out(api, tmp_path):
+    said = refusal(api, user={"token": jwt(NOW - DAY)})
+    assert f"the token expired on {NOW - DAY:%Y-%m-%d}" in said
+    (tmp_path / "token").write_text(jwt(NOW - DAY))
+    assert "the token expired on" in refusal(api, user={"tokenFile": "token"})
+
+
+def test_a_token_that_holds(api):
+    async def main():
+        start = Start()
+        async with api.serving() as served:
+            await start.adopt(named(served.kubeconfig(user={"token": jwt(NOW + DAY)})))
+        assert await start.cluster() is not None
+
+    asyncio.run(main())
+
+
+def test_a_server_certificate_that_ran_out(api, tmp_path):
+    pair(tmp_path, "server", until=NOW - DAY)
+    assert "certificate has expired" in refusal(api)
+
+
+def test_a_server_of_another_authority(api, tmp_path):
+    pair(tmp_path, "other")
+    assert "certificate verify failed" in refusal(api, ca="other")
+
+
+def test_a_server_of_another_name(api):
+    assert "certificate is not valid for 'localhost'" in refusal(api, host="localhost")
+
+
+# -- what is entered, and waited for ---------------------------------------------------------------
+
+
+def test_a_cluster_becomes_a_managed_cluster(api):
+    async def main():
+        start = Start()
+        async with api.serving() as served:
+            await start.adopt(named(served.kubeconfig()))
+        spec = (await start.cluster()).spec
+        assert (spec.current_kubernetes_version, spec.adopted_uid) == ("1.35.4", "uid-1")
+        assert (await start.control_planes.get(start.key())).version == "1.35.4"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("trouble", ["down", "unauthorized"])
+def test_a_cluster_that_was_adopted_before_is_waited_for(api, trouble):
+    async def main():
+        first = Start()
+        async with api.serving() as served:
+            path = served.kubeconfig()
+            await first.adopt(named(path))
+        second = Start(first)
+        if trouble == "down":
+            await second.adopt(named(path))
+        else:
+            api.answers["/version"] = (401, {})
+            async with api.serving():
+                await second.adopt(named(path))
+        plane = await second.control_planes.get(second.key())
+        assert plane.server_url == f"https://127.0.0.1:{api.port}"
+
+    asyncio.run(main())
+
+
+def test_another_cluster_does_not_take_the_place_of_a_known_one(api):
+    async def main():
+        first = Start()
+        async with api.serving() as served:
+            path = served.kubeconfig()
+            await first.adopt(named(path))
+            api.answers["/api/v1/namespaces/kube-system"] = (200, {"metadata": {"uid": "uid-2"}})
+            with pytest.raises(PoolwrightError, match="is not the cluster that was adopted as c1"):
+                await Start(first).adopt(named(path))
+            forbidden = (403, {"message": "forbidden"})
+            api.answers["/api/v1/namespaces/kube-system"] = forbidden
+            await Start(first).adopt(named(path))
+        assert (await first.cluster()).spec.adopted_uid == "uid-1"
+
+    asyncio.run(main())
+
+
+# -- several ---------------------------------------------------------------------------------------
+
+
+def test_several_clusters(api, tmp_path):
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    other = Api(other_folder)
+    other.answers["/version"] = (200, {"gitVersion": "v1.36.1"})
+    other.answers["/api/v1/namespaces/kube-system"] = (200, {"metadata": {"uid": "uid-2"}})
+
+    async def main():
+        start = Start()
+        async with api.serving(), other.serving():
+            one, two = api.kubeconfig(), other.kubeconfig()
+            await start.adopt(named(one), named(two, "c2", location="westus2"))
+            assert (await start.cluster("c2")).spec.current_kubernetes_version == "1.36.1"
+            assert (await start.cluster("c2")).spec.location == "westus2"
+        async with api.serving():  # the other is away
+            again = Start(start)
+            await again.adopt(named(one), named(two, "c2"))
+            assert (await again.control_planes.get(again.key("c2"))).version == "1.36.1"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["by address", "by uid"])
+def test_two_names_for_one_cluster(api, tmp_path, name):
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    other = Api(other_folder)
+
+    if name == "by address":  # we may not see who it is
+        api.answers["/api/v1/namespaces/kube-system"] = (403, {"message": "forbidden"})
+
+    async def main():
+        start = Start()
+        async with api.serving(), other.serving():
+            one = api.kubeconfig()
+            two = api.kubeconfig("again") if name == "by address" else other.kubeconfig()
+            with pytest.raises(PoolwrightError, match=r"c1 and c2 are one cluster \(.*\)"):
+                await start.adopt(named(one), named(two, "c2"))
+        assert await start.cluster() is None
+
+    asyncio.run(main())
+
+
+def settings(tmp_path, text):
+    config = tmp_path / "poolwright.toml"
+    config.write_text(text)
+    return load_settings(config, {}, {})
+
+
+TWO = """
+[[adopt.clusters]]
+kubeconfig = "one.yaml"
+cluster_name = "one"
+[[adopt.clusters]]
+kubeconfig = "two.yaml"
+context = "admin@two"
+cluster_name = "two"
+resource_group = "rg"
+location = "westus2"
+"""
+
+
+def test_several_in_a_file(tmp_path):
+    found = settings(tmp_path, TWO)
+    assert found.adopt.wanted == (
+        ClusterToAdopt("one.yaml", "one"),
+        ClusterToAdopt("two.yaml", "two", "admin@two", "rg", "westus2"),
+    )
+    assert (found.world.speed, found.arm.makes_clusters) == (1, False)
+
+
+def test_one_by_option():
+    found = load_settings(None, {}, {"adopt.kubeconfig": "f", "adopt.context": "there"})
+    assert found.adopt.wanted == (ClusterToAdopt("f", "kubernetes", "there"),)
+    assert AdoptSettings().wanted == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TWO.replace('"two"', '"ONE"').replace('"rg"', '"PoolWright"'), "poolwright/one is given"),
+        (TWO.replace('"two.yaml"\ncontext = "admin@two"', '"one.yaml"'), "are one cluster"),
+        (TWO.replace('cluster_name = "one"', ""), "cluster_name"),
+        (TWO.replace("cluster_name", "name"), r"unknown setting 'adopt\.clusters\[0\]\.name'"),
+        (TWO + '[adopt]\nkubeconfig = "f"\n', "give one of them"),
+        (TWO + "[world]\nspeed = 60\n", "must be 1 with adopt.clusters"),
+    ],
+)
+def test_several_that_cannot_be(tmp_path, text, said):
+    if text.startswith(TWO) and "[adopt]" in text:
+        text = text.replace(TWO, "") + TWO  # TOML wants a table before its arrays
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_context_by_name(api):
+    async def main():
+        start = Start()
+        async with api.serving() as served:
+            path = served.kubeconfig()
+            with pytest.raises(PoolwrightError, match="has no context 'there'"):
+                await start.adopt(named(path, context="there"))
+            await start.adopt(replace(named(path), context="here"))
+
+    asyncio.run(main())
