@@ -90,5 +90,6 @@ bench: setup  ## measure; results go to bench/results
 	$(BIN)/python bench/run.py
 
 .PHONY: docs
-docs: setup  ## generate docs/reference
+docs: setup  ## generate docs/reference, and what the Helm chart says of itself
 	$(BIN)/python tools/make_reference.py
+	$(BIN)/python tools/make_chart.py

@@ -1,4 +1,4 @@
-"""Get etcd, Kubernetes, its conformance binary and KWOK from published Go modules.
+"""Get etcd, Kubernetes, its conformance binary, KWOK and Helm from published Go modules.
 
 ``python tools/live_tools.py`` builds what is missing, in the order in which it is useful; the
 versions are those of the module files beside this file. Nothing goes into the tree: the binaries
@@ -24,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "live"
 KWOK_VERSION = "v0.8.0"
+HELM_VERSION = "v3.19.2"
 _MARK = "building"
 
 _SERVER = "go.etcd.io/etcd/server/v3"
@@ -36,12 +37,15 @@ class ToolsMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A binary and where it comes from: a folder of ours with its module file, and a package."""
+    """A binary and where it comes from: a package, and a folder of ours with its module file or,
+    without one, the version that is published.
+    """
 
     name: str
     module: str
     package: str
     is_test: bool = False
+    version: str = ""
 
 
 STACK = (
@@ -50,12 +54,14 @@ STACK = (
     Tool("kube-apiserver", "kubernetes", f"{_KUBERNETES}/cmd/kube-apiserver"),
     Tool("kube-scheduler", "kubernetes", f"{_KUBERNETES}/cmd/kube-scheduler"),
     Tool("kube-controller-manager", "kubernetes", f"{_KUBERNETES}/cmd/kube-controller-manager"),
-    Tool("kwok", "", "sigs.k8s.io/kwok/cmd/kwok"),
+    Tool("kwok", "", "sigs.k8s.io/kwok/cmd/kwok", version=KWOK_VERSION),
 )
 """A real cluster without machines."""
 SUITE = (Tool("e2e.test", "kubernetes", f"{_KUBERNETES}/test/e2e", is_test=True),)
 """Kubernetes' own conformance tests."""
-TOOLS = {tool.name: tool for tool in (*STACK, *SUITE)}
+CHART = (Tool("helm", "", "helm.sh/helm/v3/cmd/helm", version=HELM_VERSION),)
+"""What installs our chart."""
+TOOLS = {tool.name: tool for tool in (*STACK, *SUITE, *CHART)}
 
 
 def pinned(module: str, dependency: str) -> str:
@@ -103,10 +109,12 @@ def require(*names: str, environment: Mapping[str, str] = os.environ) -> dict[st
     return {name: path for name, path in found.items() if path is not None}
 
 
-def await_build(environment: Mapping[str, str] = os.environ) -> None:
-    """Wait while another process builds the tools (`main`); at once if none does."""
+def await_build(*names: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Wait while another process builds (`main`) and these tools, or any, are still missing."""
     mark = folder(environment) / _MARK
-    while mark.exists() and _is_alive(int(mark.read_text() or 0)):
+    while not all(find(name, environment) for name in names or TOOLS):
+        if not mark.exists() or not _is_alive(int(mark.read_text() or 0)):
+            return
         time.sleep(1)
 
 
@@ -144,10 +152,17 @@ def how_to_get(environment: Mapping[str, str] = os.environ) -> str:
 def _command(tool: Tool, target: Path, parallel: int) -> tuple[list[str], Path]:
     """What builds the tool, and where to run it."""
     flags = ["-p", str(parallel), "-trimpath"]
-    if not tool.module:
-        flags += ["-ldflags", "-s -w"]
-        return ["go", "install", *flags, f"{tool.package}@{KWOK_VERSION}"], HERE
     major, minor, _ = kubernetes_version().split(".")
+    if not tool.module:
+        # Helm takes a cluster that it does not ask for one of this version.
+        kinds = ("chartutil", "lint/rules") if tool.name == "helm" else ()
+        stamps = {
+            f"helm.sh/helm/v3/pkg/{kind}.k8sVersion{part}": value
+            for kind in kinds
+            for part, value in (("Major", major), ("Minor", minor))
+        }
+        flags += ["-ldflags", f"-s -w {_stamped(stamps)}"]
+        return ["go", "install", *flags, f"{tool.package}@{tool.version}"], HERE
     version = "k8s.io/component-base/version"
     stamps = {
         f"{version}.gitVersion": f"v{kubernetes_version()}",
@@ -155,10 +170,13 @@ def _command(tool: Tool, target: Path, parallel: int) -> tuple[list[str], Path]:
         f"{version}.gitMinor": minor,
         f"{version}.gitTreeState": "clean",
     }
-    stamped = " ".join(f"-X {name}={value}" for name, value in stamps.items())
-    flags += ["-ldflags", f"-s -w {stamped}", "-o", str(target)]
+    flags += ["-ldflags", f"-s -w {_stamped(stamps)}", "-o", str(target)]
     verb = ["test", "-c", "-vet=off"] if tool.is_test else ["build"]
     return ["go", *verb, *flags, tool.package], HERE / tool.module
+
+
+def _stamped(stamps: Mapping[str, str]) -> str:
+    return " ".join(f"-X {name}={value}" for name, value in stamps.items())
 
 
 def build(tool: Tool, parallel: int) -> None:
