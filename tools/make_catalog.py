@@ -105,24 +105,6 @@ def kubernetes_versions(facts: Path) -> dict:
         "default": data["default"],
         "versions": data["versions"],
         "profiles": data["profiles"],
-        "regions": [
-            "eastus",
-            "eastus2",
-            "eastus2euap",
-            "westus2",
-            "westus3",
-            "westcentralus",
-            "centralus",
-            "southcentralus",
-            "uksouth",
-            "westeurope",
-            "northeurope",
-            "swedencentral",
-            "francecentral",
-            "japaneast",
-            "southeastasia",
-            "australiaeast",
-        ],
     }
 
 

@@ -99,7 +99,8 @@ def test_create_get_update_and_list():
         ("rg1", {}, 400, "LocationRequired"),
         ("rg1", {"location": ""}, 400, "LocationRequired"),
         ("rg1", {"location": 7}, 400, "InvalidRequestContent"),
-        ("rg1", {"location": "../.."}, 400, "LocationNotAvailableForResourceType"),
+        ("rg1", {"location": "../.."}, 400, "LocationNotAvailableForResourceGroup"),
+        ("rg1", {"location": "mars"}, 400, "LocationNotAvailableForResourceGroup"),
         ("rg1", {"location": "eastus", "tags": []}, 400, "InvalidRequestContent"),
         ("rg1", {"location": "eastus", "tags": {"a": 1}}, 400, "InvalidRequestContent"),
         ("rg1", {"location": "eastus", "tags": {"a<": "x"}}, 400, "InvalidTagNameCharacters"),
@@ -369,3 +370,13 @@ def test_deletion_goes_through_the_real_front_door():
     assert None not in waits
     assert deleted_at is not None
     assert state == "Deleting"
+
+
+def test_settings_add_locations():
+    async def scenario(world):
+        made = await world.put(f"{GROUPS}/rg1", {"location": "Mars"})
+        return made, await world.get(f"{ROOT}/locations")
+
+    made, listed = play(scenario, locations=("mars",))
+    assert (made.status, made.json["location"]) == (201, "mars")
+    assert [each["name"] for each in listed.json["value"]].count("mars") == 1

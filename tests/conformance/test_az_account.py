@@ -55,6 +55,23 @@ def test_groups_that_cannot_be(az):
     assert "(InvalidResourceGroupLocation)" in moved.err
 
 
+def test_places_that_are_not_there(az):
+    refused = az("group create -n onmars -l mars", check=False)
+    assert refused.code == 1
+    assert (
+        "(LocationNotAvailableForResourceGroup) The provided location 'mars' is not available for "
+        "resource group. List of available regions is 'eastus,"
+    ) in refused.err
+    az("group create -n onearth -l germanywestcentral")
+    refused = az("aks create -g onearth -n c -l mars --no-ssh-key", check=False)
+    assert (
+        "(LocationNotAvailableForResourceType) The provided location 'mars' is not available for "
+        "resource type 'Microsoft.ContainerService/managedClusters'. List of available regions for "
+        "the resource type is 'eastus,"
+    ) in refused.err
+    az("group delete -n onearth --yes --no-wait")
+
+
 def test_tags_of_a_group(az):
     tags = az(f"tag update --resource-id {GROUP} --operation merge --tags tier=gold").json
     assert tags["properties"]["tags"] == {"team": "ml", "tier": "gold"}

@@ -102,7 +102,7 @@ def unsupported_version(
 ) -> Refused:
     """400 ``NoRegisteredProviderFound`` with our versions and regions."""
     return NO_REGISTERED_PROVIDER(
-        location=location or catalog.regions()[0],
+        location=location or next(iter(catalog.regions())),
         version=version,
         type=resource_type,
         supported=", ".join(supported),

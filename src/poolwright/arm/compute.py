@@ -11,7 +11,7 @@ from typing import Any
 
 from poolwright.arm.context import ArmContext
 from poolwright.arm.odata import passes, read_filter
-from poolwright.arm.region import normal_region
+from poolwright.arm.region import normal_region, regions
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Route
@@ -108,14 +108,7 @@ async def list_skus(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """GET ``Microsoft.Compute/skus``, with ``$filter=location eq '…'``."""
     terms = read_filter(request.query.get("$filter", ""), _FILTER_FIELDS)
     skus: list[dict[str, Any]] = []
-    regions = list(catalog.regions())
-    # A filter may name a region that is not listed: any well-formed one works here.
-    regions += [
-        normal
-        for term in terms
-        if term.is_equal and (normal := normal_region(term.value)) not in regions
-    ]
-    for region in regions:
+    for region in regions(context):
         if passes(terms, {"location": region}) or any(
             term.is_equal and normal_region(term.value) == region for term in terms
         ):

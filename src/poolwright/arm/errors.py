@@ -99,6 +99,7 @@ FRONT_DOOR_CODES = frozenset(
         "InvalidResourceNamespace",
         "InvalidResourceType",
         "InvalidSubscriptionId",
+        "LocationNotAvailableForResourceGroup",
         "LocationNotAvailableForResourceType",
         "LocationRequired",
         "MethodNotAllowed",

@@ -177,7 +177,7 @@ async def _read_cluster(
     """What a request declares about a cluster."""
     version = request.api_version
     if old is None or body.get("location"):
-        location = read_location(body, RESOURCE_TYPE)
+        location = read_location(context, body, RESOURCE_TYPE)
     else:
         location = old.spec.location
     group = await get_resource_group(context, request.subscription, request.resource_group)

@@ -19,7 +19,7 @@ from poolwright.arm.errors import (
 )
 from poolwright.arm.parents import check_subscription
 from poolwright.arm.records import PROVIDER
-from poolwright.arm.region import display_names
+from poolwright.arm.region import display_name, regions
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Route
@@ -144,7 +144,7 @@ def registration_state(context: ArmContext, namespace: str, record: ProviderReco
 def _wire_provider(
     context: ArmContext, subscription: str, namespace: str, record: ProviderRecord | None
 ) -> dict[str, Any]:
-    locations = display_names()
+    locations = [display_name(region) for region in regions(context)]
     return {
         "id": f"/subscriptions/{subscription}/providers/{namespace}",
         "namespace": namespace,

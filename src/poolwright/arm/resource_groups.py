@@ -202,7 +202,7 @@ async def put_group(context: ArmContext, request: ArmRequest) -> ArmResponse:
     name = request.resource_group
     check_group_name(name)
     body = request.json_object()
-    location = read_location(body, TYPE)
+    location = read_location(context, body)
     tags = read_tags(body)
     managed_by = body.get("managedBy")
     if managed_by is not None and not isinstance(managed_by, str):

@@ -218,14 +218,14 @@ def _wire(request: ArmRequest, region: str, scarcity: Scarcity) -> dict[str, Any
 
 async def get_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """GET the document."""
-    region = check_region(request.names["location"], _TYPE)
+    region = check_region(context, request.names["location"], _TYPE)
     scarcity = await context.machine_provider.scarcity(region)
     return ArmResponse(200, _wire(request, region, scarcity))
 
 
 async def put_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """PUT: replace it whole."""
-    region = check_region(request.names["location"], _TYPE)
+    region = check_region(context, request.names["location"], _TYPE)
     scarcity = read_scarcity(request.json_object())
     await context.machine_provider.set_scarcity(region, scarcity)
     return ArmResponse(200, _wire(request, region, scarcity))
@@ -233,7 +233,7 @@ async def put_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
 
 async def delete_scarcity(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """DELETE: back to plenty."""
-    region = check_region(request.names["location"], _TYPE)
+    region = check_region(context, request.names["location"], _TYPE)
     await context.machine_provider.set_scarcity(region, Scarcity())
     return ArmResponse(200)
 

@@ -69,6 +69,8 @@ class ArmSettings:
     """World time that a feature stays Registering or Unregistering; AKS says a few minutes."""
     provider_registration: timedelta = timedelta(seconds=20)
     """World time that a provider stays Registering or Unregistering."""
+    locations: tuple[str, ...] = ()
+    """Further locations beside Azure's public regions."""
     makes_clusters: bool = True
     """Whether managed clusters can be created; ``app`` switches it off where clusters are given."""
     feature_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

@@ -94,7 +94,8 @@ def _properties(pool: AgentPoolSpec, source_id: str) -> dict[str, Any]:
 async def put_snapshot(context: ArmContext, request: ArmRequest) -> ArmResponse:
     """PUT: take a snapshot, or change the tags of one; answers at once."""
     body = request.json_object()
-    location, tags = read_location(body, "snapshots"), read_tags(body)
+    location = read_location(context, body, "Microsoft.ContainerService/snapshots")
+    tags = read_tags(body)
     scope, name = subscription_scope(request.subscription), _record_name(request)
     old = await context.store.get(scope, SNAPSHOT, name)
     if old is None:

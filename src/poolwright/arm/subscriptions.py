@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from poolwright.arm.context import ArmContext
-from poolwright.arm.region import display_name
+from poolwright.arm.region import display_name, regions
 from poolwright.arm.request import ArmRequest
 from poolwright.arm.response import ArmResponse, listing
 from poolwright.arm.routing import Route
 from poolwright.arm.settings import Subscription
-from poolwright.model import catalog
 
 
 def find_subscription(context: ArmContext, subscription: str) -> Subscription:
@@ -91,7 +90,7 @@ async def list_locations(context: ArmContext, request: ArmRequest) -> ArmRespons
                     for zone in ("1", "2", "3")
                 ],
             }
-            for region in catalog.regions()
+            for region in regions(context)
         ]
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from poolwright.arm.context import ArmContext
 from poolwright.arm.errors import INVALID_CONTENT, LOCATION_REQUIRED, KnownError
-from poolwright.arm.region import is_region, normal_region
-from poolwright.model import catalog
+from poolwright.arm.region import normal_region, regions
 from poolwright.model.errors import InvalidRequest
 from poolwright.plan.admission_tag import check_tag_limits
 
@@ -20,22 +20,30 @@ _LOCATION_NOT_AVAILABLE = KnownError(
 )
 
 
-def check_region(sent: str, resource_type: str) -> str:
-    """A region's name, normalised.
+_GROUP_LOCATION_NOT_AVAILABLE = KnownError(
+    "LocationNotAvailableForResourceGroup",
+    InvalidRequest,
+    "The provided location '{location}' is not available for resource group. List of available "
+    "regions is '{regions}'.",
+)
+
+
+def check_region(context: ArmContext, sent: str, resource_type: str = "") -> str:
+    """A region's name, normalised; without a type it is that of a resource group.
 
     Raises:
-        InvalidRequest: it cannot be one.
+        InvalidRequest: there is no such region.
     """
-    region = normal_region(sent)
-    if not is_region(region):
-        raise _LOCATION_NOT_AVAILABLE(
-            location=sent, type=resource_type, regions=",".join(catalog.regions())
-        )
-    return region
+    region, known = normal_region(sent), regions(context)
+    if region in known:
+        return region
+    if not resource_type:
+        raise _GROUP_LOCATION_NOT_AVAILABLE(location=sent, regions=",".join(known))
+    raise _LOCATION_NOT_AVAILABLE(location=sent, type=resource_type, regions=",".join(known))
 
 
-def read_location(body: Mapping[str, Any], resource_type: str) -> str:
-    """``location`` of a request, normalised.
+def read_location(context: ArmContext, body: Mapping[str, Any], resource_type: str = "") -> str:
+    """``location`` of a request, normalised; without a type it is that of a resource group.
 
     Raises:
         InvalidRequest: missing (``LocationRequired``), no string, or no region's name.
@@ -45,7 +53,7 @@ def read_location(body: Mapping[str, Any], resource_type: str) -> str:
         raise LOCATION_REQUIRED()
     if not isinstance(sent, str):
         raise INVALID_CONTENT(detail="location: expected a string")
-    return check_region(sent, resource_type)
+    return check_region(context, sent, resource_type)
 
 
 def read_tags(body: Mapping[str, Any]) -> dict[str, str]:

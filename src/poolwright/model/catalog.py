@@ -156,9 +156,9 @@ def resolve_kubernetes_version(text: str, profile: str = "") -> KubernetesVersio
 
 
 @cache
-def regions() -> tuple[str, ...]:
-    """The regions that are listed; any other well-formed name is accepted too."""
-    return tuple(_load("kubernetes_versions.json")["regions"])
+def regions() -> Mapping[str, str]:
+    """The regions that there are, and the names that people read."""
+    return dict(_load("regions.json")["regions"])
 
 
 @cache
