@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # The real az lives in an environment of its own (it pins many packages), outside the tree.
 AZ_VENV ?= $(HOME)/.cache/poolwright/az-venv
 export POOLWRIGHT_TEST_AZ := $(AZ_VENV)/bin/python
+# So does the official Python client of Kubernetes.
+KUBERNETES_VENV ?= $(HOME)/.cache/poolwright/kubernetes-venv
+export POOLWRIGHT_TEST_KUBERNETES := $(KUBERNETES_VENV)/bin/python
 SEEDS ?= 50
 SEED ?=
 CRASHES ?= 200
@@ -25,11 +28,19 @@ $(AZ_VENV)/.ready: tools/az-requirements.txt
 	$(AZ_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r $<
 	@touch $@
 
+$(KUBERNETES_VENV)/.ready: tools/kubernetes-requirements.txt
+	$(PYTHON) -m venv $(KUBERNETES_VENV)
+	$(KUBERNETES_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r $<
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.ready  ## make the virtual environment
 
 .PHONY: az
 az: $(AZ_VENV)/.ready  ## install the real az and Azure SDKs for the conformance suite
+
+.PHONY: kubernetes-client
+kubernetes-client: $(KUBERNETES_VENV)/.ready  ## install the official Python client of Kubernetes
 
 .PHONY: demo
 demo: setup  ## show the main job on the embedded default, from nothing to GPU pods and back
@@ -56,7 +67,7 @@ check: lint  ## what to run before a commit: lint and the fast tests
 	$(BIN)/pytest -m 'not slow and not conformance and not postgres and not live'
 
 .PHONY: test
-test: setup az  ## every test, with the real clients
+test: setup az kubernetes-client  ## every test, with the real clients
 	$(BIN)/pytest $(SPREAD)
 
 .PHONY: conformance
@@ -83,6 +94,10 @@ sim: setup  ## simulate whole worlds under faults: SEEDS=50, or SEED=7 to replay
 crash: setup  ## kill the real server at named points, keep bench/results/crash.json: CRASHES=200
 	POOLWRIGHT_TEST_CRASHES=$(CRASHES) POOLWRIGHT_TEST_CRASH_RESULT=bench/results/crash.json \
 		$(BIN)/pytest tests/crash -s
+
+.PHONY: churn
+churn: setup kubernetes-client  ## real clients through churn, a restart and kills: MINUTES=30 KILLS=50
+	PYTHONPATH=tests $(BIN)/python -m churn.run --minutes $(MINUTES) --kills $(KILLS) --keep
 
 .PHONY: bench
 bench: setup  ## measure; results go to bench/results

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from absent import live_binaries
+from live_stack import COMPONENTS, LiveStack
+
 HERE = Path(__file__).parent
-LAST = ("behaviour", "live", "conformance_k8s")
+ACCOUNT = "system:serviceaccount:poolwright:poolwright"
+LAST = ("churn", "behaviour", "live", "conformance_k8s")
 
 
 @pytest.hookimpl(trylast=True)
@@ -34,3 +38,17 @@ def pytest_terminal_summary(terminalreporter):
     )
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory):
+    """One real Kubernetes for all that manage nodes on it: its KWOK plays only the nodes that ask
+    for it, and what the account of deploy/kubernetes asks for is audited.
+    """
+    live_binaries(*COMPONENTS, "kubectl")
+    stack = LiveStack(
+        tmp_path_factory.mktemp("shared"), nodes=1, by_annotation=True, audited=[ACCOUNT]
+    )
+    stack.start()
+    yield stack
+    stack.stop()
