@@ -11,8 +11,8 @@ from poolwright.arm.agent_pools_read import Cluster
 from poolwright.arm.context import ArmContext
 from poolwright.arm.parents import check_subscription, find_resource_group
 from poolwright.arm.records import RESOURCE_GROUP
+from poolwright.arm.region import regions
 from poolwright.arm.resource_groups import DELETING, check_group_name
-from poolwright.model import catalog
 from poolwright.model.agent_pool import ProvisioningState
 from poolwright.model.cluster_key import ClusterKey, subscription_scope
 from poolwright.model.errors import Conflict, InvalidRequest
@@ -52,7 +52,7 @@ def check_adoption(context: ArmContext, adoption: Adoption) -> None:
     check_group_name(adoption.resource_group)
     if not re.fullmatch(CLUSTER_NAME_PATTERN, adoption.name):
         raise InvalidRequest(f"{adoption.name!r} is not a name for a managed cluster")
-    if adoption.location not in catalog.regions():
+    if adoption.location not in regions(context):
         raise InvalidRequest(f"{adoption.location!r} is not a location")
 
 
