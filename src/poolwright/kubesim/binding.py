@@ -30,9 +30,9 @@ async def bind_pod(
     """
     now = wall_text(registry.clock.now().wall)
 
-    def mutate(body: dict[str, Any]) -> None:
-        spec = body["spec"]
-        if "deletionTimestamp" in body["metadata"]:
+    def mutate(old: dict[str, Any]) -> dict[str, Any]:
+        spec = old["spec"]
+        if "deletionTimestamp" in old["metadata"]:
             raise status.conflict(
                 "",
                 "pods/binding",
@@ -46,17 +46,17 @@ async def bind_pod(
                 name,
                 f'pod {name} is already assigned to node "{spec["nodeName"]}"',
             )
-        spec["nodeName"] = node
-        conditions = body.setdefault("status", {}).setdefault("conditions", [])
-        others = [c for c in conditions if c.get("type") != "PodScheduled"]
+        state = dict(child(old, "status"))
+        others = [c for c in state.get("conditions") or () if c.get("type") != "PodScheduled"]
         scheduled = {
             "type": "PodScheduled",
             "status": "True",
             "lastProbeTime": None,
             "lastTransitionTime": now,
         }
-        body["status"]["conditions"] = [*others, scheduled]
-        body["status"].pop("nominatedNodeName", None)  # since 1.35; it has served its purpose
+        state["conditions"] = [*others, scheduled]
+        state.pop("nominatedNodeName", None)  # since 1.35; it has served its purpose
+        return {**old, "spec": {**spec, "nodeName": node}, "status": state}
 
     return await registry.update(
         names.PODS,
@@ -65,6 +65,7 @@ async def bind_pod(
         namespace=namespace,
         subresource="binding",
         expect=Preconditions(uid=uid),
+        derives=True,
     )
 
 

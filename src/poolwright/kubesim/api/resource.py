@@ -330,8 +330,10 @@ async def patch(call: Call, target: Target) -> None:
             new = merge(shown, change)
         else:
             new = strategic(shown, cast("dict[str, Any]", change), kind)
-        data = encode(new)
-        copied: dict[str, Any] = decode(data)
+        # What the patch left alone was held against the schema when it was written.
+        is_known = media != _PATCHES[0] and view.declared is None
+        data = encode(_changed(new, shown) if is_known else new)
+        copied: dict[str, Any] = {**new, **decode(data)} if is_known else decode(data)
         if not child(copied, "metadata").get("name"):
             raise status.bad_request(
                 f"the name of the object ({target.name} based on URL) was undeterminable: name must"
@@ -339,8 +341,7 @@ async def patch(call: Call, target: Target) -> None:
             )
         if media == _PATCHES[2]:  # it is laid over the typed object, which keeps its kind
             copied.update(kind=view.resource.kind, apiVersion=view.resource.api_version)
-        shown_as = negotiate.go_text(change) if media == _PATCHES[2] else ""
-        _check_patched(call, view, copied, data, shown_as)
+        _check_patched(call, view, copied, data, new, change if media == _PATCHES[2] else None)
         sent_uid, uid = copied["metadata"].get("uid"), stored["metadata"]["uid"]
         if sent_uid and sent_uid != uid:
             cause = status.invalid("metadata.uid", sent_uid, "field is immutable")
@@ -364,11 +365,17 @@ async def patch(call: Call, target: Target) -> None:
     await _answer_written(call, target, made)
 
 
+def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that a patch made anew."""
+    return {name: value for name, value in new.items() if value is not old.get(name)}
+
+
 def _check_patched(
-    call: Call, view: View, body: dict[str, Any], data: bytes, shown_as: str
+    call: Call, view: View, body: dict[str, Any], data: bytes, result: Any, typed_patch: Any
 ) -> None:
-    """Hold the result of a patch against the schema; a wrong result is a wrong patch. A strategic
-    patch is shown itself, and converted by other code than a document that is decoded.
+    """Hold the result of a patch against the schema; a wrong result is a wrong patch. ``data`` is
+    what of it is new. A strategic patch is shown itself, and converted by other code than a
+    document that is decoded.
 
     Source: k8s.io/apiserver pkg/endpoints/handlers/patch.go.
     """
@@ -381,9 +388,10 @@ def _check_patched(
         _, separator, why = error.message.partition(f"cannot be handled as a {resource.kind}: ")
         if not separator:
             raise
-        if shown_as:
-            why = negotiate.conversion_error(why)
-        cause = status.invalid("patch", shown_as or data.decode(), why)
+        shown = encode(result).decode()
+        if typed_patch is not None:
+            why, shown = negotiate.conversion_error(why), negotiate.go_text(typed_patch)
+        cause = status.invalid("patch", shown, why)
         raise status.unprocessable("", "", "", [cause]) from None
 
 
