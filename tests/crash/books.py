@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ledger
-from ledger import check_bills, check_books, check_machines, check_operations
 from story import OLD, SNAPSHOT
 from user import GROUP
+
+import ledger
+from ledger import check_bills, check_books, check_machines, check_operations
 
 __all__ = ["add_snapshot", "check_bills", "check_books", "check_machines", "check_operations"]
 
