@@ -97,7 +97,11 @@ crash: setup  ## kill the real server at named points, keep bench/results/crash.
 
 .PHONY: churn
 churn: setup kubernetes-client  ## real clients through churn, a restart and kills: MINUTES=30 KILLS=50
-	PYTHONPATH=tests $(BIN)/python -m churn.run --minutes $(MINUTES) --kills $(KILLS) --keep
+	PYTHONPATH=tests $(BIN)/python -m churn.run --minutes $(MINUTES) --kills $(KILLS) --keep churn
+
+.PHONY: churn-bugs
+churn-bugs: setup kubernetes-client  ## plant bugs in the server: the judge of `make churn` sees them all
+	PYTHONPATH=tests $(BIN)/python -m churn.run --bugs --keep planted_bugs
 
 .PHONY: bench
 bench: setup  ## measure; results go to bench/results

@@ -2,6 +2,7 @@
 
 First so many minutes with one restart in the middle, then so many kills with some seconds between
 them. What everybody saw is judged at the end; the outcome goes to ``bench/results/churn.json``.
+``make churn-bugs`` does it shortly with each bug that can be planted: the judge must see them all.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from churn.arena import HERE, Arena, ClientMissing, Program, go_client, now, python_client
+from churn.bugs import BUGS
 from churn.journal import Item, Line, read
 from churn.judge import Verdict, judge
 
@@ -179,38 +181,69 @@ def outcome(verdict: Verdict, churn: Churn, plan: Plan, command: str) -> dict:
     }
 
 
+def keep(part: str, kept: dict) -> None:
+    """Put a part into the stored results; the others stay."""
+    whole = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    whole[part] = kept
+    RESULT.write_text(json.dumps(dict(sorted(whole.items())), indent=1) + "\n")
+
+
+def plant_all(rate: float) -> dict:
+    """Run shortly with each planted bug; what the judge found of it."""
+    found = {}
+    for bug in BUGS:
+        folder = Path(tempfile.mkdtemp(prefix="churn-"))
+        plan = Plan(6, 1, rate, (2.0, 3.0), bug=bug, restarts=0, late=15)
+        found[bug] = dict(Churn(folder, plan).run().faults)
+        print(f"{bug}: {found[bug] or 'NOT CAUGHT'}", flush=True)
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make churn")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--rate", type=float, default=40)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bug", default="")
     parser.add_argument("--restarts", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--rate", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bugs", action="store_true", help="plant each bug instead")
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--keep", action="store_true", help="keep the outcome as the result")
+    parser.add_argument("--keep", default="", help="keep the outcome under this name")
     options = parser.parse_args()
+    try:
+        if options.bugs:
+            kept = plant_all(options.rate)
+            is_good = all(kept.values())
+        else:
+            kept = run_one(options)
+            is_good = not kept["faults"]
+    except ClientMissing as absence:
+        print(f"missing: {absence}")
+        return 2
+    if options.keep:
+        keep(options.keep, kept)
+    return 0 if is_good else 1
+
+
+def run_one(options: argparse.Namespace) -> dict:
+    """One run as the command line asks for it; what is kept of it."""
     plan = Plan(
-        options.minutes * 60, options.kills, options.rate, seed=options.seed, bug=options.bug
+        options.minutes * 60,
+        options.kills,
+        options.rate,
+        seed=options.seed,
+        restarts=options.restarts,
     )
-    plan = replace(plan, restarts=options.restarts)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="churn-"))
     folder.mkdir(parents=True, exist_ok=True)
     churn = Churn(folder, plan)
-    try:
-        verdict = churn.run()
-    except ClientMissing as missing:
-        print(f"missing: {missing}")
-        return 2
-    kept = outcome(
-        verdict, churn, plan, f"make churn MINUTES={options.minutes:g} KILLS={plan.kills}"
-    )
+    verdict = churn.run()
+    command = f"make churn MINUTES={options.minutes:g} KILLS={plan.kills}"
+    kept = outcome(verdict, churn, plan, command)
     print(json.dumps(kept, indent=1))
     print(verdict)
     print(f"journals: {folder}")
-    if options.keep:
-        RESULT.write_text(json.dumps(kept, indent=1) + "\n")
-    return 1 if verdict.faults else 0
+    return kept
 
 
 if __name__ == "__main__":
