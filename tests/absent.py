@@ -26,7 +26,7 @@ def live_binaries(*names: str) -> dict[str, Path]:
     Without them the suite is skipped with the reason; in CI a missing Go is a failure, but what Go
     did not build in CI's time is not.
     """
-    live_tools.await_build()
+    live_tools.await_build(*names)
     try:
         return live_tools.require(*names)
     except live_tools.ToolsMissing as error:
