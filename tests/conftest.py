@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items):
 
 
 def _place(item) -> int:
+    if item.get_closest_marker("live"):
+        return LAST.index("live") + 1
     path = Path(item.fspath)
     suite = path.relative_to(HERE).parts[0] if HERE in path.parents else ""
     return LAST.index(suite) + 1 if suite in LAST else 0

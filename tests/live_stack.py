@@ -103,13 +103,22 @@ class Authority:
 
 class LiveStack:
     """The processes, started by ``start`` and all gone after ``stop``. KWOK plays every node, or
-    with ``by_annotation`` those alone that carry its annotation, as the stack's own then do.
+    with ``by_annotation`` those alone that carry its annotation, as the stack's own then do. What
+    ``audited`` users ask for is in ``audit.log``.
     """
 
-    def __init__(self, folder: Path, *, nodes: int = 3, by_annotation: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nodes: int = 3,
+        by_annotation: bool = False,
+        audited: Sequence[str] = (),
+    ):
         self.folder = folder
         self.nodes = nodes
         self._by_annotation = by_annotation
+        self._audited = audited
         self.ready_seconds = 0.0
         self._tools = live_tools.require(*COMPONENTS)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -139,7 +148,7 @@ class LiveStack:
                 node = _node(index)
                 if self._by_annotation:
                     node["metadata"]["annotations"] = {_KWOK: "fake"}
-                self._request("POST", "/api/v1/nodes", node)
+                self.request("POST", "/api/v1/nodes", node)
             self._wait(self._nodes_are_ready, "the nodes")
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._wait(lambda: self._exists(account), "the service account")
@@ -211,6 +220,7 @@ class LiveStack:
                     "--authorization-mode=Node,RBAC",
                     "--endpoint-reconciler-type=none",  # it refuses loopback addresses
                     "--allow-privileged=true",
+                    *self._audit(),
                 ]
             case "kube-controller-manager":
                 return [
@@ -231,6 +241,25 @@ class LiveStack:
                     else "--manage-all-nodes=true",
                     "--node-lease-duration-seconds=40",
                 ]
+
+    def _audit(self) -> list[str]:
+        if not self._audited:
+            return []
+        rules = [{"level": "Metadata", "users": list(self._audited)}, {"level": "None"}]
+        policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}
+        policy["omitStages"] = ["RequestReceived"]
+        path = self.folder / "audit-policy.json"
+        path.write_text(json.dumps(policy))
+        log = self.folder / "audit.log"
+        return [f"--audit-policy-file={path}", f"--audit-log-path={log}"]
+
+    def audit(self) -> list[dict]:
+        """What the audited users asked for so far, a request an entry."""
+        try:
+            lines = (self.folder / "audit.log").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return list({entry["auditID"]: entry for entry in map(json.loads, lines)}.values())
 
     def _launch(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -257,13 +286,13 @@ class LiveStack:
 
     def _is_ready(self) -> bool:
         try:
-            return self._request("GET", "/readyz") == b"ok"
+            return self.request("GET", "/readyz") == b"ok"
         except (OSError, urllib.error.URLError):
             return False
 
     def _exists(self, path: str) -> bool:
         try:
-            self._request("GET", path)
+            self.request("GET", path)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return False
@@ -271,11 +300,11 @@ class LiveStack:
         return True
 
     def _nodes_are_ready(self) -> bool:
-        nodes = json.loads(self._request("GET", "/api/v1/nodes"))["items"]
+        nodes = json.loads(self.request("GET", "/api/v1/nodes"))["items"]
         ready = [node for node in nodes if _is_ready_node(node)]
         return len(ready) >= self.nodes
 
-    def _request(self, method: str, path: str, body=None) -> bytes:
+    def request(self, method: str, path: str, body=None) -> bytes:
         request = urllib.request.Request(
             f"{self.endpoint}{path}",
             method=method,

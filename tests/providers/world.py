@@ -58,13 +58,24 @@ class World:
     """A store, a cluster and a cloud; `restarted` is a new process on the same store."""
 
     def __init__(self, settings=None, *, speed=60.0, seed=7):
-        self.clock = SimClock(speed=speed)
+        self.clock = self._new_clock(speed)
         self.store = SqlStore.open(None, clock=self.clock, kinds=KINDS)
-        self.clusters = FakeClusters()
+        self.clusters = self._new_clusters()
         self.settings = settings or SimulatedCloudSettings()
         self.seed = seed
         self.identity = SeededIdentity(Random(f"{seed}/identity"))
         self.cloud = self._new_cloud()
+
+    @staticmethod
+    def play(story):
+        """Run an async story (a function of no arguments) in virtual time."""
+        return run(story())
+
+    def _new_clock(self, speed):
+        return SimClock(speed=speed)
+
+    def _new_clusters(self):
+        return FakeClusters()
 
     def _new_cloud(self):
         return SimulatedCloud(
@@ -102,9 +113,7 @@ class World:
         return next((m for m in await self.cloud.list_machines(CLUSTER) if m.name == name), None)
 
 
-def play(story):
-    """Run an async story (a function of no arguments) in virtual time."""
-    return run(story())
+play = World.play
 
 
 def pod(name, image="nginx:1.15.9", *, owner="", labels=None, annotations=None, **spec):
