@@ -61,7 +61,12 @@ SUITE = (Tool("e2e.test", "kubernetes", f"{_KUBERNETES}/test/e2e", is_test=True)
 """Kubernetes' own conformance tests."""
 CHART = (Tool("helm", "", "helm.sh/helm/v3/cmd/helm", version=HELM_VERSION),)
 """What installs our chart."""
-TOOLS = {tool.name: tool for tool in (*STACK, *SUITE, *CHART)}
+TERRAFORM = (
+    Tool("tofu", "tofu", "github.com/opentofu/opentofu/cmd/tofu"),
+    Tool("terraform-provider-azapi", "azapi", "github.com/Azure/terraform-provider-azapi"),
+)
+"""Terraform's language and its generic Azure provider."""
+TOOLS = {tool.name: tool for tool in (*STACK, *SUITE, *CHART, *TERRAFORM)}
 
 
 def pinned(module: str, dependency: str) -> str:
