@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from pathlib import Path
 
@@ -97,10 +98,10 @@ class PodFolders:
         return self.folder / path.lstrip("/")
 
     def _moved(self, text: str) -> str:
-        for path in self._mounts:
-            text = text.replace(f"{path}/", f"{self.here(path)}/")
-            text = text.replace(f'{path}"', f'{self.here(path)}"')
-        return text
+        """The text with the paths of mounts replaced, each once."""
+        mounts = "|".join(re.escape(path) for path in sorted(self._mounts, key=len, reverse=True))
+        paths = re.compile(rf"(?<![\w.-])({mounts})(?=[/\"\s]|$)", re.MULTILINE)
+        return paths.sub(lambda found: str(self.here(found[1])), text)
 
     def arguments(self) -> list[str]:
         return [self._moved(word) for word in self._container["args"]]

@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 
 from absent import live_binaries
+from embedded_stack import EmbeddedStack
 from helm_chart import Helm
 
 
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory):
     return Helm(live_binaries("helm")["helm"], tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory):
+    """An embedded Kubernetes."""
+    stack = EmbeddedStack(tmp_path_factory.mktemp("embedded"), nodes=1)
+    stack.start()
+    yield stack
+    stack.stop()

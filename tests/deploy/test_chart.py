@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from absent import missing
-from embedded_stack import EmbeddedStack
 from helm_chart import ACCOUNT, CHART, VALUES, HelmFailed, one, pod_specs
 from live_stack import live_tools
 from poolwright.app.settings import load_settings
@@ -234,16 +233,7 @@ def test_wrong_values_are_refused_by_name(helm, words, said):
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """An embedded Kubernetes."""
-    stack = EmbeddedStack(tmp_path_factory.mktemp("embedded"), nodes=1)
-    stack.start()
-    yield stack
-    stack.stop()
-
-
-@pytest.fixture(scope="module")
-def kubectl(stack):
+def kubectl(embedded):
     """kubectl, with the namespace of the release."""
     binary = live_tools.find("kubectl") or shutil.which("kubectl")
     if binary is None:
@@ -251,7 +241,7 @@ def kubectl(stack):
 
     def run(*words, stdin=None):
         return subprocess.run(
-            [str(binary), "--kubeconfig", str(stack.kubeconfig), *words],
+            [str(binary), "--kubeconfig", str(embedded.kubeconfig), *words],
             input=stdin,
             capture_output=True,
             text=True,
@@ -282,9 +272,9 @@ def test_the_embedded_kubernetes_would_not_take_a_misspelt_one(helm, kubectl):
     assert "enableServiceLink" in done.stderr
 
 
-def test_names_and_ports_in_the_notes(helm, stack):
+def test_names_and_ports_in_the_notes(helm, embedded):
     """Helm renders notes only where there is a cluster."""
-    helm = helm.at(stack.kubeconfig)
+    helm = helm.at(embedded.kubeconfig)
     words = ("install", "pw", CHART, "--dry-run=client", "-n", "ns")
     notes = helm(*words, "-f", LEAST).partition("NOTES:")[2]
     assert "https://pw.ns.svc\n" in notes

@@ -95,13 +95,17 @@ def test_every_value_is_described():
 
 
 def test_the_charts_rights_are_those_of_the_manifests():
-    manifests = ROOT / "deploy/kubernetes/access.yaml"
-    if not manifests.exists():
-        pytest.skip("deploy/kubernetes/access.yaml is not there")
-    rules = yaml.safe_load((CHART / "files/cluster-role-rules.yaml").read_text())
-    roles = [
-        each
-        for each in yaml.safe_load_all(manifests.read_text())
-        if each and each["kind"] == "ClusterRole"
-    ]
-    assert [rule for role in roles for rule in role["rules"]] == rules
+    manifests = yaml.safe_load_all((ROOT / "deploy/kubernetes/access.yaml").read_text())
+    roles = {
+        each["metadata"]["name"]: each["rules"]
+        for each in manifests
+        if each["kind"] in {"ClusterRole", "Role"}
+    }
+    assert roles == {
+        role: yaml.safe_load((CHART / f"files/{file}-role-rules.yaml").read_text())
+        for role, file in (
+            ("poolwright", "cluster"),
+            ("poolwright-autoscaler", "autoscaler"),
+            ("poolwright-components", "components"),
+        )
+    }
