@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -54,7 +55,9 @@ def _keep(outcomes: list[suite.Outcome], version: str) -> None:
         }
         for item in outcomes
     }
-    document = {"kubernetes": version, "specs": specs}
+    command = ("git", "-C", str(HERE), "rev-parse", "HEAD")
+    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    document = {"kubernetes": version, "commit": commit, "specs": specs}
     RESULTS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
