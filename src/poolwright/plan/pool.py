@@ -27,6 +27,7 @@ from poolwright.plan.readiness import ready_within
 from poolwright.plan.rollout import Rollout
 from poolwright.plan.upgrade import may_go_in_place
 from poolwright.plan.upkeep import plan_strays, plan_upkeep
+from poolwright.plan.waiting import operation_message, slow_from
 from poolwright.plan.world import Member, PoolWorld, later, observe_members
 
 OUTAGE_PATIENCE = timedelta(hours=1)
@@ -228,12 +229,12 @@ def _run(world: PoolWorld, now: Instant) -> PoolPlan:
         end = _end(rollout, late, deadline, now)
         if end is not None:
             return _ending(world, rollout, status, end)
-        wakes += [deadline, *late]
+        wakes += [deadline, *late, *slow_from(rollout, status, now)]
     return PoolPlan(
         status=status,
         actions=tuple(rollout.actions),
         wake_at=min(wakes, default=None),
-        operation_message=_operation_message(status, world.pool.spec.count),
+        operation_message=operation_message(rollout, status, now) if running else "",
         percent=_percent(status, world.pool.spec.count),
     )
 
@@ -358,13 +359,6 @@ def _message(rollout: Rollout) -> str:
 
 def _percent(status: AgentPoolStatus, count: int) -> int:
     return min(99, 100 * status.ready_count // max(1, count))
-
-
-def _operation_message(status: AgentPoolStatus, count: int) -> str:
-    """The status word of a running creation, as AKS shows it."""
-    if status.provisioning_state is ProvisioningState.CREATING:
-        return f"CreatingAgentPool: {status.ready_count}/{count} nodes completed"
-    return ""
 
 
 # -- refusals --------------------------------------------------------------------------------------

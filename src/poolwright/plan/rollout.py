@@ -53,6 +53,8 @@ class Rollout:
         self.cordons: dict[str, NodeEvent] = {}
         self.quarantine: list[str] = []
         self.undrainable: list[tuple[str, Drain]] = []
+        self.held: list[tuple[str, Drain]] = []
+        """Drains that a disruption budget holds up."""
         self.pending: list[int] = []
         self.next_index = self.status.next_machine_index
         self.number = self.status.vmss_number or vmss_number(world.key.cluster)
@@ -231,6 +233,8 @@ class Rollout:
 
     def _continue_drain(self, member: Member, drain: Drain) -> None:
         self.drains[member.name] = self._memory(member)
+        if drain.blocked_by:
+            self.held.append((member.name, drain))
         for eviction in drain.evictions:
             self._add(eviction)
         self.wakes.append(self.now.after(DRAIN_POLL))
