@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import pytest
@@ -35,3 +36,18 @@ def test_other_refusals_are_one_line(monkeypatch, capsys):
         main()
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("ERROR: POOLWRIGHT_ENDPOINT is not set")
+
+
+def test_a_server_that_is_gone_is_told_how_to_come_back(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["poolwright", "group", "list"])
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("POOLWRIGHT_ENDPOINT", f"https://localhost:{port}")
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"ERROR: cannot reach https://localhost:{port}")
+    assert error.endswith(f"poolwright up --data-dir DIR --port {port}\n")
+    assert error.count("\n") == 1

@@ -18,6 +18,11 @@ QUOTA = (
     "Location: westus3, Current Limit: 12, Current Usage: 12, Additional Required: 6, (Minimum) "
     "New Limit Required: 18."
 )
+NO_QUOTA = (
+    "exceeding approved standardNCSv3Family Cores quota. Additional details - Deployment Model: "
+    "Resource Manager, Location: westus3, Current Limit: 0, Current Usage: 0, Additional "
+    "Required: 6, (Minimum) New Limit Required: 6."
+)
 ALLOCATION = (
     "(AllocationFailed) Allocation failed. We do not have sufficient capacity for the requested "
     "VM size in this region."
@@ -102,6 +107,7 @@ def test_a_restricted_size(az, scarcity):
         ("SkuNotAvailable", "is currently not available in location 'westus3'"),
         ("ZonalAllocationFailed", f"requested VM size {V100} in zone"),
         ("OverconstrainedAllocationRequest", "the condition is too restrictive"),
+        ("QuotaExceeded", NO_QUOTA),
     ],
 )
 def test_the_next_create_fails(az, scarcity, failed, code, message):

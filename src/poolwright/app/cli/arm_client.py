@@ -114,7 +114,7 @@ class ArmClient:
                 headers={**self._headers(), **(headers or {})},
             )
         except httpx.HTTPError as error:
-            raise CliError(f"cannot reach {self._http.base_url}: {error}") from error
+            raise self._unreachable(error) from error
         for warning in answer.headers.get_list("warning"):
             sys.stderr.write(f"WARNING: {warning}\n")
         if answer.status_code == 429:
@@ -130,6 +130,15 @@ class ArmClient:
         if answer.is_error:
             raise _error_of(answer)
         return answer
+
+    def _unreachable(self, error: httpx.HTTPError) -> CliError:
+        """What to do when nobody answers: most often the server is not running."""
+        url = self._http.base_url
+        folder = os.path.dirname(self._environment.get("REQUESTS_CA_BUNDLE", "")) or "DIR"
+        return CliError(
+            f"cannot reach {url} ({error or type(error).__name__}). If the server is not running, "
+            f"start it where it was: poolwright up --data-dir {folder} --port {url.port}"
+        )
 
     def get(self, path: str, *, api_version: str = AKS_API_VERSION, **query: str) -> Any:
         """The JSON at a path."""

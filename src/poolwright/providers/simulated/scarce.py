@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from poolwright.model.catalog import VmSize, vm_sizes
+from poolwright.model.catalog import VmSize, vm_size, vm_sizes
 from poolwright.model.errors import (
     ErrorDetail,
     InvalidRequest,
@@ -193,15 +193,19 @@ def _refusal(code: str, request: MachineRequest) -> PoolwrightError:
 
 
 def failure_message(code: str, request: MachineRequest) -> str:
-    """What a failure of the table says about this request."""
+    """What a failure of the table says about this request; quota is that of a subscription that
+    has none of the size's family.
+    """
     row = FAILURES[code]
+    size = vm_size(request.vm_size)
+    assert size is not None  # asked before
     return row.message.format(
-        family=request.vm_size,
+        family=quota_family(size, spot=request.spot),
         region=request.region,
         limit=0,
         used=0,
-        required=0,
-        minimum=0,
+        required=size.vcpus,
+        minimum=size.vcpus,
         vm_size=request.vm_size,
         zone=request.zone or "1",
         name=request.name,
