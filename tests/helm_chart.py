@@ -1,9 +1,8 @@
-"""Our Helm chart, rendered by the real helm, and its pods' folders laid out on this machine."""
+"""Our Helm chart, rendered by the real helm."""
 
 from __future__ import annotations
 
 import base64
-import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "deploy/helm/poolwright"
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where pods find the account that they are to the cluster."""
 VALUES = sorted((CHART / "ci").glob("*.yaml"))
 
 
@@ -68,56 +68,6 @@ def pod_specs(objects):
     """The pods that the objects make, by the name of their only container."""
     made = [each["spec"]["template"] for each in objects if each["kind"] in {"Deployment", "Job"}]
     return {each["spec"]["containers"][0]["name"]: each["spec"] for each in made}
-
-
-class PodFolders:
-    """What a pod's container would see of its volumes, below a folder of this machine.
-
-    ``sources`` are the ConfigMaps and Secrets by name: texts by key. A path that no volume of the
-    pod serves stays as it is, and so is missing here, as it would be in the pod.
-    """
-
-    def __init__(self, folder: Path, spec, sources):
-        self.folder = folder
-        self._sources = sources
-        volumes = {each["name"]: each for each in spec["volumes"]}
-        self._container = spec["containers"][0]
-        self._mounts = [each["mountPath"] for each in self._container["volumeMounts"]]
-        if spec["automountServiceAccountToken"]:
-            self._mounts.append(ACCOUNT)
-        for path in self._mounts:
-            self.here(path).mkdir(parents=True)
-        for mount in self._container["volumeMounts"]:
-            volume = volumes[mount["name"]]
-            name = volume.get("configMap", {}).get("name")
-            name = name or volume.get("secret", {}).get("secretName")
-            for key, text in sources[name].items() if name else ():
-                (self.here(mount["mountPath"]) / key).write_text(self._moved(text))
-
-    def here(self, path: str) -> Path:
-        return self.folder / path.lstrip("/")
-
-    def _moved(self, text: str) -> str:
-        """The text with the paths of mounts replaced, each once."""
-        mounts = "|".join(re.escape(path) for path in sorted(self._mounts, key=len, reverse=True))
-        paths = re.compile(rf"(?<![\w.-])({mounts})(?=[/\"\s]|$)", re.MULTILINE)
-        return paths.sub(lambda found: str(self.here(found[1])), text)
-
-    def arguments(self) -> list[str]:
-        return [self._moved(word) for word in self._container["args"]]
-
-    def environment(self) -> dict[str, str]:
-        result = {}
-        for entry in self._container["env"]:
-            reference = entry["valueFrom"]["secretKeyRef"]
-            result[entry["name"]] = self._sources[reference["name"]][reference["key"]]
-        return result
-
-
-def sources_of(objects, **secrets):
-    """What pods may mount: the rendered ConfigMaps, and Secrets that the user made."""
-    maps = {each["metadata"]["name"]: each for each in objects if each["kind"] == "ConfigMap"}
-    return {name: each["data"] for name, each in maps.items()} | secrets
 
 
 def secret(name: str, **texts: str):

@@ -7,6 +7,7 @@ import pytest
 from absent import live_binaries
 from embedded_stack import EmbeddedStack
 from helm_chart import Helm
+from postgresql_server import postgresql_server, require_binaries
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,11 @@ def embedded(tmp_path_factory):
     stack.start()
     yield stack
     stack.stop()
+
+
+@pytest.fixture(scope="module")
+def store():
+    """The URL of an empty PostgreSQL."""
+    require_binaries()
+    with postgresql_server() as url:
+        yield url

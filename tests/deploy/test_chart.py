@@ -179,14 +179,26 @@ def test_selectors_match_the_servers_and_not_the_job(helm):
         assert not selector.items() <= job.items()
 
 
-def test_the_rights_are_those_of_the_file(helm):
-    role = one(helm.render(LEAST), "ClusterRole")
-    assert role["rules"] == yaml.safe_load((CHART / "files/cluster-role-rules.yaml").read_text())
-    assert role["rules"]
-    binding = one(helm.render(LEAST), "ClusterRoleBinding")
-    account = one(helm.render(LEAST), "ServiceAccount")["metadata"]["name"]
-    assert binding["subjects"][0]["name"] == account
-    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+@each_values
+def test_the_rights_are_those_of_the_files_and_the_servers(helm, values):
+    objects = helm.render(values)
+    roles = {each["metadata"]["name"]: each for each in objects if "rules" in each}
+    bindings = [each for each in objects if "roleRef" in each]
+    if values == BARE:
+        assert not roles
+        assert not bindings
+        return
+    given = [yaml.safe_load(file.read_text()) for file in sorted(CHART.glob("files/*-rules.yaml"))]
+    assert len(given) == len(roles) == len(bindings)
+    assert all(role["rules"] in given for role in roles.values())
+    account = one(objects, "ServiceAccount")["metadata"]["name"]
+    for binding in bindings:
+        role = roles[binding["roleRef"]["name"]]
+        assert role["kind"] == binding["roleRef"]["kind"]
+        assert role["metadata"].get("namespace") == binding["metadata"].get("namespace")
+        assert binding["subjects"] == [
+            {"kind": "ServiceAccount", "name": account, "namespace": "poolwright"}
+        ]
 
 
 NEEDED = {
@@ -249,7 +261,8 @@ def kubectl(embedded):
             check=False,
         )
 
-    assert run("create", "namespace", "poolwright").returncode == 0
+    for namespace in ("poolwright", "gpu"):
+        assert run("create", "namespace", namespace).returncode == 0
     return run
 
 

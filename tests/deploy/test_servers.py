@@ -7,14 +7,6 @@ The pods' volumes are folders, the store is a real PostgreSQL, and the cluster i
 from __future__ import annotations
 
 import base64
-import contextlib
-import hashlib
-import json
-import re
-import signal
-import ssl
-import subprocess
-import sys
 
 import httpx
 import pytest
@@ -22,25 +14,13 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from helm_chart import ACCOUNT, CHART, PodFolders, one, pod_specs, sources_of
+from helm_chart import CHART, one
 from live_stack import Authority
-from postgresql_server import postgresql_server, require_binaries
+from server_pods import LOGIN, SECRETS, SERVICE, Client, Pod
 
 pytestmark = pytest.mark.postgres
 
-SERVICE = "pw.poolwright.svc"
-LOGIN = {"client_id": "app", "client_secret": "right"}
-CLIENTS = [{"client_id": "app", "secret_sha256": hashlib.sha256(b"saltright").hexdigest()}]
-CLIENTS[0]["salt"] = "salt"
-_HERE = {"POOLWRIGHT_SERVER__HOST": "127.0.0.2", "POOLWRIGHT_SERVER__PORT": "0"}
 GIVEN = ("tls.existingSecret=certificate", "tokenKeys.existingSecret=tokens")
-
-
-@pytest.fixture(scope="module")
-def store():
-    require_binaries()
-    with postgresql_server() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -69,91 +49,6 @@ def given(tmp_path_factory):
     }
 
 
-class Pod:
-    """A pod's process in the pod's folders."""
-
-    def __init__(self, folder, objects, container, secrets, account):
-        self.spec = pod_specs(objects)[container]
-        self.folders = PodFolders(folder, self.spec, sources_of(objects, **secrets))
-        if self.spec["automountServiceAccountToken"]:
-            for name, text in account.items():
-                (self.folders.here(ACCOUNT) / name).write_text(text)
-        self.here = self.folders.here
-        self.process = None
-
-    def launch(self):
-        scratch = self.here("/tmp")
-        log = (self.folders.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "poolwright", *self.folders.arguments()],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            cwd=scratch,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "HOME": str(scratch),
-                "TMPDIR": str(scratch),
-                **(_HERE if "ports" in self.spec["containers"][0] else {}),
-                **self.folders.environment(),
-            },
-        )
-        log.close()
-        return self
-
-    def end(self):
-        """Wait for it to end by itself; its exit code."""
-        self.process.communicate(timeout=60)
-        return self.process.returncode
-
-    def log(self):
-        return (self.folders.folder / "log").read_text()
-
-    def ready(self):
-        """Wait until it says that it serves; its port."""
-        line = self.process.stdout.readline()
-        found = re.match(r"ready https://127\.0\.0\.2:(\d+)", line)
-        assert found, self.log()
-        self.port = int(found[1])
-        return self
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        seconds = self.spec["terminationGracePeriodSeconds"]
-        self.process.communicate(timeout=seconds)
-        return self.process.returncode
-
-    def ca(self, secrets):
-        if "certificate" in secrets:
-            return secrets["certificate"]["ca.crt"]
-        return (self.here("/var/lib/poolwright") / "tls/ca.pem").read_text()
-
-
-class Client(contextlib.AbstractContextManager):
-    """Talks TLS to one server under the name of the Service, as a connection through it would."""
-
-    def __init__(self, pod, ca, host=SERVICE):
-        context = ssl.create_default_context(cadata=ca)
-        self._http = httpx.Client(verify=context, trust_env=False, timeout=30)
-        self._url = f"https://127.0.0.2:{pod.port}"
-        self._host = host
-
-    def __exit__(self, *error):
-        self._http.close()
-
-    def __call__(self, method, path, token=None, **options):
-        headers = {"Host": self._host}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        url, names = self._url + path, {"sni_hostname": SERVICE}
-        return self._http.request(method, url, headers=headers, extensions=names, **options)
-
-    def token(self, **fields):
-        form = {"grant_type": "client_credentials", **LOGIN, **fields}
-        return self("POST", "/adfs/oauth2/token", data=form)
-
-
 @pytest.fixture
 def release(helm, store, cluster, given, tmp_path):
     """Makes pods of a release; ends their processes."""
@@ -164,11 +59,7 @@ def release(helm, store, cluster, given, tmp_path):
         words = [f"cluster.server={server}", "drainSeconds=1", *values]
         flags = [part for word in words for part in ("--set", word)]
         objects = helm.render(CHART / "ci/least.yaml", *flags)
-        secrets = {
-            "poolwright-store": {"url": store},
-            "poolwright-clients": {"clients.json": json.dumps(CLIENTS)},
-            **given,
-        }
+        secrets = {"poolwright-store": {"url": store}, **SECRETS, **given}
         pods.append(Pod(tmp_path / name, objects, container, secrets, account))
         return pods[-1]
 
