@@ -12,6 +12,7 @@ from poolwright.model.errors import Conflict, Precondition, Transient, Unknown
 from poolwright.model.instant import Instant
 from poolwright.reconcile.backoff import Backoff
 from poolwright.reconcile.loop import Loop, LoopSettings, Outcome, Pass, note, supervise
+from poolwright.reconcile.metered import Metered
 from poolwright.sim.clock import SimClock
 from poolwright.sim.loop import run
 
@@ -311,3 +312,92 @@ def test_timers_do_not_pile_up():
         await asyncio.sleep(1)
 
     drive(scenario)
+
+
+class BusyClock:
+    """Real time that passes only where somebody works or sleeps."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    async def sleep_until(self, at):
+        raise AssertionError("nobody waits for the world here")
+
+
+def test_what_a_coroutine_waits_for_is_not_its_own_work():
+    clock = BusyClock()
+
+    async def work():
+        clock.seconds += 3
+        try:
+            await asyncio.sleep(0)
+        except ValueError:
+            pytest.fail("nobody threw")
+        clock.seconds += 4
+        raise KeyError("its own")
+
+    async def other():
+        clock.seconds += 100
+
+    async def main():
+        metered = Metered(work(), clock)
+        task = asyncio.ensure_future(other())
+        with pytest.raises(KeyError):
+            await metered
+        await task
+        return metered.busy
+
+    assert asyncio.run(main()) == 7
+
+
+def test_a_wait_that_is_ended_from_outside_ends_in_the_coroutine():
+    ended = []
+
+    async def work():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def main():
+        metered = Metered(work(), BusyClock())
+
+        async def wait():
+            await metered
+
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert ended == ["cancelled"]
+
+
+def test_keys_that_keep_the_process_busy_rest_together():
+    clock = BusyClock()
+
+    class Busy:
+        name = "busy"
+
+        async def reconcile(self, key):
+            clock.seconds += 0.01
+
+    loop = Loop(Busy(), clock, Random(1), LoopSettings(debounce=timedelta(milliseconds=50)))
+
+    async def main():
+        rests = []
+        for key in ("a", "b"):
+            rests.append(round(loop._rest(await loop._pass(key)), 3))
+        clock.seconds += 60
+        rests.append(round(loop._rest(await loop._pass("a")), 3))
+        rests.append(round(loop._rest(60.0), 3))
+        return rests
+
+    # Ten parts of a hundred: nine times the pass, after the rest of the other key; at most 2 s.
+    assert asyncio.run(main()) == [0.09, 0.17, 0.09, 2.0]

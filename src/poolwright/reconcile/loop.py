@@ -30,6 +30,7 @@ from poolwright.ports.clock import Clock
 from poolwright.ports.store import Store
 from poolwright.reconcile.backoff import Backoff
 from poolwright.reconcile.lease import Leases
+from poolwright.reconcile.metered import Metered
 from poolwright.reconcile.queue import WorkQueue
 
 K = TypeVar("K", bound=Hashable)
@@ -39,10 +40,10 @@ _log: Any = structlog.get_logger("poolwright.reconcile")
 _line: ContextVar[dict[str, Any] | None] = ContextVar("poolwright_reconcile_line", default=None)
 
 
-_REST = 4.0
-"""Where wake-ups are debounced: a key that is woken all the time rests for so many times what its
-last pass took. A pass over a thousand nodes then takes no more than a fifth of the process."""
-_REST_MOST = 0.2
+_REST = 9.0
+"""Where wake-ups are debounced, the keys of a loop rest for so many times what their passes keep
+the process busy: passes over thousands of nodes then take no more than a tenth of it."""
+_REST_MOST = 2.0
 """Real seconds that such a rest takes at most."""
 
 
@@ -128,6 +129,7 @@ class Loop(Generic[K]):
         self._settings = settings or LoopSettings()
         self._queue: WorkQueue[K] = WorkQueue(clock, debounce=self._settings.debounce)
         self._failures: dict[K, int] = {}
+        self._rests_until = 0.0
         self._on_pass = on_pass
         self._leases: Leases | None = None
         if leases is not None:
@@ -160,18 +162,26 @@ class Loop(Generic[K]):
             key = await self._queue.take()
             rest = 0.0
             try:
-                rest = min(_REST * await self._pass(key), _REST_MOST)
+                rest = self._rest(await self._pass(key))
             finally:
                 self._queue.done(key, rest=rest)
 
+    def _rest(self, busy: float) -> float:
+        """How long a key rests after a pass: its share, behind those of other keys."""
+        now = self._clock.monotonic()
+        until = max(self._rests_until, now) + _REST * busy
+        self._rests_until = min(until, now + _REST_MOST)
+        return self._rests_until - now
+
     async def _pass(self, key: K) -> float:
-        """Run the key once; how many real seconds that took."""
+        """Run the key once; how many real seconds of that the process was busy with it."""
         started = self._clock.monotonic()
         facts: dict[str, Any] = {}
         token = _line.set(facts)
         bug: Exception | None = None
+        attempt = Metered(self._attempt(key), self._clock)
         try:
-            outcome, wake_at = await self._attempt(key)
+            outcome, wake_at = await attempt
         except Exception as error:  # noqa: BLE001 (the one place: a bug in one key stops nothing else)
             wake_at, expected = None, _expected(error)
             outcome = Outcome.BUG if expected is None else _outcome_of(expected)
@@ -186,7 +196,7 @@ class Loop(Generic[K]):
         if bug is not None and self._settings.raise_bugs:
             raise bug
         self._schedule(key, outcome, wake_at)
-        return seconds
+        return attempt.busy
 
     async def _attempt(self, key: K) -> tuple[Outcome, Instant | None]:
         if self._leases is not None and not await self._leases.acquire(
