@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
-from absent import live_binaries
-from live_stack import COMPONENTS, LiveStack, live_tools
+from adopted import OURS, Kubectl, Served, essence, ready, until, up
+from live_stack import live_tools
 
 pytestmark = pytest.mark.live
 
@@ -37,90 +31,14 @@ FOREIGN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A real Kubernetes whose KWOK plays only the nodes that ask for it."""
-    live_binaries(*COMPONENTS, "kubectl")
-    stack = LiveStack(tmp_path_factory.mktemp("real"), nodes=1, by_annotation=True)
-    stack.start()
-    yield stack
-    stack.stop()
+@pytest.fixture
+def cluster(shared_cluster):
+    return shared_cluster
 
 
-class Kubectl:
-    def __init__(self, kubeconfig):
-        self._command = [str(live_tools.require("kubectl")["kubectl"]), "--kubeconfig", kubeconfig]
-
-    def __call__(self, *words, stdin=None):
-        done = subprocess.run(
-            [*self._command, *words],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def items(self, *words):
-        return json.loads(self("get", *words, "-o", "json"))["items"]
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kubectl(cluster):
     return Kubectl(str(cluster.kubeconfig))
-
-
-def up(kubeconfig, folder, *words):
-    """Starts the server; its process, whose first line of output may say that it is ready."""
-    command = [sys.executable, "-m", "poolwright", "up", "--kubeconfig", str(kubeconfig)]
-    command += ["--data-dir", str(folder), "--port", "0", *words]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "POOLWRIGHT_CLOUD__DELAY_FACTOR": "0.02"},
-    )
-
-
-class Served:
-    """A server and our command line against it."""
-
-    def __init__(self, kubeconfig, folder):
-        self._kubeconfig = kubeconfig
-        self._folder = folder
-        self.start()
-
-    def start(self):
-        words = ("--resource-group", "rg1", "--cluster-name", "live")
-        self.process = up(self._kubeconfig, self._folder, *words)
-        line = self.process.stdout.readline()
-        assert re.match(r"ready https://localhost:\d+", line), self.process.stderr.read()
-        text = (self._folder / "env.sh").read_text()
-        self._environment = dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", text, re.MULTILINE))
-
-    def run(self, *words):
-        return subprocess.run(
-            [sys.executable, "-m", "poolwright", *words],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-            env={**os.environ, **self._environment},
-        )
-
-    def __call__(self, *words):
-        done = self.run(*words)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, errors
-        return errors
 
 
 @pytest.fixture
@@ -130,40 +48,6 @@ def served(cluster, tmp_path):
     if server.process.poll() is None:
         errors = server.stop()
         assert "Traceback" not in errors
-
-
-def ready(nodes):
-    return sorted(
-        node["metadata"]["name"]
-        for node in nodes
-        if any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
-    )
-
-
-def until(question, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
-    return answer
-
-
-def essence(thing):
-    """What an owner wrote of an object, without what its own cluster adds as time passes, and
-    whether we wrote any of it.
-    """
-    meta, spec = thing["metadata"], dict(thing["spec"])
-    taints = spec.pop("taints", ())
-    return (
-        meta["uid"],
-        meta.get("labels"),
-        spec,
-        [taint for taint in taints if not taint["key"].startswith("node.kubernetes.io/")],
-        "poolwright" in {entry["manager"] for entry in meta["managedFields"]},
-    )
-
-
-OURS = ("nodes", "-l", "poolwright.dev/machine-provider=kwok")
 
 
 def test_gpu_pool_on_a_cluster_that_somebody_else_made(served, cluster, kubectl, tmp_path):
