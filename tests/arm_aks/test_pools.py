@@ -265,6 +265,31 @@ REFUSED = [
     ),
     (
         "np",
+        {
+            "type": "VirtualMachines",
+            "virtualMachinesProfile": {
+                "scale": {"autoscale": [{"size": "Standard_D2s_v3", "minCount": 1, "maxCount": 3}]}
+            },
+        },
+        "InvalidParameter",
+        "agentPoolProfile.virtualMachinesProfile.scale.autoscale",
+    ),
+    (
+        "np",
+        {
+            "type": "VirtualMachines",
+            "enableAutoScaling": True,
+            "minCount": 1,
+            "maxCount": 3,
+            "virtualMachinesProfile": {
+                "scale": {"manual": [{"size": "Standard_D2s_v3", "count": 1}]}
+            },
+        },
+        "InvalidParameter",
+        "agentPoolProfile.enableAutoScaling",
+    ),
+    (
+        "np",
         {"tags": {"SkipGPUDriverInstall": "true"}},
         "InvalidParameter",
         "agentPoolProfile.tags",

@@ -14,13 +14,18 @@ from poolwright.model.limits import VM_SCALE_PROFILES_MAX
 from poolwright.plan.admission_message import invalid
 
 SCALE = "agentPoolProfile.virtualMachinesProfile.scale"
+_NO_AUTOSCALER = (
+    "the cluster autoscaler is not supported for agent pools of type VirtualMachines; scale by "
+    "virtualMachinesProfile.scale.manual"
+)
 
 
 def virtual_machines(given: dict[str, Any], accepted: Mapping[str, Any]) -> None:
     """Give a VirtualMachines pool its ``sizes``, the first as its size, and the whole count.
 
     Raises:
-        InvalidRequest: a size beside the profile, or no valid profile.
+        InvalidRequest: a size beside the profile, no valid profile, or autoscaling, which would
+            have no effect.
     """
     if given.get("pool_type") != "VirtualMachines":
         return
@@ -30,6 +35,10 @@ def virtual_machines(given: dict[str, Any], accepted: Mapping[str, Any]) -> None
             "vmSize must be empty for agent pools of type VirtualMachines; use "
             "virtualMachinesProfile.scale",
         )
+    if given.get("enable_auto_scaling"):
+        raise invalid("agentPoolProfile.enableAutoScaling", _NO_AUTOSCALER)
+    if children(accepted, *SCALE.split(".")[1:], "autoscale"):
+        raise invalid(f"{SCALE}.autoscale", _NO_AUTOSCALER)
     sizes = [_size_count(entry) for entry in children(accepted, *SCALE.split(".")[1:], "manual")]
     if not sizes:
         raise InvalidRequest(
