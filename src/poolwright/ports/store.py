@@ -8,7 +8,7 @@ It has its own revision counter. No transaction spans two scopes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -153,6 +153,18 @@ class Store(Protocol):
 
     async def revision(self, scope: str) -> int:
         """The scope's current revision; 0 for a scope that never was written."""
+        ...
+
+    async def revisions(self, scope_prefix: str) -> Mapping[str, int]:
+        """The current revisions of all scopes with that prefix that were ever written."""
+        ...
+
+    async def changes(self, scope: str, after: int) -> Sequence[Change]:
+        """As `watch`, but those that are committed already, and no others (S6).
+
+        Raises:
+            Expired: as `watch`; what a process keeps in memory is all there is to be had.
+        """
         ...
 
     def watch(self, scope: str, after: int) -> AsyncIterator[Change]:

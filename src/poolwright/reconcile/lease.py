@@ -28,8 +28,9 @@ class Leases:
         asked_at = self._clock.monotonic()
         if self._renew_at.get(key, asked_at) > asked_at:
             return True
-        self._renew_at.pop(key, None)
+        self._renew_at[key] = asked_at  # it may be ours even if we never hear so
         if await self._store.lease(key, self._holder, self._duration) is None:
+            self._renew_at.pop(key, None)
             return False
         self._renew_at[key] = asked_at + self._duration.total_seconds() / 2
         return True

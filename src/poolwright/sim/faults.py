@@ -27,6 +27,8 @@ STORE: Mapping[str, Nature] = {
     "find": Nature.READ,
     "scopes": Nature.READ,
     "revision": Nature.READ,
+    "revisions": Nature.READ,
+    "changes": Nature.READ,
     "transact": Nature.WRITE,
     "drop": Nature.WRITE,
     "lease": Nature.WRITE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -124,6 +124,13 @@ class EmbeddedStore(ScopedStore):
     async def time(self) -> datetime:
         """As `ScopedStore.time`."""
         return self._clock.now().wall
+
+    async def revisions(self, scope_prefix: str) -> Mapping[str, int]:
+        """As `Store.revisions`."""
+        self._require_open()
+        loaded = ((scope, state.revision) for scope, state in self._states.items())
+        found = (*self._revisions.items(), *loaded)
+        return {s: revision for s, revision in found if revision and s.startswith(scope_prefix)}
 
     async def release(self, key: str, holder: str) -> None:
         """As `Store.release`."""

@@ -132,6 +132,10 @@ class ScopeState:
         position = revision - self.floor
         return self._ring[position] if position < len(self._ring) else None
 
+    def since(self, revision: int) -> Sequence[Change]:
+        """All changes after a revision that is not below the floor."""
+        return self._ring[revision - self.floor :]
+
     async def wait(self) -> None:
         """Wait for the next `pulse`."""
         if self._pulse is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -116,6 +116,17 @@ class ScopedStore(ABC):
     async def revision(self, scope: str) -> int:
         """As `Store.revision`."""
         return (await self._fresh(scope)).revision
+
+    async def changes(self, scope: str, after: int) -> Sequence[Change]:
+        """As `Store.changes`."""
+        state = await self._fresh(scope)
+        if not state.floor <= after <= state.revision:
+            raise Expired(f"changes of {scope} after revision {after} are not in memory")
+        return state.since(after)
+
+    @abstractmethod
+    async def revisions(self, scope_prefix: str) -> Mapping[str, int]:
+        """As `Store.revisions`."""
 
     async def watch(self, scope: str, after: int) -> AsyncIterator[Change]:
         """As `Store.watch`."""

@@ -32,6 +32,7 @@ from poolwright.store.transaction import Effect
 
 Reading = Rounds[None, News, ScopeState]
 Writing = Rounds[Sequence[Write], Written, Commit]
+Counting = Rounds[None, dict[str, int], Mapping[str, int]]
 _BEAT_SECONDS = 1.0
 _BEATS_PER_POLL = 5
 """How often commits are looked for that a silent connection did not tell of."""
@@ -49,6 +50,8 @@ class SharedStore(ScopedStore):
         self._database = PostgresDatabase(url, migrates=migrates)
         self._reading: dict[str, Reading] = {}
         self._writing: dict[str, Writing] = {}
+        self._counting: dict[str, Counting] = {}
+        """By prefix; there are a handful."""
         self._attaching: set[str] = set()
         """Scopes that are to be kept even if nothing was ever written to them."""
         self._connecting: asyncio.Future[psycopg.Connection] | None = None
@@ -101,6 +104,11 @@ class SharedStore(ScopedStore):
         if scope in self._states:
             await self._fresh(scope)
 
+    async def revisions(self, scope_prefix: str) -> Mapping[str, int]:
+        """As `Store.revisions`."""
+        self._require_open()
+        return await self._join_counting(scope_prefix)
+
     async def lease(self, key: str, holder: str, duration: timedelta) -> int | None:
         """As `Store.lease`."""
         self._require_open()
@@ -117,7 +125,11 @@ class SharedStore(ScopedStore):
             return
         self._end("the store is closed")
         unfinished: list[asyncio.Future[Any]] = []
-        for rounds in (*self._writing.values(), *self._reading.values()):
+        for rounds in (
+            *self._writing.values(),
+            *self._reading.values(),
+            *self._counting.values(),
+        ):
             unfinished += rounds.unfinished()
         if self._connecting is not None:
             unfinished.append(self._connecting)
@@ -136,7 +148,7 @@ class SharedStore(ScopedStore):
     async def _fresh_all(self, prefix: str) -> Sequence[ScopeState]:
         self._require_open()
         states: list[ScopeState] = []
-        revisions = await asyncio.to_thread(self._database.revisions, prefix)
+        revisions = await self._join_counting(prefix)
         for scope, revision in revisions.items():
             state = self._states.get(scope)
             if state is None or state.revision < revision:
@@ -180,6 +192,15 @@ class SharedStore(ScopedStore):
         future = rounds.join(None)
         future.add_done_callback(lambda _: self._forget_idle(scope))
         return future
+
+    def _join_counting(self, prefix: str) -> asyncio.Future[Mapping[str, int]]:
+        rounds = self._counting.get(prefix)
+        if rounds is None:
+            rounds = self._counting[prefix] = Rounds(
+                lambda _: partial(self._database.revisions, prefix),
+                lambda readers, found: [found] * len(readers),
+            )
+        return rounds.join(None)
 
     def _forget_idle(self, scope: str) -> None:
         rounds = self._reading.get(scope)

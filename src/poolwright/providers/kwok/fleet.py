@@ -66,6 +66,10 @@ class KwokFleet(MachineNodes):
         self._components: dict[str, dict[str, str]] = {}
         """Of each node: the ready component pods, by uid."""
         self._node_of: dict[str, str] = {}
+        self._node_uids: dict[str, str] = {}
+        """Of the Nodes of our machines as they are now: what is meant by a name when one is
+        written, whoever else may have been at work meanwhile.
+        """
         self._agenda = around.agenda
         self._insistence: Insistence[str] = Insistence()
         self._outbox: Outbox[str] = Outbox(
@@ -120,10 +124,19 @@ class KwokFleet(MachineNodes):
             self._see_node("ADDED", item)
 
     def _see_node(self, kind: str, node: Json) -> None:
-        """KWOK may still have had a heartbeat to write when the machine was stopped."""
+        """KWOK may still have had a heartbeat to write when the machine was stopped, and a process
+        that was paused a Node to register whose machine is gone.
+        """
         name = child(node, "metadata").get("name", "")
+        if kind == "DELETED" or not is_owned(node, self._cluster):
+            return
+        entry = self._books.entry(self._cluster, name)
+        if entry is None or entry.course.uid != system_uuid(node):
+            self._outbox.put(name)
+            return
+        self._node_uids[name] = child(node, "metadata").get("uid", "")
         state = self.nodes.get(name)
-        if state is None or kind == "DELETED" or not is_owned(node, self._cluster):
+        if state is None:
             return
         if not state.is_alive and is_ready(node):
             self._contradict(name, state)
@@ -198,14 +211,16 @@ class KwokFleet(MachineNodes):
         """Create the Node; one of an earlier life goes, one of somebody else stays."""
         body, name = registered_node(state, self._clock.now().wall), state.machine.name
         try:
-            await self._kube.create(NODES, body)
+            made = await self._kube.create(NODES, body)
         except Conflict:
-            found = await self._kube.get(NODES, name)
-            if not is_owned(found, self._cluster):
+            made = await self._kube.get(NODES, name)
+            if not is_owned(made, self._cluster):
                 raise
-            if system_uuid(found) != state.machine.uid:
-                await self._kube.delete(NODES, name, uid=child(found, "metadata").get("uid"))
-                await self._kube.create(NODES, body)
+            if system_uuid(made) != state.machine.uid:
+                if not await self._remove_stale(name, made):
+                    raise  # it is the machine's, and our books were old
+                made = await self._kube.create(NODES, body)
+        self._node_uids[name] = child(made, "metadata").get("uid", "")
         state.written = (True, False, False)
 
     async def _report(self, state: NodeState) -> None:
@@ -227,6 +242,8 @@ class KwokFleet(MachineNodes):
 
     async def _patch(self, name: str, change: dict[str, Any]) -> None:
         """A node's status takes its metadata along (nodeStatusStrategy keeps only the spec)."""
+        if uid := self._node_uids.get(name):
+            change = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
         try:
             await self._kube.patch(
                 NODES, name, change, kind=PatchKind.STRATEGIC, subresource="status"
@@ -237,9 +254,22 @@ class KwokFleet(MachineNodes):
     async def _remove(self, name: str) -> None:
         """Delete the Node if it is ours; a missing one is fine."""
         self.nodes.pop(name, None)
+        self._node_uids.pop(name, None)
         try:
             found = await self._kube.get(NODES, name)
         except NotFound:
             return
         if is_owned(found, self._cluster):
-            await self._kube.delete(NODES, name, uid=child(found, "metadata").get("uid"))
+            await self._remove_stale(name, found)
+
+    async def _remove_stale(self, name: str, node: Json) -> bool:
+        """Delete a Node whose machine is no more; whether it was such a one. The ledger is asked
+        after the Node was seen: an incarnation that is gone from it then never comes back.
+        """
+        await self._refresh()
+        entry, world = self._books.entry(self._cluster, name), self._clock.now().world
+        here = entry.course.uid if entry is not None and not entry.course.is_gone(world) else ""
+        if here == system_uuid(node):
+            return False
+        await self._kube.delete(NODES, name, uid=child(node, "metadata").get("uid"))
+        return True

@@ -1,24 +1,33 @@
-"""The cloud's memory: its ledger, mirrored, indexed and written through."""
+"""The cloud's memory: its ledger, mirrored, indexed and written through.
+
+Several processes may work on one ledger. Each keeps its mirror up with the ledger's changes, and
+before it gives out quota or an address it takes the region's desk (`ledger.Desk`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from poolwright.model.catalog import VmSize, vm_size
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import PoolwrightError
+from poolwright.model.errors import Expired, PoolwrightError, Precondition, Transient
 from poolwright.model.instant import Instant, Now
 from poolwright.model.machine import Machine
 from poolwright.model.record import Stored
 from poolwright.model.scarcity import Scarcity
-from poolwright.ports.store import Commit, Create, Store, Update, Write
+from poolwright.ports.store import Change, Check, Commit, Create, Store, Update, Write
 from poolwright.providers.simulated.ledger import (
+    DESK,
+    DESK_NAME,
     MACHINE,
     SCARCITY,
     SCARCITY_NAME,
     SCOPE_PREFIX,
+    Desk,
     MachineCourse,
     MachineSpec,
     observe,
@@ -70,7 +79,8 @@ class ClusterMachines:
 
     by_name: dict[str, Entry] = field(default_factory=dict[str, Entry])
     _pools: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
-    addresses: set[int] = field(default_factory=set[int])
+    addresses: dict[int, str] = field(default_factory=dict[int, str])
+    """Who has them, by name."""
     _lowest_free: int = 0
 
     def of_pool(self, pool: str | None) -> Mapping[str, Entry]:
@@ -81,7 +91,7 @@ class ClusterMachines:
         """Take in a machine, or its next state."""
         self.by_name[entry.name] = entry
         self._pools.setdefault(entry.record.spec.request.pool, {})[entry.name] = entry
-        self.addresses.add(entry.record.spec.address_index)
+        self.addresses[entry.record.spec.address_index] = entry.name
 
     def drop(self, entry: Entry) -> None:
         """The machine is gone."""
@@ -90,19 +100,25 @@ class ClusterMachines:
         del self._pools[pool][entry.name]
         if not self._pools[pool]:
             del self._pools[pool]
-        self.give_address(entry.record.spec.address_index)
+        self.give_address(entry.record.spec.address_index, entry.name)
 
-    def take_address(self) -> int:
-        """The lowest address that nobody has."""
+    def take_address(self, name: str) -> int:
+        """The lowest address that nobody has, for a machine."""
         while self._lowest_free in self.addresses:
             self._lowest_free += 1
-        self.addresses.add(self._lowest_free)
+        self.addresses[self._lowest_free] = name
         return self._lowest_free
 
-    def give_address(self, index: int) -> None:
-        """The address is free again."""
-        self.addresses.discard(index)
+    def give_address(self, index: int, name: str) -> None:
+        """The address is free again, unless another process gave it to somebody else."""
+        if self.addresses.get(index) != name:
+            return
+        del self.addresses[index]
         self._lowest_free = min(self._lowest_free, index)
+
+
+_TAKES = 20
+"""How often in a row the desk may be lost to others before the caller is sent away."""
 
 
 class Books:
@@ -111,33 +127,142 @@ class Books:
     together cannot overdraw.
     """
 
-    def __init__(self, store: Store, first_scarcity: Scarcity) -> None:
+    def __init__(self, store: Store, first_scarcity: Scarcity, clerk: str) -> None:
         self._store = store
         self._first_scarcity = first_scarcity
-        self._is_loaded = False
+        self._clerk = clerk
+        self._known: dict[str, int] = {}
+        """Of each scope: up to which revision every change is in the mirror."""
         self._clusters: dict[ClusterKey, ClusterMachines] = {}
         self._used: defaultdict[str, dict[str, int]] = defaultdict(dict[str, int])
         self._reserved: dict[tuple[ClusterKey, str], MachineSpec] = {}
         self._scarcity: dict[str, Scarcity] = {}
+        self._desks: dict[str, int] = {}
+        """Scopes whose desk is ours, as far as we know, with the revision of our taking it."""
+        self._taking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def load(self) -> bool:
-        """Read the ledger, unless it is known; whether it was read."""
-        if self._is_loaded:
-            return False
-        machines = await self._store.find(SCOPE_PREFIX, MACHINE)
-        scarcities = await self._store.find(SCOPE_PREFIX, SCARCITY)
-        if self._is_loaded:
-            return False  # somebody else was quicker, and may have written since
-        self._is_loaded = True
-        self._clusters.clear()
-        self._used.clear()
-        for record in machines:
-            self.remember(record)
-        for spec in self._reserved.values():
-            self._count(spec, 1)
-            self.machines(spec.request.cluster).addresses.add(spec.address_index)
-        self._scarcity = {record.scope: record.spec for record in scarcities}
-        return True
+    def knows(self, change: Change) -> bool:
+        """Whether a change is in the mirror already."""
+        return change.revision <= self._known.get(change.scope, -1)
+
+    async def load(self) -> Sequence[Entry]:
+        """Bring the mirror up with the ledger; the machines that somebody else changed, as they
+        are now, or were last if they are gone.
+
+        Raises:
+            Transient: the ledger cannot be read.
+        """
+        changed: list[Entry] = []
+        for scope, revision in (await self._store.revisions(SCOPE_PREFIX)).items():
+            known = self._known.get(scope)
+            if known is not None and known >= revision:
+                continue
+            changed += await self._catch_up(scope, known)
+        return changed
+
+    async def _catch_up(self, scope: str, known: int | None) -> Sequence[Entry]:
+        if known is None:
+            return await self._read_anew(scope)
+        try:
+            changes = await self._store.changes(scope, known)
+        except Expired:
+            return await self._read_anew(scope)
+        return await self._take_in(scope, changes)
+
+    async def _read_anew(self, scope: str) -> Sequence[Entry]:
+        records, revision = await self._store.list(scope, MACHINE)
+        await self._read_terms(scope)
+        here = {record.name for record in records}
+        changed = [entry for record in records if (entry := self._see(record)) is not None]
+        for entry in list(self.entries()):
+            record = entry.record
+            if record.scope == scope and record.name not in here and record.revision <= revision:
+                self.forget(entry)
+                changed.append(entry)
+        self._known[scope] = max(revision, self._known.get(scope, 0))
+        return changed
+
+    async def _take_in(self, scope: str, changes: Sequence[Change]) -> Sequence[Entry]:
+        """Of several changes of one record the last one holds: it may be our own, which is in the
+        mirror already, and those before it must not come back.
+        """
+        latest = {(each.record.kind.name, each.record.name): each for each in changes}
+        terms_moved = False
+        changed: list[Entry] = []
+        for (kind, _), change in latest.items():
+            record: Stored[Any, Any] = change.record
+            if kind == MACHINE.name:
+                entry = self._see_gone(record) if change.deleted else self._see(record)
+                if entry is not None:
+                    changed.append(entry)
+            elif kind == DESK.name:
+                terms_moved = terms_moved or change.revision > self._desks.get(scope, 0)
+            elif kind == SCARCITY.name:
+                terms_moved = terms_moved or scope not in self._desks
+        if terms_moved:
+            await self._read_terms(scope)
+        if changes:
+            self._known[scope] = max(changes[-1].revision, self._known.get(scope, 0))
+        return changed
+
+    async def _read_terms(self, scope: str) -> None:
+        """See whose the desk is, and what the region refuses: its clerk writes that."""
+        desk = await self._store.get(scope, DESK, DESK_NAME)
+        if desk is None or desk.revision != self._desks.get(scope):
+            self._desks.pop(scope, None)
+        scarcity = await self._store.get(scope, SCARCITY, SCARCITY_NAME)
+        if scarcity is not None:
+            self._scarcity[scope] = scarcity.spec
+        else:
+            self._scarcity.pop(scope, None)
+
+    def _see(self, record: Stored[MachineSpec, MachineCourse]) -> Entry | None:
+        """Take in a machine that somebody committed; None if that is known."""
+        name, cluster = record.spec.request.name, record.spec.request.cluster
+        before = self.entry(cluster, name)
+        if before is not None and before.record.revision >= record.revision:
+            return None
+        return self.remember(record)
+
+    def _see_gone(self, record: Stored[MachineSpec, MachineCourse]) -> Entry | None:
+        entry = self.entry(record.spec.request.cluster, record.spec.request.name)
+        if entry is None or entry.record.revision > record.revision:
+            return None
+        self.forget(entry)
+        return entry
+
+    async def take_desk(self, region: str, now: Now) -> Check:
+        """Be the clerk of a region; the guard of what we give out. What was given out before is in
+        the mirror after the next `load`.
+
+        Raises:
+            Transient: the ledger cannot be reached, or others want the desk as badly.
+        """
+        scope = region_scope(region)
+        async with self._taking[scope]:
+            for _ in range(_TAKES):
+                if scope in self._desks:
+                    return Check(DESK, DESK_NAME, expect_revision=self._desks[scope])
+                held = await self._store.get(scope, DESK, DESK_NAME)
+                try:
+                    commit = await self._store.transact(scope, [self._taking_of(held, now)])
+                except Precondition:
+                    continue
+                assert commit.records[0] is not None
+                self._desks[scope] = commit.records[0].revision
+                await self._read_terms(scope)
+        raise Transient(f"the ledger of {region} is in demand")
+
+    def _taking_of(self, held: Stored[Desk, None] | None, now: Now) -> Write:
+        if held is None:
+            return Create(DESK, DESK_NAME, DESK_NAME, Desk(self._clerk), None, now.wall)
+        return Update(DESK, DESK_NAME, spec=Desk(self._clerk), expect_revision=held.revision)
+
+    async def lost_desk(self, region: str) -> bool:
+        """After a refusal: whether the desk was taken from us."""
+        scope = region_scope(region)
+        await self._read_terms(scope)
+        return scope not in self._desks
 
     def machines(self, cluster: ClusterKey) -> ClusterMachines:
         """The machines of one cluster."""
@@ -163,13 +288,17 @@ class Books:
         self._count(spec, -1)
         cluster, name = spec.request.cluster, spec.request.name
         if name not in self.machines(cluster).by_name:
-            self.machines(cluster).give_address(spec.address_index)
+            self.machines(cluster).give_address(spec.address_index, name)
 
     def remember(self, record: Stored[MachineSpec, MachineCourse]) -> Entry:
-        """A machine was committed."""
+        """A machine was committed; the machine as it is by what was committed since."""
         entry = Entry(record)
         machines = self.machines(entry.cluster)
         before = machines.by_name.get(entry.name)
+        if before is not None and before.record.revision >= record.revision:
+            return before
+        if before is None and record.revision <= self._known.get(record.scope, -1):
+            return entry  # gone again
         if before is not None and before.course.charged:
             self._count(before.record.spec, -1)
         if entry.course.charged:
@@ -203,7 +332,7 @@ class Books:
         return self._scarcity.get(region_scope(region), self._first_scarcity)
 
     def scarcity_write(self, region: str, scarcity: Scarcity, now: Now) -> Write:
-        """Hold this from now on; the write that makes it last."""
+        """Hold this from now on; the write that makes it last. Only for the clerk."""
         is_new = region_scope(region) not in self._scarcity
         self._scarcity[region_scope(region)] = scarcity
         if is_new:
@@ -216,8 +345,11 @@ class Books:
         Raises:
             As `Store.transact`.
         """
+        scope = region_scope(region)
         try:
-            return await self._store.transact(region_scope(region), writes)
+            return await self._store.transact(scope, writes)
         except PoolwrightError:
-            self._is_loaded = False
+            if any(write.kind is SCARCITY for write in writes):
+                self._scarcity.pop(scope, None)  # what is there instead, the clerk reads again
+                self._desks.pop(scope, None)
             raise

@@ -14,8 +14,10 @@ from poolwright.model.catalog import vm_size
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import (
     ErrorDetail,
+    Expired,
     InvalidRequest,
     NotFound,
+    PoolwrightError,
     Precondition,
     Transient,
     Unknown,
@@ -26,7 +28,7 @@ from poolwright.model.scarcity import Scarcity, Usage
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import Clusters
 from poolwright.ports.machine_provider import MachineChange
-from poolwright.ports.store import Create, Delete, Store, Update, Write
+from poolwright.ports.store import Check, Create, Delete, Store, Update, Write
 from poolwright.providers.simulated import scarce, stages
 from poolwright.providers.simulated.agenda import Agenda
 from poolwright.providers.simulated.books import Books, Entry
@@ -35,6 +37,7 @@ from poolwright.providers.simulated.kubelet_api import KubeletApi
 from poolwright.providers.simulated.ledger import (
     BILLING,
     MACHINE,
+    SCOPE_PREFIX,
     BillingEntry,
     MachineCourse,
     MachineSpec,
@@ -45,9 +48,16 @@ from poolwright.providers.simulated.node_side import NewNodeSide, NodeSide, Reti
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.providers.simulated.stages import Draw, Segment, Stage, Subject
 from poolwright.providers.simulated.surroundings import Surroundings
+from poolwright.reconcile.lease import Leases
 
 _SCALE_SET_NAME = re.compile(r"^(aks-.+-\d{8}-vmss|aks.+)([0-9a-z]{6})$")
 _RETRY = timedelta(seconds=1)
+_REFUSALS = 20
+"""How often in a row a write may be refused because another process was first."""
+_LEASE = timedelta(seconds=15)
+"""How long the nodes of a cluster belong to a process that may have died."""
+_LEASE_LOOK = timedelta(seconds=3)
+"""How often it is renewed, and asked for by others."""
 
 
 def instance_id(name: str) -> str:
@@ -93,10 +103,19 @@ class SimulatedCloud:
         self._clock = clock
         self._identity = identity
         self._seed = rng.getrandbits(64)
-        self._books = Books(store, self._settings.scarcity)
+        self._store = store
+        self._holder = identity.uid()
+        self._books = Books(store, self._settings.scarcity, self._holder)
         self._agenda = Agenda(clock)
         self._around = Surroundings(
-            store, clusters, clock, self._books, self._agenda, self._seed, self._settings
+            store,
+            clusters,
+            clock,
+            self._books,
+            self._agenda,
+            self._seed,
+            self._settings,
+            self._load,
         )
         self._under_way: dict[tuple[ClusterKey, str], asyncio.Event] = {}
         self._inboxes: list[_Inbox] = []
@@ -105,7 +124,7 @@ class SimulatedCloud:
         self._fleets: dict[ClusterKey, Fleet] = {}
         self.kubelet = KubeletApi(self._fleets, clock)
         """What API servers of clusters ask: `ports.Kubelet` for all nodes."""
-        self._node_side_tasks: dict[ClusterKey, asyncio.Task[None]] = {}
+        self._playing: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
     # ------------------------------------------------------------------ the port
@@ -177,10 +196,12 @@ class SimulatedCloud:
     async def start_machine(self, cluster: ClusterKey, name: str, *, uid: str) -> None:
         """See `MachineProvider` (M5)."""
         entry = await self._guarded(cluster, name, uid)
+        request = entry.record.spec.request
+        desk = await self._books.take_desk(request.region, self._clock.now())
+        entry = await self._guarded(cluster, name, uid)
         self._refuse_deleting(entry)
         if entry.course.charged:
             return
-        request = entry.record.spec.request
         scarcity = self._books.scarcity(request.region)
         scarce.check_restrictions(scarcity, request)
         used = self._books.used(request.region)
@@ -189,7 +210,7 @@ class SimulatedCloud:
         course = replace(
             entry.course, segments=drawn.segments, charged=True, failure=_failure(drawn)
         )
-        await self._redirect(entry, course, event="started")
+        await self._redirect(entry, course, event="started", guard=desk)
 
     async def changes(self) -> AsyncIterator[MachineChange]:
         """See `MachineProvider` (M6)."""
@@ -219,13 +240,33 @@ class SimulatedCloud:
     async def set_scarcity(self, region: str, scarcity: Scarcity) -> None:
         """See `MachineProvider` (M8)."""
         scarce.check_known(scarcity)
-        await self._load()
-        write = self._books.scarcity_write(region, scarcity, self._clock.now())
-        await self._books.commit(region, [write])
+        books, now = self._books, self._clock.now()
+        for _ in range(_REFUSALS):
+            desk = await books.take_desk(region, now)
+            try:
+                await books.commit(region, [desk, books.scarcity_write(region, scarcity, now)])
+            except Precondition:
+                continue  # the desk was taken meanwhile
+            return
+        raise Transient(f"the ledger of {region} is in demand")
 
     # ------------------------------------------------------------------ what calls do
 
     async def _create(self, request: MachineRequest) -> Entry:
+        """Create a machine, unless another process does: whoever has the desk may."""
+        for _ in range(_REFUSALS):
+            desk = await self._books.take_desk(request.region, self._clock.now())
+            await self._load()
+            entry = self._books.entry(request.cluster, request.name)
+            if entry is not None:
+                return entry
+            try:
+                return await self._give_out(request, desk)
+            except Precondition:
+                continue  # the desk was taken, or the name
+        raise Transient(f"the ledger of {request.region} is in demand")
+
+    async def _give_out(self, request: MachineRequest, desk: Check) -> Entry:
         size = vm_size(request.vm_size)
         if size is None:
             raise InvalidRequest(
@@ -236,7 +277,7 @@ class SimulatedCloud:
         now, books = self._clock.now(), self._books
         scarcity = books.scarcity(request.region)
         scarce.check_restrictions(scarcity, request)
-        writes: list[Write] = []
+        writes: list[Write] = [desk]
         failures, code = scarce.strike(scarcity.failures, request)
         if failures != scarcity.failures:
             changed = replace(scarcity, failures=failures)
@@ -248,7 +289,9 @@ class SimulatedCloud:
         used = books.used(request.region)
         scarce.check_quota(scarcity, used, request.region, size, spot=request.spot)
         spec = MachineSpec(
-            request, instance_id(request.name), books.machines(request.cluster).take_address()
+            request,
+            instance_id(request.name),
+            books.machines(request.cluster).take_address(request.name),
         )
         books.reserve(spec)
         try:
@@ -267,14 +310,7 @@ class SimulatedCloud:
             Create(MACHINE, record, uid, spec, course, now.wall),
             Create(BILLING, billing_record_name(bill, record), uid, bill, None, now.wall),
         ]
-        try:
-            commit = await self._books.commit(request.region, writes)
-        except Precondition:
-            await self._load()
-            entry = self._books.entry(request.cluster, request.name)
-            if entry is None:
-                raise
-            return entry
+        commit = await self._books.commit(request.region, writes)
         stored = commit.records[-2]
         assert stored is not None
         entry = self._books.remember(stored)
@@ -339,12 +375,21 @@ class SimulatedCloud:
         if self._phase(entry) is MachinePhase.DELETING:
             raise NotFound(f"The machine '{entry.name}' is being deleted.")
 
-    async def _redirect(self, entry: Entry, course: MachineCourse, *, event: str = "") -> Entry:
+    async def _redirect(
+        self,
+        entry: Entry,
+        course: MachineCourse,
+        *,
+        event: str = "",
+        guard: Check | None = None,
+    ) -> Entry:
         """Give the machine another course, unless it moved on since it was looked at."""
         spec, record, now = entry.record.spec, entry.record, self._clock.now()
         writes: list[Write] = [
             Update(MACHINE, record.name, status=course, expect_revision=record.revision)
         ]
+        if guard is not None:
+            writes.append(guard)
         if event:
             bill = self._bill(spec, course.uid, event, now.world)
             name = billing_record_name(bill, record.name)
@@ -380,15 +425,40 @@ class SimulatedCloud:
             try:
                 for entry in list(self._books.entries()):
                     self._follow(entry)
+                group.create_task(self._hear())
                 await self._agenda.run()
             finally:
                 self._group = None
+                self._playing.clear()
+
+    async def _hear(self) -> None:
+        """Learn of what other processes wrote, for ever."""
+        while True:
+            try:
+                async for change in self._store.follow(SCOPE_PREFIX):
+                    if not self._books.knows(change):
+                        await self._load()
+            except (Expired, Transient):
+                await self._clock.sleep(_RETRY)
 
     async def _load(self) -> None:
-        """Know the ledger; what an unclear commit brought in is followed like the rest."""
-        if await self._books.load():
-            for entry in list(self._books.entries()):
+        """Know the ledger; what somebody else, or an unclear commit, brought in is followed like
+        the rest.
+        """
+        for entry in await self._books.load():
+            if self._books.entry(entry.cluster, entry.name) is entry:
                 self._follow(entry)
+            else:
+                self._see_gone(entry)
+
+    def _see_gone(self, entry: Entry) -> None:
+        """Another process took a machine out of the books."""
+        self._announce(entry)
+        side = self._node_sides.get(entry.cluster)
+        if side is not None:
+            side.machine_changed(entry.name)
+        elif not self._books.machines(entry.cluster).by_name:
+            self._dissolve(entry.cluster)
 
     def _follow(self, entry: Entry) -> None:
         """A machine has a new course: announce it, and be there when it turns."""
@@ -400,7 +470,11 @@ class SimulatedCloud:
             return
         world = self._clock.now().world
         self._announce(entry)
-        self._node_side(cluster).machine_changed(name)
+        side = self._node_sides.get(cluster)
+        if side is not None:
+            side.machine_changed(name)
+        elif self._group is not None and cluster not in self._playing:
+            self._playing[cluster] = self._group.create_task(self._play(cluster))
         following = entry.course.next_after(world)
         if following is not None:
             self._agenda.note(following, partial(self._turn, cluster, name))
@@ -410,15 +484,39 @@ class SimulatedCloud:
         for inbox in self._inboxes:
             inbox.put(change)
 
-    def _node_side(self, cluster: ClusterKey) -> NodeSide:
-        """Who makes the nodes of a cluster."""
-        side = self._node_sides.get(cluster)
-        if side is None:
-            side = self._new_node_side(cluster, self._around, self._retire)
-            self._node_sides[cluster] = side
-        if self._group is not None and cluster not in self._node_side_tasks:
-            self._node_side_tasks[cluster] = self._group.create_task(side.run())
-        return side
+    async def _play(self, cluster: ClusterKey) -> None:
+        """Make the nodes of a cluster whenever nobody else does, for ever."""
+        leases = Leases(self._store, self._clock, holder=self._holder, duration=_LEASE)
+        key = f"machines/{cluster}"
+        try:
+            while True:
+                if await self._is_held(leases, key):
+                    async with asyncio.TaskGroup() as group:
+                        side = group.create_task(self._run_side(cluster))
+                        while await self._is_held(leases, key):
+                            await self._clock.sleep(_LEASE_LOOK)
+                        side.cancel()
+                await self._clock.sleep(_LEASE_LOOK)
+        finally:
+            await leases.release_all()
+
+    @staticmethod
+    async def _is_held(leases: Leases, key: str) -> bool:
+        """Whether the lease is ours; it is not if the store cannot say."""
+        try:
+            return await leases.acquire(key)
+        except PoolwrightError:
+            return False
+
+    async def _run_side(self, cluster: ClusterKey) -> None:
+        side = self._node_sides[cluster] = self._new_node_side(cluster, self._around, self._retire)
+        try:
+            for name in list(self._books.machines(cluster).by_name):
+                side.machine_changed(name)
+            await side.run()
+        finally:
+            if self._node_sides.get(cluster) is side:
+                del self._node_sides[cluster]
 
     def _new_fleet(self, cluster: ClusterKey, around: Surroundings, retire: Retire) -> Fleet:
         fleet = self._fleets[cluster] = Fleet(cluster, around, retire)
@@ -455,7 +553,7 @@ class SimulatedCloud:
     def _dissolve(self, cluster: ClusterKey) -> None:
         self._node_sides.pop(cluster, None)
         self._fleets.pop(cluster, None)
-        task = self._node_side_tasks.pop(cluster, None)
+        task = self._playing.pop(cluster, None)
         if task is not None:
             task.cancel()
 

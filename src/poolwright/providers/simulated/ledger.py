@@ -103,6 +103,24 @@ SCARCITY_NAME = "scarcity"
 
 
 @dataclass(frozen=True, slots=True)
+class Desk:
+    """Who gives out the region's quota and its machines' addresses: one process at a time.
+
+    ``clerk`` names it. Taking the desk is a write; whoever gives something out checks, in the
+    same transaction, that the desk was not taken since. So of two processes that know not of each
+    other's latest writes one is refused, whatever they believe.
+    """
+
+    clerk: str
+
+
+DESK: Kind[Desk, None] = Kind("Desk", Desk, NoneType)
+"""One record a region, named ``desk``."""
+
+DESK_NAME = "desk"
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a kubelet must remember of a pod over a restart of the process: since when its
     containers run and how often they began. Only kept for pods that end by themselves.
@@ -182,5 +200,5 @@ def billed_time(entries: list[BillingEntry], until: Instant) -> timedelta:
     return total + (until.since(began) if began is not None else timedelta())
 
 
-KINDS: tuple[Kind[Any, Any], ...] = (MACHINE, BILLING, SCARCITY, CHECKPOINT)
+KINDS: tuple[Kind[Any, Any], ...] = (MACHINE, BILLING, SCARCITY, CHECKPOINT, DESK)
 """Every kind that the cloud keeps, for whoever opens the store."""

@@ -35,6 +35,7 @@ class MachineNodes(ABC):
         self._cluster = cluster
         self._clusters = around.clusters
         self._books = around.books
+        self._refresh = around.refresh
         self._clock = around.clock
         self._settings = around.settings
         self._retire = retire
@@ -95,6 +96,8 @@ class MachineNodes(ABC):
 
     async def _write_node(self, name: str, attempt: int) -> None:
         """Bring a Node in line with its machine; ``attempt`` counts from 1."""
+        if attempt > 1:  # perhaps we were refused because our books are old
+            await self._refresh()
         entry, state = self._books.entry(self._cluster, name), self.nodes.get(name)
         if entry is None:
             await self._remove(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from poolwright.ports.clock import Clock
@@ -23,3 +24,5 @@ class Surroundings:
     agenda: Agenda
     seed: int
     settings: SimulatedCloudSettings
+    refresh: Callable[[], Awaitable[None]]
+    """Brings the books up with the ledger."""
