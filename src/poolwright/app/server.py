@@ -30,6 +30,7 @@ from poolwright.app.header_deadline import TimelyHttpProtocol
 from poolwright.app.outside import Outside
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
+from poolwright.app.renewal import Renewal
 from poolwright.app.settings import ServerSettings, Settings, SettingsError, load_settings
 from poolwright.app.shared_keys import share_keys
 from poolwright.app.shared_world import world_position
@@ -268,6 +269,8 @@ async def _run(
         directory.write_environment(environment)
         while not all(each.started for each in servers):  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.005)
+        assert server.config.ssl is not None
+        renewing = group.create_task(Renewal(server.config.ssl, certificates).run())
         product.health.serve()
         _announce(directory, endpoint, environment)
         await _until_end(store)
@@ -276,6 +279,7 @@ async def _run(
         for each in servers:
             each.should_exit = True
         await asyncio.wait(serving)
+        renewing.cancel()
         behind.cancel()
 
 

@@ -52,7 +52,7 @@ class ServerSettings:
     migrate`` has done so before: a store of another version is then refused."""
     tls_certificate: str = ""
     """PEM file of the certificate to serve, with its chain; empty (default): a CA of our own
-    issues one. Read at start, with its key."""
+    issues one. A new one is served once the file and its key's have changed."""
     tls_key: str = ""
     """PEM file of the certificate's private key."""
     tls_ca: str = ""
