@@ -13,13 +13,16 @@ SIZE = "Standard_D32s_v5"
 
 
 class EmbeddedStack:
-    """A server with one cluster of untainted nodes, in real time once it stands."""
+    """A server with one cluster of untainted nodes, in real time once it stands, or fast still."""
 
-    def __init__(self, folder: Path, *, nodes: int = 3, version: str = ""):
+    def __init__(
+        self, folder: Path, *, nodes: int = 3, version: str = "", stays_fast: bool = False
+    ):
         self.folder = folder
         self.nodes = nodes
         self.kubeconfig = folder / "kubeconfig"
         self._version = version
+        self._stays_fast = stays_fast
         folder.mkdir(parents=True, exist_ok=True)
         self.server = ServerProcess(folder / "data", speed=600)
 
@@ -31,6 +34,8 @@ class EmbeddedStack:
             create = f"aks create -g kubernetes -n cluster -c {self.nodes} -s {SIZE}"
             self._run(f"{create} -k {self._version}" if self._version else create)
             self._run(f"aks get-credentials -g kubernetes -n cluster --admin -f {self.kubeconfig}")
+            if self._stays_fast:
+                return
             self.server.stop()
             self.server.speed = 1
             self.server.start()

@@ -18,7 +18,7 @@ def helm(tmp_path_factory):
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory):
     """An embedded Kubernetes."""
-    stack = EmbeddedStack(tmp_path_factory.mktemp("embedded"), nodes=1)
+    stack = EmbeddedStack(tmp_path_factory.mktemp("embedded"), nodes=1, stays_fast=True)
     stack.start()
     yield stack
     stack.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 
 import pytest
 import yaml
@@ -16,7 +15,7 @@ import yaml
 from absent import live_binaries
 from helm_chart import ACCOUNT, CHART, secret
 from live_stack import COMPONENTS, LiveStack
-from server_pods import SECRETS, Client, Pod
+from server_pods import SECRETS, Client, Pod, until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
@@ -83,14 +82,6 @@ def prepared(kubectl, store):
 
 def items(kubectl, *words):
     return json.loads(kubectl("get", *words, "-o", "json"))["items"]
-
-
-def until(question, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
-    return answer
 
 
 def test_install_upgrade_serve_and_uninstall(helm, kubectl, cluster, prepared, store, tmp_path):

@@ -7,6 +7,7 @@ The pods' volumes are folders, the store is a real PostgreSQL, and the cluster i
 from __future__ import annotations
 
 import base64
+import ssl
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from helm_chart import CHART, one
 from live_stack import Authority
-from server_pods import LOGIN, SECRETS, SERVICE, Client, Pod
+from server_pods import LOGIN, SECRETS, SERVICE, Client, Pod, until
 
 pytestmark = pytest.mark.postgres
 
@@ -37,14 +38,18 @@ def given(tmp_path_factory):
     """Secrets of a certificate and of a signing key."""
     authority = Authority(tmp_path_factory.mktemp("authority"))
     authority.issue("server", SERVICE, names=(SERVICE, "localhost"))
+    authority.issue("next", SERVICE, names=(SERVICE, "localhost"))
     files = {"tls.crt": "server.crt", "tls.key": "server.key", "ca.crt": "ca.crt"}
+    renewed = {"tls.crt": "next.crt", "tls.key": "next.key"}
     key = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
     return {
-        "certificate": {key: (authority.folder / file).read_text() for key, file in files.items()},
+        name: {key: (authority.folder / file).read_text() for key, file in pair.items()}
+        for name, pair in (("certificate", files), ("renewed", renewed))
+    } | {
         "tokens": {"tls.key": key.decode()},
     }
 
@@ -131,9 +136,17 @@ def test_a_certificate_and_keys_that_were_given(release, given, helm):
         token = client("POST", f"/{path}", data=form).json()["access_token"]
         assert prometheus("GET", "/metrics", token).status_code == 200
 
-    assert pod.stop() == 0
     # Nothing but the two volumes for it was written.
     assert {path: path.read_bytes() for path in _files(pod.here("/etc/poolwright"))} == untouched
+
+    # cert-manager renews the Secret's pair, and kubelet the files
+    for name, text in given["renewed"].items():
+        (pod.here("/etc/poolwright/tls") / name).write_text(text)
+    until(lambda: ssl.get_server_certificate(("127.0.0.2", pod.port)) in given["renewed"].values())
+    with Client(pod, ca) as client:
+        assert client.token().status_code == 200
+
+    assert pod.stop() == 0
     assert not list(_files(pod.here("/tmp")))
 
 
