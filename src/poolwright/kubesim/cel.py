@@ -13,6 +13,8 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
+from poolwright.kubesim.cel_library import library
+
 _MISSING_KEY = 'Key not found in map : "'
 
 
@@ -24,7 +26,12 @@ class CelError(ValueError):
 def _environment(names: tuple[str, ...]) -> cel.Env:
     return cel.NewEnv(
         variables=dict.fromkeys(names, cel.Type.DYN),
-        extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()],
+        extensions=[
+            ext_strings.ExtStrings(),
+            ext_optional.ExtOptional(),
+            ext_math.ExtMath(),
+            library(),
+        ],
     )
 
 
