@@ -54,10 +54,8 @@ _SCALE_SET_NAME = re.compile(r"^(aks-.+-\d{8}-vmss|aks.+)([0-9a-z]{6})$")
 _RETRY = timedelta(seconds=1)
 _REFUSALS = 20
 """How often in a row a write may be refused because another process was first."""
-_LEASE = timedelta(seconds=15)
-"""How long the nodes of a cluster belong to a process that may have died."""
-_LEASE_LOOK = timedelta(seconds=3)
-"""How often it is renewed, and asked for by others."""
+_LOOKS_PER_LEASE = 5
+"""How often the lease of a cluster's nodes is renewed, and asked for by others."""
 
 
 def instance_id(name: str) -> str:
@@ -486,7 +484,9 @@ class SimulatedCloud:
 
     async def _play(self, cluster: ClusterKey) -> None:
         """Make the nodes of a cluster whenever nobody else does, for ever."""
-        leases = Leases(self._store, self._clock, holder=self._holder, duration=_LEASE)
+        duration = self._settings.lease_duration
+        leases = Leases(self._store, self._clock, holder=self._holder, duration=duration)
+        look = duration / _LOOKS_PER_LEASE
         key = f"machines/{cluster}"
         try:
             while True:
@@ -494,9 +494,9 @@ class SimulatedCloud:
                     async with asyncio.TaskGroup() as group:
                         side = group.create_task(self._run_side(cluster))
                         while await self._is_held(leases, key):
-                            await self._clock.sleep(_LEASE_LOOK)
+                            await self._clock.sleep(look)
                         side.cancel()
-                await self._clock.sleep(_LEASE_LOOK)
+                await self._clock.sleep(look)
         finally:
             await leases.release_all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from poolwright.model.scarcity import Scarcity
 
@@ -31,6 +32,8 @@ class SimulatedCloudSettings:
     """How many requests to one cluster's API may be under way at once. Legal: 1-256."""
     unreachable_attempts: int = 12
     """After how many failed attempts a machine that is gone stops waiting for its cluster."""
+    lease_duration: timedelta = timedelta(seconds=15)
+    """3 s to 5 min; how long the nodes of a cluster belong to a server that may have died."""
     scarcity: Scarcity = field(default_factory=Scarcity)
     """What a region refuses before anybody set something else."""
 
@@ -52,6 +55,7 @@ class SimulatedCloudSettings:
         for name, value, least, most in (
             ("delay_factor", self.delay_factor, 0, 100),
             ("default_run_seconds", self.default_run_seconds, 0, 1e9),
+            ("lease_duration", self.lease_duration.total_seconds(), 3, 300),
             ("requests_parallel", self.requests_parallel, 1, 256),
             ("unreachable_attempts", self.unreachable_attempts, 1, 1_000_000),
         ):
