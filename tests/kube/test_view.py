@@ -75,6 +75,36 @@ def test_view_is_empty_until_synced_then_indexed_and_kept_up_to_date(talk):
     talk(scenario)
 
 
+def test_budget_that_allows_again_wakes_every_pool(talk):
+    def allow(server, count):
+        status = {"disruptionsAllowed": count}
+        server.put("poddisruptionbudgets", "budget", "default", status=status)
+
+    async def told(changes):
+        """Who is told, until nothing more comes."""
+        found = set()
+        while True:
+            try:
+                found.add((await asyncio.wait_for(anext(changes), 5)).pool)
+            except TimeoutError:
+                return found
+
+    async def scenario(server, kube):
+        node(server, "a", "blue")
+        allow(server, 0)
+        async with following(kube) as view:
+            await asyncio.sleep(1)
+            for count, expected in ((1, {"", "blue"}), (2, {""}), (0, {""})):
+                changes = view.changes()
+                allow(server, count)
+                assert await told(changes) == expected
+            changes = view.changes()
+            server.remove("poddisruptionbudgets", "budget", "default")
+            assert await told(changes) == {"", "blue"}
+
+    talk(scenario)
+
+
 def test_node_of_somebody_else_belongs_to_no_pool(talk):
     async def scenario(server, kube):
         node(server, "ours", "blue")

@@ -56,6 +56,9 @@ class _Shelves(Generic[NamedT]):
     def names(self) -> Sequence[str]:
         return list(self._shelves)
 
+    def get(self, shelf: str, key: Key) -> NamedT | None:
+        return self._shelves.get(shelf, {}).get(key)
+
     def all(self, shelf: str) -> tuple[NamedT, ...]:
         known = self._sorted.get(shelf)
         if known is None:
@@ -195,11 +198,17 @@ class InformerView:
                 self._tell(node.pool if node is not None else "")
 
     def _put_budget(self, key: Key, new: Budget | None) -> None:
+        old = self._budgets.get(key[0], key)
         if new is None:
             self._budgets.remove(key[0], key)
         else:
             self._budgets.put(key[0], key, new)
-        self._tell("")
+        # A drain anywhere may have waited for this one.
+        is_freed = old is not None and old.disruptions_allowed <= 0
+        if is_freed and (new is None or new.disruptions_allowed > 0):
+            self._tell_all()
+        else:
+            self._tell("")
 
     def _tell(self, pool: str) -> None:
         self._feed.publish(pool)
