@@ -46,8 +46,12 @@ class Watcher:
         self.is_closed = True
         self._wake.set()
 
+    def wake(self) -> None:
+        """Let `wait` return."""
+        self._wake.set()
+
     async def wait(self) -> None:
-        """Until there is something to send, or the end."""
+        """Until there is something to send, the end, or `wake`."""
         await self._wake.wait()
         self._wake.clear()
 

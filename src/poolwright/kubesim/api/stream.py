@@ -15,6 +15,7 @@ from poolwright.kubesim.watch import Watcher, event_type, select
 BOOKMARK_SECONDS = 60.0  # k8s.io/apiserver pkg/storage/cacher: once a minute
 TIMEOUT_SECONDS = 45 * 60.0  # the real server draws between 30 and 60 minutes
 _BATCH = 500
+_EARLY_SECONDS = 0.001  # a timer may come early by what the loop's clock cannot tell apart
 
 
 async def stream_watch(call: Call, out: Output, chosen: Selection, since: int | None) -> None:
@@ -105,28 +106,29 @@ async def _pump(
 ) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    next_bookmark = loop.time() + BOOKMARK_SECONDS
-    while True:
-        wake_at = min(deadline, next_bookmark) if bookmarks else deadline
-        if not watcher.backlog and not watcher.is_closed:
-            try:
-                async with asyncio.timeout_at(wake_at):
-                    await watcher.wait()
-            except TimeoutError:
-                pass
-        backlog = watcher.backlog
-        while backlog:
-            batch = [backlog.popleft() for _ in range(min(_BATCH, len(backlog)))]
-            await _send(
-                call, b"".join(out.change(change, type_) for type_, change in batch), more=True
-            )
-        now = loop.time()
-        if watcher.is_closed or now >= deadline:
-            await _send(call, b"", more=False)
-            return
-        if bookmarks and now >= next_bookmark:
-            next_bookmark = now + BOOKMARK_SECONDS
-            await _send(call, out.bookmark(call.registry.revision), more=True)
+    next_bookmark = loop.time() + BOOKMARK_SECONDS if bookmarks else deadline
+    # One timer until it is due, not one for each wait: most waits end with an event.
+    timer = loop.call_at(min(deadline, next_bookmark), watcher.wake)
+    try:
+        while True:
+            if not watcher.backlog and not watcher.is_closed:
+                await watcher.wait()
+            backlog = watcher.backlog
+            while backlog:
+                batch = [backlog.popleft() for _ in range(min(_BATCH, len(backlog)))]
+                await _send(
+                    call, b"".join(out.change(change, type_) for type_, change in batch), more=True
+                )
+            now = loop.time() + _EARLY_SECONDS
+            if watcher.is_closed or now >= deadline:
+                await _send(call, b"", more=False)
+                return
+            if now >= next_bookmark:
+                next_bookmark = now + BOOKMARK_SECONDS
+                timer = loop.call_at(min(deadline, next_bookmark), watcher.wake)
+                await _send(call, out.bookmark(call.registry.revision), more=True)
+    finally:
+        timer.cancel()
 
 
 async def _send(call: Call, data: bytes, *, more: bool) -> None:
