@@ -35,9 +35,6 @@ was never closed is found out so; one that had nothing to say costs one request.
 LINE_BYTES_MAX = 16 * 2**20
 """The longest event that is read; etcd's objects are at most 1.5 MiB."""
 
-_EXTENSIONS = {"timeout": {"connect": 10.0}}
-"""Of a request: what httpcore gives up by itself it also closes, unlike what is cancelled amid a
-TLS handshake; a server that never answers one would cost a socket each time."""
 _JSON = "application/json"
 _WATCH_METHOD = "WATCH"
 _READS = frozenset({"GET", _WATCH_METHOD})
@@ -137,6 +134,9 @@ class HttpKube:
     ) -> None:
         self._connect = connect
         self._timeout = timeout.total_seconds()
+        # What httpcore gives up by itself it also closes, unlike what is cancelled amid a TLS
+        # handshake: a server that never answers one would cost a socket each time.
+        self._extensions = {"timeout": {"connect": self._timeout / 3}}
         self._silence = silence.total_seconds()
         self._traffic = traffic or _Unobserved()
         self._endpoint: Endpoint | None = None
@@ -368,7 +368,7 @@ class HttpKube:
             endpoint.server_url + url,
             headers=headers,
             content=content,
-            extensions=_EXTENSIONS,
+            extensions=self._extensions,
         )
         self._traffic.sent(method, path, len(url) + _size(request.headers) + len(content or b""))
         try:
