@@ -158,12 +158,17 @@ def _announce(directory: DataDirectory, endpoint: str, environment: Mapping[str,
     sys.stdout.flush()
 
 
-async def _until_end(store: ScopedStore) -> None:
-    """Wait for a signal, or for the store to end."""
+def _on_signal() -> asyncio.Event:
+    """What is set when somebody wants us to end; from now on a signal does nothing else."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    return stop
+
+
+async def _until_end(store: ScopedStore, stop: asyncio.Event) -> None:
+    """Wait for a signal, or for the store to end."""
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_pass_on(store.ended, stop))
         await stop.wait()
@@ -271,9 +276,10 @@ async def _run(
             await asyncio.sleep(0.005)
         assert server.config.ssl is not None
         renewing = group.create_task(Renewal(server.config.ssl, certificates).run())
+        stop = _on_signal()  # before anybody is told that we are ready
         product.health.serve()
         _announce(directory, endpoint, environment)
-        await _until_end(store)
+        await _until_end(store, stop)
         product.health.drain()
         await asyncio.sleep(settings.server.drain.total_seconds())
         for each in servers:
