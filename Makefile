@@ -10,7 +10,8 @@ KUBERNETES_VENV ?= $(HOME)/.cache/poolwright/kubernetes-venv
 export POOLWRIGHT_TEST_KUBERNETES := $(KUBERNETES_VENV)/bin/python
 SEEDS ?= 50
 SEED ?=
-CRASHES ?= 200
+CRASHES ?= 20
+KILLS ?= 12
 
 .DEFAULT_GOAL := help
 
@@ -80,7 +81,7 @@ live-tools: setup  ## build etcd, Kubernetes, its conformance binary, KWOK and H
 
 .PHONY: live
 live: setup  ## the suites that need a real Kubernetes
-	$(BIN)/pytest -m live tests/contracts tests/live tests/behaviour tests/conformance_k8s
+	$(BIN)/pytest -m live tests/contracts tests/live tests/behaviour tests/pool_stories tests/conformance_k8s
 
 .PHONY: conformance-k8s
 conformance-k8s: setup  ## Kubernetes' own conformance specs against the embedded one
@@ -103,10 +104,18 @@ churn: setup kubernetes-client  ## real clients through churn, a restart and kil
 churn-bugs: setup kubernetes-client  ## plant bugs in the server: the judge of `make churn` sees them all
 	PYTHONPATH=tests $(BIN)/python -m churn.run --bugs --keep planted_bugs
 
+.PHONY: replicas
+replicas: setup  ## kill, pause and cut off servers that share a store: KILLS=40, SEED=7
+	POOLWRIGHT_TEST_KILLS=$(KILLS) $(if $(SEED),POOLWRIGHT_TEST_SEED=$(SEED)) $(BIN)/pytest tests/replicas -s
+
 .PHONY: bench
 bench: setup  ## measure; results go to bench/results
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python bench/run.py
+
+.PHONY: bench-k8s
+bench-k8s: setup  ## measure the embedded Kubernetes beside the real one
+	$(BIN)/python bench/bench_kubernetes.py
 
 .PHONY: docs
 docs: setup  ## generate docs/reference, and what the Helm chart says of itself

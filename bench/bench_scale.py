@@ -124,7 +124,9 @@ def settled(client: ArmClient, cluster: str, deadline: float) -> tuple[set[str],
         time.sleep(0.25)
 
 
-def make_pools(client: ArmClient, cluster: str, nodes: int, profile: str) -> None:
+def make_pools(
+    client: ArmClient, cluster: str, nodes: int, profile: str, *, first: int = 0
+) -> None:
     for index in range(-(-nodes // POOL_MAX)):
         body = {
             "count": min(POOL_MAX, nodes - index * POOL_MAX),
@@ -134,7 +136,7 @@ def make_pools(client: ArmClient, cluster: str, nodes: int, profile: str) -> Non
         }
         client.operate(
             "PUT",
-            f"{cluster}/agentPools/gpu{index}",
+            f"{cluster}/agentPools/gpu{first + index}",
             body={"properties": body},
             api_version="2026-08-02-preview",
             wait=False,
