@@ -173,6 +173,10 @@ class LiveStack:
             process.kill()
             process.wait()
 
+    def resume(self, name: str) -> None:
+        """Start again one that was ended; what it serves comes back when it does."""
+        self._launch(name)
+
     def restart(self) -> None:
         """Kill the API server and start it again over the same etcd and port."""
         self.end("kube-apiserver")

@@ -83,7 +83,11 @@ class ContactController:
         if plan.status.outage is not None and plan.because:
             _log.warning("cluster lost", cluster=str(key), because=plan.because)
         elif plan.because:
-            _log.info("cluster regained", cluster=str(key), because=plan.because)
+            _log.warning(
+                "cluster regained" if plan.event is not None else "cluster changed",
+                cluster=str(key),
+                because=plan.because,
+            )
         if plan.event is None:
             return
         about = {
