@@ -15,7 +15,7 @@ from live_stack import COMPONENTS, LiveStack
 
 HERE = Path(__file__).parent
 ACCOUNT = "system:serviceaccount:poolwright:poolwright"
-LAST = ("churn", "behaviour", "live", "conformance_k8s", "deploy")
+LAST = ("churn", "behaviour", "pool_stories", "live", "conformance_k8s", "deploy")
 
 
 @pytest.hookimpl(trylast=True)
