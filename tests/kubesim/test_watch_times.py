@@ -9,6 +9,7 @@ from poolwright.sim import loop
 
 from .in_process import cluster
 
+LATEST = 2 * 60 * 60
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -20,7 +21,8 @@ def watched(query):
             since = call.registry.revision
             running = asyncio.get_running_loop()
             began = running.time()
-            answer = await call("GET", f"{MAPS}?watch=1&resourceVersion={since}&{query}")
+            path = f"{MAPS}?watch=1&resourceVersion={since}&{query}"
+            answer = await asyncio.wait_for(call("GET", path), LATEST)
             lines = [json.loads(line) for line in answer.data.splitlines()]
             versions = {line["object"]["metadata"]["resourceVersion"] for line in lines}
             assert versions <= {str(since)}
