@@ -102,9 +102,17 @@ class Arena:
         self._furnish()
 
     def stop(self) -> None:
+        """SIGTERM, which must end it well.
+
+        Raises:
+            subprocess.TimeoutExpired: it took too long, and was killed.
+        """
+        assert self.server.stop() == 0, self.server.log()[-4000:]
+
+    def close(self) -> None:
+        """End our own connections."""
         if self._client is not None:
             self._client.close()
-        self.server.stop()
 
     def ask(self, method: str, path: str, body: Any = None, media: str = "application/json") -> Any:
         """A request that must be answered well."""
