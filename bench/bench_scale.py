@@ -110,6 +110,20 @@ def per_node(before: dict[str, float], after: dict[str, float], nodes: int) -> d
     return {key: n for key, n in sorted(found.items(), key=lambda i: -i[1]) if n >= 0.001}
 
 
+def read_per_pass(
+    client: ArmClient, read: dict[str, float], passes: dict[str, float]
+) -> dict[str, float]:
+    """Machines, nodes and pods that a controller's pass looked at, in memory, on average."""
+    now_read = counters(client, "poolwright_reconcile_objects_read_total")
+    now_passes = counters(client, "poolwright_reconcile_passes_total")
+    found: dict[str, float] = {}
+    for controller, count in now_read.items():
+        key = f"{controller} done"
+        made = now_passes.get(key, 0) - passes.get(key, 0)
+        found[controller] = round((count - read.get(controller, 0)) / max(made, 1), 1)
+    return found
+
+
 def settled(client: ArmClient, cluster: str, deadline: float) -> tuple[set[str], int]:
     """The pools' states and ready nodes once they ended, or at the deadline."""
     said = 0.0
@@ -156,6 +170,7 @@ def part(nodes: int, profile: str, folder: Path, deadline: float) -> dict[str, A
         client.operate("PUT", cluster, body=cluster_body())
         requests = counters(client, "poolwright_cluster_requests_total")
         passes = counters(client, "poolwright_reconcile_passes_total")
+        read = counters(client, "poolwright_reconcile_objects_read_total")
         before, began = cpu_seconds(server.pid), time.monotonic()
         make_pools(client, cluster, gpu_nodes, profile)
         states, _ = settled(client, cluster, deadline)
@@ -175,6 +190,7 @@ def part(nodes: int, profile: str, folder: Path, deadline: float) -> dict[str, A
                 requests, counters(client, "poolwright_cluster_requests_total"), done or 1
             ),
             "passes": per_node(passes, counters(client, "poolwright_reconcile_passes_total"), 1),
+            "objects_read_per_pass": read_per_pass(client, read, passes),
             "kubectl_get_nodes_seconds": listed,
             **memory_mib(server.pid),
         }

@@ -440,7 +440,8 @@ def metric_rows() -> Iterator[tuple[str, ...]]:
         for node in ast.walk(ast.parse(path.read_text())):
             name = node.func.id if _is_named_call(node) else ""
             if name in {"Counter", "Gauge", "Histogram"}:
-                title, text, labels = (ast.literal_eval(each) for each in node.args[:3])
+                title, text, *rest = (ast.literal_eval(each) for each in node.args[:3])
+                labels: tuple[str, ...] = rest[0] if rest else ()
                 total = "_total" if name == "Counter" else ""
                 yield code(f"{title}{total}"), name.lower(), ", ".join(labels), text
     for title, text, _ in _FIGURES:

@@ -132,6 +132,7 @@ class AgentPoolController:
             state=str(world.pool.status.provisioning_state),
             machines=len(world.machines),
             nodes=len(world.nodes) if world.nodes is not None else None,
+            read=len(world.machines) + len(world.nodes or ()) + sum(map(len, world.pods.values())),
             planned=len(plan.actions),
             because=first.because if first else None,
             end=str(plan.end.state) if plan.end else None,

@@ -68,6 +68,7 @@ class AutoscalerController:
         note(
             nodes=len(world.nodes),
             pending=len(world.pending),
+            read=len(world.nodes) + len(world.pending),
             planned=len(plan.growths) + len(plan.shrinkages),
         )
         await self._record(key, world, plan, now)

@@ -74,13 +74,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One finished pass, as metrics see it. ``queued`` keys could run but wait for a worker."""
+    """One finished pass, as metrics see it. ``queued`` keys could run but wait for a worker;
+    ``read`` objects were looked at, as the controller notes it.
+    """
 
     controller: str
     key: Hashable
     outcome: Outcome
     seconds: float
     queued: int
+    read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,8 @@ class Loop(Generic[K]):
         seconds = self._clock.monotonic() - started
         self._log(key, outcome, seconds, facts, bug)
         if self._on_pass is not None:
-            self._on_pass(Pass(self._controller.name, key, outcome, seconds, len(self._queue)))
+            name, read = self._controller.name, facts.get("read", 0)
+            self._on_pass(Pass(name, key, outcome, seconds, len(self._queue), read))
         if bug is not None and self._settings.raise_bugs:
             raise bug
         self._schedule(key, outcome, wake_at)

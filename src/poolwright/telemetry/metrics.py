@@ -45,6 +45,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._read = Counter(
+            "poolwright_reconcile_objects_read",
+            "Machines, nodes and pods that passes looked at; none of them costs a request.",
+            ("controller",),
+            registry=self.registry,
+        )
         self._queued = Gauge(
             "poolwright_reconcile_queued",
             "Keys that could run and wait for a worker.",
@@ -83,6 +89,8 @@ class Metrics:
         self._passes.labels(done.controller, str(done.outcome)).inc()
         self._seconds.labels(done.controller).observe(done.seconds)
         self._queued.labels(done.controller).set(done.queued)
+        if done.read:
+            self._read.labels(done.controller).inc(done.read)
 
     def text(self) -> bytes:
         """The exposition."""
