@@ -259,6 +259,34 @@ def test_one_of_two_replicas_works_until_it_dies():
     run(main())
 
 
+def test_a_replica_that_reaches_nothing_lets_another_try():
+    class CutOff(Recorder):
+        async def reconcile(self, key):
+            await super().reconcile(key)
+            raise Transient("the cluster is away")
+
+    async def main():
+        clock = SimClock()
+        table = LeaseTable(clock)
+        first, second = CutOff(clock), Recorder(clock)
+        loops = [
+            Loop(c, clock, Random(n), leases=table, holder=f"replica{n}")
+            for n, c in enumerate((first, second))
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop.run()) for loop in loops]
+            loops[0].wake("a")
+            await asyncio.sleep(0)
+            loops[1].wake("a")
+            await asyncio.sleep(14)  # less than the lease, which is asked for again and again
+            assert len(first.runs) > 1
+            assert len(second.runs) == 1
+            for task in tasks:
+                task.cancel()
+
+    run(main())
+
+
 def test_canonical_line_carries_what_was_noted(capsys):
     class Chatty(Recorder):
         async def reconcile(self, key):

@@ -18,12 +18,14 @@ from poolwright.model.instant import Instant
 from poolwright.providers.simulated.ledger import BILLING, MACHINE
 from poolwright.store import SqlStore
 from replicas.load import Broken, User
+from replicas.team import CLUSTER
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from ledger import check_bills, check_machines, check_operations
 from live_stack import live_tools
 
 _PATIENCE = 40.0
+_WHOSE = "poolwright.dev/managed-cluster"
 
 
 def _nodes(kubeconfig: Path) -> dict[str, str]:
@@ -39,6 +41,8 @@ def _nodes(kubeconfig: Path) -> dict[str, str]:
     )
     found = {}
     for node in json.loads(done.stdout)["items"]:
+        if not node["metadata"]["annotations"][_WHOSE].endswith(f"/{CLUSTER}"):
+            continue
         ready = {c["type"]: c["status"] for c in node["status"].get("conditions", ())}.get("Ready")
         pool = node["metadata"]["labels"]["agentpool"]
         found[node["metadata"]["name"]] = pool if ready == "True" else f"{pool}, not ready"

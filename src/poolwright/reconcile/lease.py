@@ -35,6 +35,14 @@ class Leases:
         self._renew_at[key] = asked_at + self._duration.total_seconds() / 2
         return True
 
+    async def release(self, key: str) -> None:
+        """Give one back, for whoever asks next."""
+        self._renew_at.pop(key, None)
+        try:
+            await self._store.release(key, self._holder)
+        except PoolwrightError:
+            return  # it runs out by itself
+
     async def release_all(self) -> None:
         """Give everything back that may still be ours, so that others need not wait it out."""
         held, self._renew_at = sorted(self._renew_at), {}

@@ -47,6 +47,10 @@ _REST_MOST = 2.0
 """Real seconds that such a rest takes at most."""
 
 
+_FAILURES_HELD = 4
+"""After so many failures in a row a key's lease is given up between our attempts."""
+
+
 class Controller(Protocol[K_contra]):
     """Moves one thing one step closer to what it shall be."""
 
@@ -200,6 +204,10 @@ class Loop(Generic[K]):
         if bug is not None and self._settings.raise_bugs:
             raise bug
         self._schedule(key, outcome, wake_at)
+        is_cut_off = outcome in {Outcome.TRANSIENT, Outcome.UNKNOWN}
+        if is_cut_off and self._leases is not None and self._failures[key] >= _FAILURES_HELD:
+            # What we cannot reach, perhaps another replica can.
+            await self._leases.release(f"{self._controller.name}/{key}")
         return attempt.busy
 
     async def _attempt(self, key: K) -> tuple[Outcome, Instant | None]:
