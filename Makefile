@@ -81,7 +81,7 @@ live-tools: setup  ## build etcd, Kubernetes, its conformance binary, KWOK and H
 
 .PHONY: live
 live: setup  ## the suites that need a real Kubernetes
-	$(BIN)/pytest -m live tests/contracts tests/live tests/behaviour tests/pool_stories tests/conformance_k8s
+	$(BIN)/pytest -m live tests/contracts tests/live tests/behaviour tests/pool_stories tests/conformance_k8s tests/deploy
 
 .PHONY: conformance-k8s
 conformance-k8s: setup  ## Kubernetes' own conformance specs against the embedded one

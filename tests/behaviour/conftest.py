@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _kubectl() -> Path:
-    live_tools.await_build()
+    live_tools.await_build("kubectl")
     found = live_tools.find("kubectl") or shutil.which("kubectl")
     if found is None:
         missing("kubectl")

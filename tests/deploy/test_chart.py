@@ -16,6 +16,8 @@ from helm_chart import ACCOUNT, CHART, VALUES, HelmFailed, one, pod_specs
 from live_stack import live_tools
 from poolwright.app.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 LEAST = CHART / "ci/least.yaml"
 FULL = CHART / "ci/full.yaml"
 BARE = CHART / "ci/bare.yaml"
