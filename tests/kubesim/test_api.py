@@ -417,3 +417,24 @@ def test_what_a_client_made_is_its_own_before_the_first_apply():
         )
 
     run(test)
+
+
+def test_tabs_may_stand_inside_braces_of_an_apply():
+    async def test(call):
+        body = b'\n{\n\t"apiVersion": "v1",\n\t"kind": "ConfigMap", "metadata": {"name": "a",},\n}'
+        path = "/api/v1/namespaces/default/configmaps/a?fieldManager=me"
+        made = await call("PATCH", path, body, content_type=APPLY)
+        assert made.status == 201, made.body
+
+    run(test)
+
+
+@pytest.mark.parametrize(("timeout", "status"), [("soon", 400), ("3m", 200), ("0s", 200)])
+def test_a_timeout_must_be_a_duration(timeout, status):
+    async def test(call):
+        answer = await call("GET", f"/version?timeout={timeout}")
+        assert answer.status == status
+        if status != 200:
+            assert "invalid timeout specified in the request URL" in answer.body["message"]
+
+    run(test)

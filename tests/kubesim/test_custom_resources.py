@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
+
+import pytest
 
 from poolwright.kubesim.registry import Registry
 
@@ -272,5 +275,35 @@ def test_custom_objects_are_there_after_a_restart():
         kind = again.catalog.custom_kind("crontabs.stable.example.com")
         assert [entry.name for entry in again.list(kind)] == ["one"]
         assert again.list(kind)[0].object() == registry.list(kind)[0].object()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("self.replicas = 42", "Syntax error"),
+        ("self.nothing == 1", "undefined field 'nothing'"),
+        ("nothing(self)", "undeclared reference to 'nothing'"),
+        ("self.replicas < 5 && self.free.any.thing == 1 && 'self.nothing' != ''", ""),
+    ],
+)
+def test_rules_are_compiled_when_they_are_declared(rule, said):
+    async def test(call):
+        schema = deepcopy(SCHEMA)
+        schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": rule}]
+        made = await call("POST", DEFINITIONS, definition(schema={"openAPIV3Schema": schema}))
+        assert made.status == (422 if said else 201), made.body
+        assert said in made.body.get("message", "")
+
+    run(test)
+
+
+def test_finalizers_of_custom_objects_need_no_domain():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        body = crontab()
+        body["metadata"]["finalizers"] = ["test-finalizer"]
+        assert (await call("POST", CRONTABS, body)).status == 201
 
     run(test)

@@ -191,7 +191,13 @@ def check(
 ) -> None:
     """Raise Invalid with every broken rule; a subresource can only break those of metadata."""
     causes = list(
-        check_metadata(new, old, name_rule=kind.name_rule, namespaced=kind.resource.namespaced)
+        check_metadata(
+            new,
+            old,
+            name_rule=kind.name_rule,
+            namespaced=kind.resource.namespaced,
+            is_custom=kind.declared is not None,
+        )
     )
     if old is not None:
         causes *= 2  # the generic update and the kind's own rules both look at it

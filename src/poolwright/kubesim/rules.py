@@ -145,9 +145,14 @@ _FINALIZERS = ("foregroundDeletion", "kubernetes", "orphan")
 
 
 def check_metadata(
-    new: Mapping[str, Any], old: Mapping[str, Any] | None, *, name_rule: str, namespaced: bool
+    new: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    *,
+    name_rule: str,
+    namespaced: bool,
+    is_custom: bool = False,
 ) -> Iterator[Cause]:
-    """Broken rules of ``metadata``."""
+    """Broken rules of ``metadata``; finalizers of custom objects need no domain."""
     metadata = new["metadata"]
     name = metadata.get("name") or ""
     old_metadata: Mapping[str, Any] = old["metadata"] if old else {}
@@ -177,7 +182,7 @@ def check_metadata(
         where = f"metadata.finalizers[{position}]"
         for problem in qualified_name(finalizer):
             yield invalid(where, finalizer, problem)
-        if "/" not in finalizer and finalizer not in _FINALIZERS:
+        if "/" not in finalizer and finalizer not in _FINALIZERS and not is_custom:
             yield invalid(
                 where,
                 finalizer,

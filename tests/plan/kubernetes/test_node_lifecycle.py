@@ -3,16 +3,18 @@
 # pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from poolwright.model.instant import Instant, Now
-from poolwright.model.kubernetes import PODS, REPLICA_SETS
+from poolwright.model.kubernetes import DAEMON_SETS, PODS, REPLICA_SETS
 from poolwright.model.pod import Pod
 from poolwright.model.taint import Taint, Toleration
 from poolwright.plan.kubernetes.action import DeleteObject, PatchObject, RecordEvent, Target, merged
 from poolwright.plan.kubernetes.garbage import Dependent, plan_dependents, plan_leaving_owner
+from poolwright.plan.kubernetes.history import plan_history
 from poolwright.plan.kubernetes.node_lifecycle import (
     NodeTaints,
     plan_gone_node,
@@ -186,6 +188,33 @@ def test_a_circle_of_owners_does_not_block_itself():
     (reference,) = free.patch["metadata"]["ownerReferences"]
     assert (reference["uid"], reference["blockOwnerDeletion"]) == ("o", False)
     assert isinstance(delete, DeleteObject)
+
+
+def test_who_has_another_owner_stays_when_one_goes_first():
+    wire = {
+        "metadata": {
+            "name": "o", "uid": "o", "deletionTimestamp": "x", "finalizers": ["foregroundDeletion"],
+        }
+    }  # fmt: skip
+    found = [dependent("shared", "o", "other"), dependent("alone", "o")]
+    keep, delete = plan_leaving_owner(
+        REPLICA_SETS, wire, found, is_solid=lambda uid, _: uid == "other"
+    ).actions
+    assert [r["uid"] for r in keep.patch["metadata"]["ownerReferences"]] == ["other"]
+    assert isinstance(delete, DeleteObject)
+    assert delete.target.name == "alone"
+
+
+def test_a_revision_is_written_as_go_writes_it():
+    spec = {"template": {"spec": {"containers": [{"name": "a", "image": "i"}]}}}
+    wire = {"metadata": {"name": "d", "namespace": "n", "uid": "u"}, "spec": spec}
+    _, (create,) = plan_history(DAEMON_SETS, wire, [], "hash")
+    assert json.dumps(create.body["data"], separators=(",", ":")) == (
+        '{"spec":{"template":{"$patch":"replace","metadata":{},'
+        '"spec":{"containers":[{"image":"i","name":"a","resources":{}}]}}}}'
+    )
+    _, again = plan_history(DAEMON_SETS, wire, [{**create.body, "revision": 1}], "hash")
+    assert again == []
 
 
 @pytest.mark.parametrize("finalizer", ["foregroundDeletion", "orphan"])

@@ -6,6 +6,7 @@ is therefore served by the cluster whose credential the request carries.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote
 
@@ -112,6 +113,7 @@ class Application:
         if MASTERS not in call.user.groups and not _is_resource(segments):
             path = "/" + "/".join(segments)
             _authorize(call, call.user, Attempt(_VERBS.get(call.method, ""), path=path))
+        _check_timeout(call)
         if not segments:
             await discovery.root(call)
             return
@@ -126,6 +128,17 @@ class Application:
                 await openapi.serve(call)
             case _:
                 await discovery.serve_plain(call)
+
+
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+)")
+
+
+def _check_timeout(call: Call) -> None:
+    """Refuse a ``timeout`` that is no duration; requests here never take so long as one."""
+    text = call.query.get("timeout", "")
+    if text and not _DURATION.fullmatch(text) and not call.query.get("watch"):
+        why = f'time: invalid duration "{text}"'
+        raise status.bad_request(f"invalid timeout specified in the request URL - {why}")
 
 
 def _caller(call: Call) -> User | None:

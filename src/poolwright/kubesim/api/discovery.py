@@ -42,6 +42,27 @@ _GROUP_ORDER = (
 )  # fmt: skip
 
 
+# What a kube-apiserver checks: all of it is one process here. Source: k8s.io/kubernetes
+# test/e2e/apimachinery/health_handlers.go.
+_HEALTH_CHECKS = (
+    "ping", "log", "etcd", "informer-sync",
+    *(
+        f"poststarthook/{name}"
+        for name in (
+            "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
+            "start-apiextensions-informers", "start-apiextensions-controllers",
+            "crd-informer-synced", "bootstrap-controller", "start-system-namespaces-controller",
+            "start-service-ip-repair-controllers", "rbac/bootstrap-roles",
+            "scheduling/bootstrap-system-priority-classes",
+            "start-cluster-authentication-info-controller", "start-kube-aggregator-informers",
+            "apiservice-registration-controller", "apiservice-status-local-available-controller",
+            "apiservice-status-remote-available-controller", "kube-apiserver-autoregistration",
+        )
+    ),
+    "autoregister-completion", "poststarthook/apiservice-openapi-controller",
+)  # fmt: skip
+
+
 def groups(catalog: Catalog) -> dict[str, list[str]]:
     """Groups in the order of discovery, with their versions, the preferred first."""
     found: dict[str, list[str]] = {}
@@ -308,9 +329,8 @@ async def serve_plain(call: Call) -> None:
         case "healthz" | "livez" | "readyz":
             if "verbose" in call.query:
                 name = call.segments[0]
-                await call.answer(
-                    200, f"[+]ping ok\n[+]log ok\n{name} check passed\n".encode(), "text/plain"
-                )
+                checks = "".join(f"[+]{each} ok\n" for each in _HEALTH_CHECKS)
+                await call.answer(200, f"{checks}{name} check passed\n".encode(), "text/plain")
             else:
                 await call.answer(200, b"ok", "text/plain; charset=utf-8")
         case _:

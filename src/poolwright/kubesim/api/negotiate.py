@@ -117,6 +117,8 @@ def read_value(data: bytes, content_type: str) -> Any:
             raise status.bad_request(
                 f"couldn't get version/kind; json parse error: {_go_error(str(error), data)}"
             ) from None
+    if data.lstrip().startswith(b"{"):
+        data = data.replace(b"\t", b" ")  # Go's parser lets tabs stand inside braces
     try:
         return yaml.load(data, Loader=_LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

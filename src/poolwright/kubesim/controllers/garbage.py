@@ -88,12 +88,22 @@ class GarbageController:
         plan = plan_dependents(key, dependents, self._exists)
         if owner is not None and b'"deletionTimestamp"' in owner.data:
             resource = owner.kind.resource
-            leaving = plan_leaving_owner(resource, owner.object(), dependents, self._is_waited_for)
+            leaving = plan_leaving_owner(
+                resource, owner.object(), dependents, self._is_waited_for, self._is_solid
+            )
             plan = Plan((*plan.actions, *leaving.actions))
         if plan.actions:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
         return None
+
+    def _is_solid(self, uid: str, namespace: str) -> bool:
+        """Whether an owner is there for objects of a namespace, and does not wait for them."""
+        if not self._exists(uid, namespace):
+            return False
+        entry = self._entry(uid)
+        waits = entry is not None and b'"deletionTimestamp"' in entry.data
+        return entry is not None and not (waits and _HOLDERS[0] in entry.data)
 
     def _is_waited_for(self, uid: str) -> bool:
         """Whether an object has a dependent that waits for its own dependents."""

@@ -50,11 +50,14 @@ def plan_leaving_owner(
     wire: Json,
     dependents: Sequence[Dependent],
     is_waited_for: Callable[[str], bool] = lambda _uid: False,
+    is_solid: Callable[[str, str], bool] = lambda _uid, _namespace: False,
 ) -> Plan:
     """The owner is being deleted and waits for its dependents (foreground) or lets them be.
 
     ``is_waited_for``: whether an object, by uid, has a dependent that itself waits so; then they
-    may own each other in a circle, and none of it must block another.
+    may own each other in a circle, and none of it must block another. ``is_solid``: whether an
+    owner, by uid, is there for objects of a namespace and does not wait so itself; who has such
+    an owner beside this one stays.
     """
     finalizers: list[str] = list(child(wire, "metadata").get("finalizers") or ())
     target = Target.of(resource, wire)
@@ -62,14 +65,16 @@ def plan_leaving_owner(
     actions: list[Action] = []
     if ORPHAN in finalizers:
         for each in dependents:
-            references = child(each.wire, "metadata").get("ownerReferences") or ()
-            left = [r for r in references if r.get("uid") != uid]
+            left = _others(each, uid)
             actions.append(_set_owners(each, left, "its owner is deleted without it"))
         if not dependents:
             actions.append(_drop(target, wire, ORPHAN))
     elif FOREGROUND in finalizers:
         for each in dependents:
-            if "deletionTimestamp" not in each.wire["metadata"]:
+            others = _others(each, uid)
+            if any(is_solid(r.get("uid", ""), each.target.namespace) for r in others):
+                actions.append(_set_owners(each, others, "another owner keeps it"))
+            elif "deletionTimestamp" not in each.wire["metadata"]:
                 because = "its owner is deleted"
                 if is_waited_for(each.target.uid):
                     references = child(each.wire, "metadata").get("ownerReferences") or ()
@@ -87,6 +92,12 @@ def plan_leaving_owner(
         if not blocking:
             actions.append(_drop(target, wire, FOREGROUND))
     return Plan(tuple(actions))
+
+
+def _others(each: Dependent, uid: str) -> list[Json]:
+    """The references of a dependent to other owners."""
+    references = child(each.wire, "metadata").get("ownerReferences") or ()
+    return [r for r in references if r.get("uid") != uid]
 
 
 def _set_owners(each: Dependent, left: Sequence[Json], because: str) -> Action:

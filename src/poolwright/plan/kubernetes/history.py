@@ -5,9 +5,9 @@ Source: k8s.io/kubernetes v1.36 pkg/controller/history.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import CONTROLLER_REVISIONS, Resource
@@ -41,7 +41,24 @@ def template_hash(wire: Json) -> str:
 
 
 def _data(wire: Json) -> dict[str, Any]:
-    return {"spec": {"template": {**child(wire, "spec", "template"), "$patch": "replace"}}}
+    """The patch that goes back to a template, as Go writes it: clients compare its bytes."""
+    template: dict[str, Any] = {**child(wire, "spec", "template"), "$patch": "replace"}
+    template.setdefault("metadata", {})
+    template["spec"] = spec = dict(child(template, "spec"))
+    for name in ("containers", "initContainers", "ephemeralContainers"):
+        if spec.get(name):
+            spec[name] = [{"resources": {}, **container} for container in spec[name]]
+    return _sorted({"spec": {"template": template}})
+
+
+def _sorted(value: Any) -> Any:
+    """With the members of every object by name, as Go writes maps."""
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        return {name: _sorted(members[name]) for name in sorted(members)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def revision_of(wire: Json) -> Revision:
