@@ -278,6 +278,22 @@ def test_orphaned_and_foreground_deletion():
     play(story)
 
 
+def test_an_owner_that_orphans_goes_once_nothing_is_its_own():
+    async def story(w):
+        owner = await w.create(CONFIG_MAPS, {"metadata": {"name": "owner"}})
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner"}
+        reference["uid"] = owner["metadata"]["uid"]
+        meta = {"name": "kept", "ownerReferences": [reference]}
+        await w.create(CONFIG_MAPS, {"metadata": meta})
+        await w.settle()
+        await w.registry.delete(CONFIG_MAPS, "owner", namespace="default", propagation="Orphan")
+        await w.settle(2)
+        assert w.get(CONFIG_MAPS, "owner") is None
+        assert "ownerReferences" not in w.get(CONFIG_MAPS, "kept")["metadata"]
+
+    play(story)
+
+
 def test_replicas_are_adopted_and_let_go():
     async def story(w):
         await w.add_node("a")

@@ -63,10 +63,16 @@ class GarbageController:
         if change.type != "DELETED":
             self._objects[entry.uid] = (change.kind, entry.key)
             self._consider(entry)
+            if change.old is not None and change.old.owners != entry.owners:
+                self._consider_owners(change.old)
             return
         if self._objects.get(entry.uid, (None, ""))[1] == entry.key:
             del self._objects[entry.uid]
         self._loop.wake(entry.uid)
+        self._consider_owners(entry)
+
+    def _consider_owners(self, entry: Entry) -> None:
+        """Owners may have waited for what is theirs no more."""
         for uid in entry.owners:
             owner = self._entry(uid)
             if owner is not None:
