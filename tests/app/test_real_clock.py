@@ -131,3 +131,14 @@ def test_a_clean_end_skips_nothing_more_than_was_lived(tmp_path):
     before = first.now().world
     first.close()
     assert timedelta(0) <= RealClock(1, path).now().world.since(before) < timedelta(seconds=5)
+
+
+def test_at_real_speed_the_disk_is_seldom_asked(tmp_path):
+    readings = Readings()
+    clock = RealClock(1.0, tmp_path / "clock.json", readings)
+    written = set()
+    for _ in range(100):
+        clock.now()
+        written.add((tmp_path / "clock.json").read_text())
+        readings.wait(0.1)
+    assert 2 <= len(written) <= 6

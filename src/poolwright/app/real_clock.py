@@ -29,6 +29,9 @@ _RESERVED = 0.1
 """Real seconds of world time that are reserved on disk before any of it is shown. After a kill the
 world resumes at the end of what was reserved: it never goes back, and skips so little that
 nothing under way misses its deadline for it."""
+_RESERVED_LEAST = 2.0
+"""The least, in world seconds: at the speed of real time the disk would be asked ten times a second
+for a tenth of a second each."""
 _RESERVED_MOST = 60.0
 """The most that is reserved, in world seconds: deadlines of the world are minutes."""
 _ATTENTIVE = 600.0
@@ -158,7 +161,7 @@ class RealClock:
                 _end_nap(nap)
 
     def _reserve(self, world: Instant) -> None:
-        reserved = min(_RESERVED * self.speed, _RESERVED_MOST)
+        reserved = min(max(_RESERVED * self.speed, _RESERVED_LEAST), _RESERVED_MOST)
         self._reserved_until = world.micros + int(reserved * 1_000_000)
         self._write(self._reserved_until)
 
