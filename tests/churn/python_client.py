@@ -43,8 +43,34 @@ def pause():
 
 
 def is_away(error):
-    """Whether an answer says that the server goes."""
-    return error.status in (429, 503)
+    """Whether an answer says that the server goes; without a status there was none (TLS ended)."""
+    return not error.status or error.status in (429, 503)
+
+
+def answered(function, *arguments, **named):
+    """Call the client, which stumbles over the missing body when TLS ends without an answer.
+
+    Raises:
+        ConnectionError: it did.
+    """
+    try:
+        return function(*arguments, **named)
+    except AttributeError as error:
+        if "'decode'" not in str(error):
+            raise
+        raise ConnectionError("TLS ended without an answer") from error
+
+
+def tell_of_deaths(journal):
+    """A thread that ends by an error is a fault: from then on it would see nothing."""
+
+    def tell(death):
+        name = getattr(death.thread, "watch", "") or getattr(death.thread, "writer", "")
+        text = f"{death.exc_type.__name__}: {death.exc_value}"
+        journal.write(**{"is": "refused", "watch": name, "verb": "died", "text": text})
+        threading.__excepthook__(death)
+
+    threading.excepthook = tell
 
 
 def line_of(resource, about, node=""):
@@ -92,12 +118,15 @@ class Watcher(threading.Thread):
     def _list(self):
         began = time.time_ns()
         query = {"limit": PAGE} if self._in_pages else {}
-        answer = self._function(**self._query, **query)
+        answer = answered(self._function, **self._query, **query)
         objects = list(answer.items)
         while answer.metadata._continue:
             try:
-                answer = self._function(
-                    **self._query, limit=PAGE, _continue=answer.metadata._continue
+                answer = answered(
+                    self._function,
+                    **self._query,
+                    limit=PAGE,
+                    _continue=answer.metadata._continue,
                 )
             except client.ApiException as error:
                 if error.status == 410:
@@ -129,7 +158,7 @@ class Watcher(threading.Thread):
             self._function, resource_version=version, allow_watch_bookmarks=True, **query
         )
         try:
-            for event in events:
+            while (event := answered(next, events, None)) is not None:
                 self._tell(event)
         except client.ApiException as error:
             if error.status == 410:
@@ -196,13 +225,13 @@ class Writer(threading.Thread):
         line["began"] = time.time_ns()
         answer = None
         try:
-            answer = call()
+            answer = answered(call)
             line["out"] = "ok"
             if isinstance(answer, client.V1ConfigMap):
                 line["rv"] = int(answer.metadata.resource_version)
                 line["uid"] = answer.metadata.uid
         except client.ApiException as error:
-            reason = json.loads(error.body).get("reason") if error.body else ""
+            reason = "" if is_away(error) else json.loads(error.body).get("reason")
             outcomes = {"Conflict": "conflict", "NotFound": "missing", "AlreadyExists": "exists"}
             line["out"] = "doubt" if is_away(error) else outcomes.get(reason, "refused")
             line["text"] = "" if line["out"] in outcomes.values() else str(error)
@@ -215,7 +244,7 @@ class Writer(threading.Thread):
     def _known(self, name):
         while True:
             try:
-                return self._core.read_namespaced_config_map(name, self._namespace)
+                return answered(self._core.read_namespaced_config_map, name, self._namespace)
             except client.ApiException as error:
                 if error.status == 404:
                     return None
@@ -370,6 +399,7 @@ def main():
     settings.retries = False  # a call is made once: what became of it is to be known
     core = client.CoreV1Api(client.ApiClient(settings))
     journal = Journal(options.journal)
+    tell_of_deaths(journal)
     watchers = start_watchers(journal, core, options.node)
     writers = start_writers(journal, core, options.rate, options.seed)
     print("ready", flush=True)
