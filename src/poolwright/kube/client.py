@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Protocol, cast
 from urllib.parse import quote, urlencode
 
@@ -35,6 +36,7 @@ was never closed is found out so; one that had nothing to say costs one request.
 LINE_BYTES_MAX = 16 * 2**20
 """The longest event that is read; etcd's objects are at most 1.5 MiB."""
 
+_URLS_KNOWN = 1_024
 _JSON = "application/json"
 _WATCH_METHOD = "WATCH"
 _READS = frozenset({"GET", _WATCH_METHOD})
@@ -365,7 +367,7 @@ class HttpKube:
         headers = endpoint.headers(content_type)
         request = httpx.Request(
             "GET" if method == _WATCH_METHOD else method,
-            endpoint.server_url + url,
+            _url(endpoint.server_url + url),
             headers=headers,
             content=content,
             extensions=self._extensions,
@@ -433,6 +435,12 @@ async def _close(response: httpx.Response) -> None:
 def _size(headers: httpx.Headers) -> int:
     """Bytes of the headers, and of a first line but for its URL."""
     return 17 + sum(len(name) + len(value) + 4 for name, value in headers.raw)
+
+
+@lru_cache(maxsize=_URLS_KNOWN)
+def _url(text: str) -> httpx.URL:
+    """A URL parsed once: what is created and listed goes to few of them."""
+    return httpx.URL(text)
 
 
 def _event(line: bytes) -> WatchEvent:

@@ -8,7 +8,7 @@ k8s.io/apimachinery pkg/util/managedfields (which metadata nobody owns).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, cast
@@ -137,6 +137,11 @@ def is_open(value: Any, kind: Shape) -> bool:
 @lru_cache(maxsize=_SETS_KNOWN)
 def to_fields(paths: frozenset[Path]) -> dict[str, Any]:
     """A set as ``fieldsV1``; shared, not to be changed."""
+    return tree_of_paths(paths)
+
+
+def tree_of_paths(paths: Iterable[Path]) -> dict[str, Any]:
+    """Paths as ``fieldsV1``."""
     root: dict[str, Any] = {}
     ordered = sorted(paths)
     for position, path in enumerate(ordered):

@@ -17,6 +17,7 @@ from poolwright.kubesim.managed_fields import (
     is_open,
     item_key,
     owned_part,
+    tree_of_paths,
 )
 from poolwright.kubesim.schema import ANY, Shape
 
@@ -124,8 +125,8 @@ def track_update(
             paths = removed if position == mine else (*removed, *taken)
             entries[position] = _less(entry, paths)
         owned: Tree | None = entries[mine].get("fieldsV1") or {} if mine >= 0 else None
-        fields = owned
-        for path in changed:
+        fields = owned if owned or not changed else tree_of_paths(changed)
+        for path in changed if owned else ():
             fields = with_path(fields, path)
         if fields is owned:
             fields = None
