@@ -8,6 +8,7 @@ import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from random import Random
 
 import pytest
 from cryptography import x509
@@ -19,8 +20,9 @@ from arm_aks.world import World
 from poolwright.app.adopting import adopt_clusters
 from poolwright.app.settings import AdoptSettings, ClusterToAdopt, SettingsError, load_settings
 from poolwright.kube.adopted import AdoptedControlPlanes
+from poolwright.kube.clusters import HttpClusters
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import PoolwrightError
+from poolwright.model.errors import PoolwrightError, Transient
 from poolwright.model.instant import Instant, Now
 from poolwright.model.managed_cluster import MANAGED_CLUSTER
 
@@ -68,6 +70,7 @@ class Api:
             "/api/v1/namespaces/kube-system": (200, {"metadata": {"uid": "uid-1"}}),
         }
         self.certificate = "server"
+        self.token = None
         self.port = 0
         pair(folder, "server")
 
@@ -78,9 +81,11 @@ class Api:
     async def _answer(self, reader, writer):
         while head := await reader.readline():
             path = head.split()[1].decode().partition("?")[0]
-            while (await reader.readline()).strip():
-                pass
-            code, body = self.answers[path]
+            lines = [head]
+            while lines[-1].strip():
+                lines.append(await reader.readline())
+            is_known = self.token is None or b"Authorization: Bearer %s\r\n" % self.token in lines
+            code, body = self.answers[path] if is_known else (401, {"message": "Unauthorized"})
             text = body if isinstance(body, bytes) else json.dumps(body).encode()
             writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (code, len(text)) + text)
             await writer.drain()
@@ -412,5 +417,33 @@ def test_a_context_by_name(api):
             with pytest.raises(PoolwrightError, match="has no context 'there'"):
                 await start.adopt(named(path, context="there"))
             await start.adopt(replace(named(path), context="here"))
+
+    asyncio.run(main())
+
+
+# -- a login that is renewed -----------------------------------------------------------------------
+
+
+def test_a_login_that_is_renewed_in_the_kubeconfig(api):
+    async def main():
+        start = Start()
+        api.token = b"first"
+        async with start.control_planes, api.serving():
+            path = api.kubeconfig(user={"token": "first"})
+            await adopt_clusters(start.context, start.control_planes, (named(path),))
+            clusters = HttpClusters(
+                start.control_planes, start.control_planes.transport_for, Today(), Random(1)
+            )
+            kube = clusters.kube(start.key())
+            assert await kube.version() == "v1.35.4"
+            api.token = b"second"
+            for torn in ("", "clusters: ["):
+                (api.folder / "kubeconfig").write_text(torn)
+                with pytest.raises(Transient, match="Unauthorized"):
+                    await kube.version()
+            api.kubeconfig(user={"token": "second"})
+            assert await kube.version() == "v1.35.4"
+            user = await start.control_planes.kubeconfig_user(start.key(), admin=True)
+            assert user == {"token": "second"}
 
     asyncio.run(main())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _ATTEMPTS = 5
 class _Candidate:
     adoption: Adoption
     access: KubeAccess
+    read: Callable[[], KubeAccess]
     file: str
     known_version: str
     """Empty for one that was not adopted before."""
@@ -49,7 +51,7 @@ async def adopt_clusters(
         if answer is not None:
             await _enter(context, each, answer)
         version = answer.version if answer is not None else each.known_version
-        control_planes.add(each.adoption.key, each.access, version)
+        control_planes.add(each.adoption.key, each.access, version, each.read)
 
 
 async def _candidate(context: ArmContext, wanted: ClusterToAdopt) -> _Candidate:
@@ -57,15 +59,16 @@ async def _candidate(context: ArmContext, wanted: ClusterToAdopt) -> _Candidate:
     subscription = context.settings.subscriptions[0].id
     adoption = Adoption(subscription, wanted.resource_group, wanted.cluster_name, wanted.location)
     check_adoption(context, adoption)
+    read = partial(read_kubeconfig, Path(wanted.kubeconfig), wanted.context)
     try:
-        access = read_kubeconfig(Path(wanted.kubeconfig), wanted.context)
+        access = read()
         access.check_current(context.clock.now().wall)
         access.ssl_context()
     except PoolwrightError as error:
         raise _named(wanted.kubeconfig, error) from error
     known = await find_adopted(context, adoption)
     version = known.status.running_kubernetes_version if known is not None else ""
-    return _Candidate(adoption, access, wanted.kubeconfig, version)
+    return _Candidate(adoption, access, read, wanted.kubeconfig, version)
 
 
 async def _look(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> Found | None:

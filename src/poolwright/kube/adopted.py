@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -46,6 +46,7 @@ class Found:
 class _Adopted:
     access: KubeAccess
     version: str
+    read: Callable[[], KubeAccess] | None
 
 
 class AdoptedControlPlanes:
@@ -57,6 +58,7 @@ class AdoptedControlPlanes:
     def __init__(self) -> None:
         self._clusters: dict[ClusterKey, _Adopted] = {}
         self._transports: dict[str, httpx.AsyncBaseTransport] = {}
+        self._retired: list[httpx.AsyncBaseTransport] = []
 
     async def __aenter__(self) -> AdoptedControlPlanes:
         return self
@@ -68,7 +70,7 @@ class AdoptedControlPlanes:
         traceback: TracebackType | None,
     ) -> None:
         """Close every connection."""
-        for transport in self._transports.values():
+        for transport in (*self._transports.values(), *self._retired):
             await transport.aclose()
 
     async def look(self, access: KubeAccess) -> Found:
@@ -96,10 +98,18 @@ class AdoptedControlPlanes:
         except ValueError as error:
             raise InvalidRequest(f"{access.server_url}: {error}") from error
 
-    def add(self, key: ClusterKey, access: KubeAccess, version: str) -> None:
-        """Take a cluster in, whether or not it can be reached now."""
+    def add(
+        self,
+        key: ClusterKey,
+        access: KubeAccess,
+        version: str,
+        read: Callable[[], KubeAccess] | None = None,
+    ) -> None:
+        """Take a cluster in, whether or not it can be reached now. ``read`` is asked again for the
+        login whenever a connection is made: somebody may have renewed it.
+        """
         self._transport(access)
-        self._clusters[key] = _Adopted(access, version)
+        self._clusters[key] = _Adopted(access, version, read)
 
     def _transport(self, access: KubeAccess) -> httpx.AsyncBaseTransport:
         transport = self._transports.get(access.server_url)
@@ -109,6 +119,23 @@ class AdoptedControlPlanes:
                 transport = TokenFileTransport(transport, access.token_file)
             self._transports[access.server_url] = transport
         return transport
+
+    def _renew(self, key: ClusterKey) -> None:
+        """Take over a login that was renewed, to the same address. What is in use of the old one
+        ends by itself.
+        """
+        found = self._clusters.get(key)
+        if found is None or found.read is None:
+            return
+        try:
+            access = found.read()
+            if access == found.access or access.server_url != found.access.server_url:
+                return
+            access.ssl_context()
+        except InvalidRequest:  # it is just being written
+            return
+        self._retired.append(self._transports.pop(found.access.server_url))
+        self.add(key, access, found.version, found.read)
 
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """The one transport to a cluster."""
@@ -143,6 +170,7 @@ class AdoptedControlPlanes:
 
     async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
         """As `ports.ControlPlanes.token`; empty where the transport says who we are."""
+        self._renew(cluster)
         return self._access(cluster).token
 
     async def kubeconfig_user(self, cluster: ClusterKey, *, admin: bool) -> Mapping[str, str]:

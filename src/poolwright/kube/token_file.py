@@ -31,6 +31,12 @@ class TokenFile:
         if not self._token:
             raise InvalidRequest(f"{path} has no token")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TokenFile) and self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
     def current(self) -> str:
         """The token; the last good one while the file is away, empty or torn."""
         try:
