@@ -17,6 +17,8 @@ from poolwright.model.errors import (
     Expired,
     NotFound,
     PoolwrightError,
+    Transient,
+    Unknown,
 )
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import NODES, PODS, Resource
@@ -32,7 +34,7 @@ from poolwright.providers.kwok.node_object import (
     registered_node,
     revival,
 )
-from poolwright.providers.simulated.machine_nodes import RETRY, MachineNodes
+from poolwright.providers.simulated.machine_nodes import ATTEMPTS_CUT_OFF, RETRY, MachineNodes
 from poolwright.providers.simulated.node_object import (
     DCGM_LABEL,
     NodeState,
@@ -46,6 +48,8 @@ from poolwright.providers.simulated.surroundings import Surroundings
 from poolwright.reconcile.insistence import Insistence
 
 _RETRY_MAX = timedelta(seconds=10)
+_CUT_OFF = timedelta(seconds=2)
+"""Once retries are so far apart the cluster counts as out of reach."""
 _NAME_LABEL = "app.kubernetes.io/name"
 _COMPONENTS = f"{_NAME_LABEL} in ({PLUGIN_NAME},{EXPORTER_NAME})"
 _DEAD = {MachinePhase.RUNNING, MachinePhase.STOPPED, MachinePhase.CREATING}
@@ -73,7 +77,7 @@ class KwokFleet(MachineNodes):
         self._agenda = around.agenda
         self._insistence: Insistence[str] = Insistence()
         self._outbox: Outbox[str] = Outbox(
-            around.clock, self._write_node, parallel=around.settings.requests_parallel
+            around.clock, self._write, parallel=around.settings.requests_parallel
         )
 
     def machine_changed(self, name: str) -> None:
@@ -106,6 +110,7 @@ class KwokFleet(MachineNodes):
                     listed = await self._kube.list(resource, label_selector=selector)
                     reset(listed.items)
                     revision = listed.revision
+                    self.is_cut_off = False
                 async for event in self._kube.watch(
                     resource, after=revision, label_selector=selector
                 ):
@@ -117,6 +122,8 @@ class KwokFleet(MachineNodes):
                 revision = ""
             except PoolwrightError:
                 delay = min(delay * 2, _RETRY_MAX)
+                if delay > _CUT_OFF:
+                    self.is_cut_off, revision = True, ""
             await self._clock.sleep(delay)
 
     def _reset_nodes(self, items: Sequence[Json]) -> None:
@@ -190,6 +197,14 @@ class KwokFleet(MachineNodes):
         return child(node, "metadata", "annotations").get(KWOK_ANNOTATION) == FAKE
 
     # ------------------------------------------------------------------ what is written
+
+    async def _write(self, name: str, attempt: int) -> None:
+        try:
+            await self._write_node(name, attempt)
+        except (Transient, Unknown):
+            self.is_cut_off = self.is_cut_off or attempt >= ATTEMPTS_CUT_OFF
+            raise
+        self.is_cut_off = False
 
     async def _write_living(self, state: NodeState) -> None:
         name = state.machine.name

@@ -493,12 +493,17 @@ class SimulatedCloud:
                 if await self._is_held(leases, key):
                     async with asyncio.TaskGroup() as group:
                         side = group.create_task(self._run_side(cluster))
-                        while await self._is_held(leases, key):
+                        while await self._is_held(leases, key) and not self._is_cut_off(cluster):
                             await self._clock.sleep(look)
                         side.cancel()
+                    await leases.release(key)
                 await self._clock.sleep(look)
         finally:
             await leases.release_all()
+
+    def _is_cut_off(self, cluster: ClusterKey) -> bool:
+        side = self._node_sides.get(cluster)
+        return side is not None and side.is_cut_off
 
     @staticmethod
     async def _is_held(leases: Leases, key: str) -> bool:

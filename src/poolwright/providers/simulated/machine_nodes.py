@@ -20,6 +20,8 @@ from poolwright.providers.simulated.surroundings import Surroundings
 RETRY = timedelta(milliseconds=200)
 """How soon a list that failed is asked for again."""
 
+ATTEMPTS_CUT_OFF = 10
+"""How often in a row a call may fail before the cluster counts as out of reach."""
 _DEAD = {MachinePhase.RUNNING, MachinePhase.STOPPED, MachinePhase.CREATING}
 
 
@@ -40,6 +42,7 @@ class MachineNodes(ABC):
         self._settings = around.settings
         self._retire = retire
         self.nodes: dict[str, NodeState] = {}
+        self.is_cut_off = False
 
     @property
     def _kube(self) -> Kube:
@@ -75,11 +78,17 @@ class MachineNodes(ABC):
                 self._adopt_node(wire)
 
     async def _listed(self) -> Sequence[Json]:
+        attempt = 0
         while True:
             try:
-                return (await self._kube.list(NODES, label_selector=self.selector)).items
+                found = await self._kube.list(NODES, label_selector=self.selector)
             except self.retried:
+                attempt += 1
+                self.is_cut_off = attempt >= ATTEMPTS_CUT_OFF
                 await self._clock.sleep(RETRY)
+            else:
+                self.is_cut_off = False
+                return found.items
 
     def _adopt_node(self, wire: Json) -> None:
         name = child(wire, "metadata")["name"]

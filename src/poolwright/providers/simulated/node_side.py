@@ -15,6 +15,11 @@ Retire = Callable[[ClusterKey, str], Awaitable[None]]
 class NodeSide(Protocol):
     """The nodes of one cluster, in line with its machines."""
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the cluster has not been reached for a while; perhaps another process can."""
+        ...
+
     def machine_changed(self, name: str) -> None:
         """The machine has a new course or began a new segment of it."""
         ...
