@@ -171,6 +171,15 @@ class Server:
         self._process.stdout.close()
         self._process = None
 
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process = None
+
     def __enter__(self) -> Server:
         self.start()
         return self

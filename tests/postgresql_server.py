@@ -39,8 +39,8 @@ def _user() -> str:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[str]:
-    """Run a server; yields the URL of its database."""
+def postgresql_server(**settings: str) -> Iterator[str]:
+    """Run a server; yields the URL of its database. It forgets its disk, unless told ``fsync``."""
     user = _user()
     # Not pytest's temporary folder: a socket's path has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="poolwright-pg-", ignore_cleanup_errors=True) as home:
@@ -56,7 +56,8 @@ def postgresql_server() -> Iterator[str]:
             check=True,
             **as_user,
         )
-        settings = {"listen_addresses": "", "unix_socket_directories": home, "fsync": "off"}
+        settings = {"fsync": "off"} | settings
+        settings |= {"listen_addresses": "", "unix_socket_directories": home}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         as_user["stderr"] = subprocess.DEVNULL
         with subprocess.Popen([binary("postgres"), "-D", data, *options], **as_user) as server:
