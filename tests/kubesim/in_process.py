@@ -100,11 +100,11 @@ async def cluster(*, controllers=False):
         await store.close()
 
 
-def run(test):
+def run(test, *, controllers=False):
     """Run ``test(client)`` against a fresh cluster."""
 
     async def main():
-        async with cluster() as client:
+        async with cluster(controllers=controllers) as client:
             await asyncio.wait_for(test(client), 20)
 
     asyncio.run(main())

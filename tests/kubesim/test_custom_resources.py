@@ -9,9 +9,10 @@ import pytest
 
 from poolwright.kubesim.registry import Registry
 
-from .in_process import APPLY, MERGE, STRATEGIC, TABLE, run
+from .in_process import APPLY, MERGE, STRATEGIC, TABLE, pod, run
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
 CRONTABS = "/apis/stable.example.com/v1/namespaces/default/crontabs"
 SCHEMA = {
     "type": "object",
@@ -307,3 +308,33 @@ def test_finalizers_of_custom_objects_need_no_domain():
         assert (await call("POST", CRONTABS, body)).status == 201
 
     run(test)
+
+
+def test_a_budget_asks_the_scale_of_a_custom_owner():
+    async def test(call):
+        await call("POST", DEFINITIONS, definition())
+        owner = (await call("POST", CRONTABS, crontab(replicas=4))).body["metadata"]
+        reference = {"apiVersion": "stable.example.com/v1", "kind": "CronTab", "controller": True}
+        reference |= {"name": "one", "uid": owner["uid"]}
+        for name in ("a", "b"):
+            body = pod(name, app="custom")
+            body["metadata"]["ownerReferences"] = [reference]
+            assert (await call("POST", "/api/v1/namespaces/default/pods", body)).status == 201
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "custom"}}}
+        await call("POST", BUDGETS, {"metadata": {"name": "one"}, "spec": spec})
+        assert await expected(call, 4) == {"expectedPods": 4, "desiredHealthy": 3}
+        patch = {"spec": {"replicas": 3}}
+        await call("PATCH", f"{CRONTABS}/one", patch, content_type=MERGE)
+        assert await expected(call, 3) == {"expectedPods": 3, "desiredHealthy": 2}
+
+    run(test, controllers=True)
+
+
+async def expected(call, count):
+    """A budget's count, once it is this one."""
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        found = (await call("GET", f"{BUDGETS}/one")).body.get("status") or {}
+        if found.get("expectedPods") == count:
+            break
+    return {name: found.get(name) for name in ("expectedPods", "desiredHealthy")}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from poolwright.kubesim.controllers.perform import Performer
 from poolwright.kubesim.controllers.state import ClusterState, Following
 from poolwright.kubesim.entry import Entry, ObjectChange
+from poolwright.kubesim.json_path import first
 from poolwright.kubesim.status import StatusError
 from poolwright.model.instant import Instant
 from poolwright.model.json_value import Json, child
@@ -22,7 +23,7 @@ from poolwright.model.kubernetes import (
     Resource,
 )
 from poolwright.model.label_selector import LabelSelector
-from poolwright.model.pod import Pod
+from poolwright.model.pod import Owner, Pod
 from poolwright.plan.kubernetes.action import Plan
 from poolwright.plan.kubernetes.budget import plan_budget
 from poolwright.plan.kubernetes.deployment import plan_deployment
@@ -283,6 +284,12 @@ class BudgetController(WorkloadController):
             lambda change: wake_all(change.new.namespace), (*_SCALED.values(), DEPLOYMENTS)
         )
 
+        def on_change(change: ObjectChange) -> None:
+            if change.kind.declared is not None and change.kind.declared.scale is not None:
+                wake_all(change.new.namespace)
+
+        self._registry.subscribe(on_change, ())
+
     def _plan(self, wire: Json) -> Plan:
         namespace = wire["metadata"]["namespace"]
         entries = self._registry.list(PODS, namespace)
@@ -298,9 +305,11 @@ class BudgetController(WorkloadController):
     def _scale(self, pod: Pod) -> int | None:
         """What the workload behind a pod asks for."""
         owner = pod.controller
-        resource = _SCALED.get(owner.kind) if owner is not None else None
-        if owner is None or resource is None:
+        if owner is None:
             return None
+        resource = _SCALED.get(owner.kind)
+        if resource is None:
+            return self._custom_scale(owner, pod.namespace)
         found = self._registry.get(resource, owner.name, pod.namespace)
         if found is None or found["metadata"]["uid"] != owner.uid:
             return None
@@ -311,6 +320,15 @@ class BudgetController(WorkloadController):
                     found = deployment
         replicas = child(found, "spec").get("replicas")
         return 1 if replicas is None else int(replicas)
+
+    def _custom_scale(self, owner: Owner, namespace: str) -> int | None:
+        """What a custom resource with a scale asks for."""
+        for kind in self._registry.catalog.kinds:
+            if kind.resource.kind == owner.kind and kind.declared and kind.declared.scale:
+                found = self._registry.get(kind, owner.name, namespace)
+                if found is not None and found["metadata"]["uid"] == owner.uid:
+                    return int(first(found, kind.declared.scale.spec) or 0)
+        return None
 
 
 _SCALED = {each.kind: each for each in (REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}
