@@ -1,6 +1,6 @@
 """Simulated nodes to Ready at top speed, with and without the managed components' pods.
 
-Run: python bench/bench_scale.py [--minutes 8] [--parts 1000/with_components ...]
+Run: python bench/bench_scale.py [--minutes 6] [--parts 1000/with_components ...]
 Server and simulated machines are one process, as in ``poolwright up``; this program only makes
 the pools and watches through the API. A part that is not done in its time says how far it came.
 """
@@ -282,7 +282,7 @@ def is_missed(found: dict[str, Any]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=8, help="how long all of it may take")
+    parser.add_argument("--minutes", type=float, default=6, help="how long all of it may take")
     parser.add_argument("--name", default="scale")
     options = parser.parse_args()
     began, start = machine(), time.monotonic()
