@@ -22,6 +22,7 @@ PARTS: tuple[tuple[str, int], ...] = (
     ("bench_store.py", 180),
     ("bench_replicas.py", 300),
     ("bench_scale.py", 540),
+    ("bench_real.py", 240),
 )
 """The programs, with the seconds that each may take."""
 
