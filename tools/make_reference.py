@@ -31,6 +31,7 @@ from poolwright.arm.properties.table import NO_EFFECT, Property, Table, Wire
 from poolwright.arm.routing import Access, Route
 from poolwright.kubesim.api.discovery import _verbs_of as verbs_of
 from poolwright.kubesim.api.review import REVIEWS
+from poolwright.kubesim.cel_library import _ROWS
 from poolwright.kubesim.version import VIEWS
 from poolwright.providers.simulated.scarce import FAILURES
 from poolwright.telemetry.gpu_metrics import _FIGURES
@@ -430,7 +431,13 @@ def kubernetes() -> str:
         + ", ".join(code(review.kind) for _, review in sorted(REVIEWS.items()))
         + ".\n\n## Not offered; use a real cluster\n\n"
         + rows(("group", "resource"), ((group or "core", code(name)) for group, name in missing))
-        + "\nWhy: [SCOPE.md](../../SCOPE.md).\n"
+        + "\nWhy: [SCOPE.md](../../SCOPE.md).\n\n## CEL\n\nAdmission policies, rules of custom "
+        "resources and selectors of device classes are evaluated by the CEL project's runtime, "
+        "with its strings, optional and math functions and Kubernetes' own: "
+        + ", ".join(code(name) for name in sorted({name for name, *_ in _ROWS}))
+        + ".\n\nNot there: `authorizer`, whose use is refused with the compiler's error when a "
+        "policy is created; cost budgets; warnings of type checking; RE2's syntax where Python's "
+        "differs ([ADR 8](../adr/0008-cel.md)).\n"
     )
 
 
