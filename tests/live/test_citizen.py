@@ -141,7 +141,8 @@ def live(served, kubectl, life, audit):
     kubectl("patch", "deployment", "web", "--type=json", "-p",
             '[{"op": "remove", "path": "/spec/template/spec/nodeSelector/lent"}]')  # fmt: skip
     kubectl("rollout", "status", "deployment", "web", "--timeout=30s")
-    served("aks", "nodepool", "upgrade", *CLUSTER, "-n", "apool", "-k", "1.36.3", "-y")  # fmt: skip
+    served("aks", "nodepool", "upgrade", *CLUSTER, "-n", "apool", "-k", "1.36.3", "-y",
+           "--max-surge", "3")  # fmt: skip
     versions = {n["status"]["nodeInfo"]["kubeletVersion"] for n in kubectl.items(*OURS)}
     assert versions == {"v1.36.3"}
 
