@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--deployment", type=int, default=2_000)
     parser.add_argument("--watchers", type=int, default=100)
     parser.add_argument("--changes", type=int, default=200)
-    parser.add_argument("--row-seconds", type=float, default=150, help="a row takes at most")
+    parser.add_argument("--row-seconds", type=float, default=200, help="a row takes at most")
     parser.add_argument("--stacks", nargs="*", default=["embedded", "real"])
     parser.add_argument("--name", default="kubernetes")
     options = parser.parse_args()
