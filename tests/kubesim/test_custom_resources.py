@@ -338,3 +338,27 @@ async def expected(call, count):
         if found.get("expectedPods") == count:
             break
     return {name: found.get(name) for name in ("expectedPods", "desiredHealthy")}
+
+
+def test_a_kind_that_goes_while_a_namespace_is_emptied_is_empty():
+    async def test(call):
+        name = "crontabs.stable.example.com"
+        await call("POST", DEFINITIONS, definition())
+        kind = call.registry.catalog.custom_kind(name)
+        await call("POST", "/api/v1/namespaces", {"metadata": {"name": "leaving"}})
+        objects = CRONTABS.replace("default", "leaving")
+        for number in range(5):
+            assert (await call("POST", objects, crontab(f"c{number}"))).status == 201
+        await asyncio.gather(
+            call("DELETE", "/api/v1/namespaces/leaving"), call("DELETE", f"{DEFINITIONS}/{name}")
+        )
+        for _ in range(300):
+            await asyncio.sleep(0.01)
+            if (await call("GET", "/api/v1/namespaces/leaving")).status == 404:
+                break
+        assert (await call("GET", "/api/v1/namespaces/leaving")).status == 404
+        assert (await call("GET", f"{DEFINITIONS}/{name}")).status == 404
+        assert list(call.registry.list(kind, "leaving")) == []
+        assert call.registry.entry(kind, "c0", "leaving") is None
+
+    run(test)

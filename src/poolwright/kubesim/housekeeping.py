@@ -11,6 +11,7 @@ from typing import Any
 from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.kubesim.kinds.cell import instant
 from poolwright.kubesim.kinds.custom import CLEANUP, CUSTOM_RESOURCE_DEFINITION
+from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
@@ -45,9 +46,11 @@ async def expire_events(registry: Registry, keep: timedelta) -> None:
                 await _forget(registry, names.EVENTS, entry.name, entry.namespace)
 
 
-async def _forget(registry: Registry, resource: names.Resource, name: str, namespace: str) -> None:
+async def _forget(
+    registry: Registry, kind: names.Resource | ObjectKind, name: str, namespace: str
+) -> None:
     try:
-        await registry.delete(resource, name, namespace=namespace)
+        await registry.delete(kind, name, namespace=namespace)
     except StatusError as error:
         if error.reason not in {"NotFound", "Conflict"}:
             raise
@@ -101,7 +104,7 @@ async def _empty(registry: Registry, name: str) -> None:
     for kind in kinds:
         for entry in registry.list(kind, name):
             if b'"deletionTimestamp"' not in entry.data:
-                await _forget(registry, kind.resource, entry.name, name)
+                await _forget(registry, kind, entry.name, name)
     left = [(kind.resource, entry) for kind in kinds for entry in registry.list(kind, name)]
 
     def finalize(namespace: dict[str, Any]) -> None:
@@ -201,7 +204,7 @@ async def _clean_up(registry: Registry, name: str) -> None:
     kind = registry.catalog.custom_kind(name)
     for entry in registry.list(kind) if kind else ():
         if b'"deletionTimestamp"' not in entry.data:
-            await _forget(registry, entry.kind.resource, entry.name, entry.namespace)
+            await _forget(registry, entry.kind, entry.name, entry.namespace)
     if kind is not None and registry.list(kind):
         return
 

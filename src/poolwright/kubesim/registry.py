@@ -143,8 +143,10 @@ class Registry:
         return self._revision
 
     def cache(self, resource: Resource | ObjectKind) -> ObjectCache:
-        """The objects of one kind, for reads by index."""
-        return self._caches[self.catalog.kind_of(resource).store_name]
+        """The objects of one kind, for reads by index; none of a custom kind that went."""
+        kind = self.catalog.kind_of(resource)
+        found = self._caches.get(kind.store_name)
+        return ObjectCache(kind, self._revision) if found is None else found
 
     def entry(
         self, resource: Resource | ObjectKind, name: str, namespace: str = ""
