@@ -222,7 +222,7 @@ def test_a_label_that_somebody_else_insists_on_is_no_reason_for_a_fight():
             nonlocal theirs
             async for event in kube.watch(NODES, after=ours["metadata"]["resourceVersion"]):
                 meta = event.object["metadata"]
-                if meta["name"] == name and meta["labels"]["team"] == "ours":
+                if meta.get("name") == name and meta["labels"]["team"] == "ours":
                     await kube.patch(NODES, name, {"metadata": {"labels": {"team": "theirs"}}})
                     theirs += 1
 
@@ -236,6 +236,44 @@ def test_a_label_that_somebody_else_insists_on_is_no_reason_for_a_fight():
         await rooms.later(minutes=6)
         (now,) = [n for n in await rooms.nodes() if n["metadata"]["name"] == name]
         assert now["metadata"]["labels"]["team"] == "ours"
+
+    play(story)
+
+
+def test_a_component_that_somebody_else_insists_on_changing_is_no_reason_for_a_fight():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(gpu_spec(name="gpunp", count=1), "add")
+        await rooms.ended("add")
+        kube, name, theirs = rooms.clusters.kube(KEY), "nvidia-device-plugin", 0
+        before = rooms.traffic.requests.copy()
+        strategy = {"rollingUpdate": {"maxUnavailable": "33%"}}
+
+        async def insist():
+            nonlocal theirs
+            listed = await kube.list(DAEMON_SETS, namespace="default")
+            async for event in kube.watch(DAEMON_SETS, after=listed.revision, namespace="default"):
+                if event.object["metadata"].get("name") != name or theirs > 1000:
+                    continue
+                if (
+                    event.object["spec"]["updateStrategy"]["rollingUpdate"]
+                    != strategy["rollingUpdate"]
+                ):
+                    theirs += 1
+                    change = {"spec": {"updateStrategy": strategy}}
+                    await kube.patch(DAEMON_SETS, name, change, namespace="default")
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(insist())
+            await asyncio.sleep(1)
+            theirs += 1
+            change = {"spec": {"updateStrategy": strategy}}
+            await kube.patch(DAEMON_SETS, name, change, namespace="default")
+            await rooms.later(minutes=60)
+            task.cancel()
+        applied = (rooms.traffic.requests - before)["PATCH", "daemonsets"] - theirs
+        assert 5 < applied < 25, "twice as long each time, then every five minutes"
 
     play(story)
 

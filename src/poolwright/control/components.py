@@ -18,8 +18,10 @@ from poolwright.model.json_value import child
 from poolwright.model.kubernetes import DAEMON_SETS
 from poolwright.model.managed_cluster import MANAGED_CLUSTER
 from poolwright.plan.components import COMPONENTS, MANAGER, MANAGER_LABEL, managed_components
+from poolwright.ports.clock import Clock
 from poolwright.ports.kube import Clusters, Kube, Object, PatchKind
 from poolwright.ports.store import Store
+from poolwright.reconcile.insistence import Insistence
 from poolwright.reconcile.loop import note
 
 
@@ -36,9 +38,11 @@ class ComponentsController:
 
     name = "components"
 
-    def __init__(self, store: Store, clusters: Clusters, *, namespace: str) -> None:
+    def __init__(self, store: Store, clusters: Clusters, clock: Clock, *, namespace: str) -> None:
         self._store = store
         self._clusters = clusters
+        self._clock = clock
+        self._insistence: Insistence[tuple[ClusterKey, str]] = Insistence()
         self._namespace = namespace
         self._applied: dict[ClusterKey, dict[str, _Applied]] = {}
         self._revisions: dict[ClusterKey, str] = {}
@@ -61,24 +65,35 @@ class ComponentsController:
         kube = self._clusters.kube(key)
         if wanted:
             note(planned=len(wanted), because="the cluster has managed GPU pools")
-            await self._apply_all(kube, wanted, self._applied.setdefault(key, {}))
-        elif self._applied.get(key) != {}:
+            return await self._apply_all(key, kube, wanted)
+        if self._applied.get(key) != {}:
             await self._remove(kube)
             self._applied[key] = {}
         return None
 
     async def _apply_all(
-        self, kube: Kube, wanted: Iterable[dict[str, Any]], applied: dict[str, _Applied]
-    ) -> None:
-        """Apply what is not as it was applied."""
+        self, key: ClusterKey, kube: Kube, wanted: Iterable[dict[str, Any]]
+    ) -> Instant | None:
+        """Apply what is not as it was applied; when to come back for what somebody else insists
+        on having otherwise.
+        """
+        applied = self._applied.setdefault(key, {})
+        again_at: Instant | None = None
         for body in wanted:
             name = body["metadata"]["name"]
             known = applied.get(name)
             if known is not None and known.body == body:
                 continue
+            now, what = self._clock.now().world, repr(body)
+            at = self._insistence.may_at((key, name), what, now)
+            if at > now:
+                again_at = min(at, again_at or at)
+                continue
             stored = await self._apply(kube, body)
             if stored is not None:
                 applied[name] = _Applied(body, _generation(stored))
+                self._insistence.wrote((key, name), what, now)
+        return again_at
 
     async def _apply(self, kube: Kube, body: dict[str, Any]) -> Object | None:
         """By force only over what is ours; None over what somebody else made."""

@@ -116,7 +116,7 @@ class _Control:
             settings.pools,
         )
         self._components_of = ComponentsController(
-            store, clusters, namespace=settings.components_namespace
+            store, clusters, clock, namespace=settings.components_namespace
         )
         self._components: Loop[ClusterKey] = loop(self._components_of, settings.others)
         self._orphans: Loop[ClusterKey] = loop(
