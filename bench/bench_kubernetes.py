@@ -33,7 +33,7 @@ from kubernetes_stacks import (
     version_of,
     workload,
 )
-from measured import machine, versions, write_result
+from measured import RESULTS, machine, versions, write_result
 
 Stack = Embedded | Real
 IDLE_SECONDS = 15
@@ -261,14 +261,49 @@ async def measure(kind: type[Stack], options: argparse.Namespace, folder: Path) 
 def compared(embedded: dict[str, Any], real: dict[str, Any]) -> dict[str, Any]:
     """The aims, by how many times the real stack."""
     found: dict[str, Any] = {}
+    stacks = (embedded, real)
     for row, (figure, aim) in AIMS.items():
         if row in embedded and row in real:
             times = round(embedded[row][figure] / max(real[row][figure], 0.1), 1)
-            found[row] = {"times": times, "aim": aim, "met": times >= aim}
+            count = "pods" if figure == "pods_per_second" else "nodes"
+            cost, other = (each[row]["cpu_seconds"] / (each[row][count] or 1) for each in stacks)
+            by_cpu = round(other / max(cost, 1e-6), 1)
+            found[row] = {"times": times, "times_by_cpu": by_cpu, "aim": aim, "met": times >= aim}
     memory = embedded.get("memory", {}).get("resident_mib", {}).get("all")
     if memory is not None:
         found["memory"] = {"mib": memory, "aim_mib": 954, "met": memory < 954}
     return found
+
+
+FIGURES = (
+    "nodes_per_second",
+    "pods_per_second",
+    "events_per_second",
+    "objects_per_second",
+    "seconds",
+    "cores",
+)
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows of both stacks in Markdown, with CPU seconds in brackets."""
+    lines = ["| row | embedded | real |", "| --- | --- | --- |"]
+    for row, found in result["embedded"].items():
+        if not isinstance(found, dict):
+            continue
+        cells = [_cell(stack.get(row, {})) for stack in (result["embedded"], result["real"])]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(found: dict[str, Any]) -> str:
+    if "resident_mib" in found:
+        return f"{found['resident_mib']['all']} MiB"
+    for figure in FIGURES:
+        if figure in found:
+            cpu = f" ({found['cpu_seconds']} s)" if "cpu_seconds" in found else ""
+            return f"{found[figure]} {figure.replace('_per_second', '/s')}{cpu}"
+    return ""
 
 
 def main() -> None:
@@ -282,7 +317,11 @@ def main() -> None:
     parser.add_argument("--row-seconds", type=float, default=200, help="a row takes at most")
     parser.add_argument("--stacks", nargs="*", default=["embedded", "real"])
     parser.add_argument("--name", default="kubernetes")
+    parser.add_argument("--table", action="store_true", help="print what was measured last")
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads((RESULTS / f"{options.name}.json").read_text())))
+        return
     began, start = machine(), time.monotonic()
     result: dict[str, Any] = {
         "options": vars(options),
