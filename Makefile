@@ -10,7 +10,9 @@ KUBERNETES_VENV ?= $(HOME)/.cache/poolwright/kubernetes-venv
 export POOLWRIGHT_TEST_KUBERNETES := $(KUBERNETES_VENV)/bin/python
 SEEDS ?= 50
 SEED ?=
-CRASHES ?= 20
+CRASHES ?= 200
+# A module's tests share servers, so they stay together.
+SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
 KILLS ?= 12
 
 .DEFAULT_GOAL := help
