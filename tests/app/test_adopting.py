@@ -399,6 +399,8 @@ def test_one_by_option():
         (TWO.replace("cluster_name", "name"), r"unknown setting 'adopt\.clusters\[0\]\.name'"),
         (TWO + '[adopt]\nkubeconfig = "f"\n', "give one of them"),
         (TWO + "[world]\nspeed = 60\n", "must be 1 with adopt.clusters"),
+        ('[adopt]\ncluster_name = "c1"\n', "adopt.cluster_name: says nothing without"),
+        (TWO + '[adopt]\ncontext = "there"\n', "adopt.context: says nothing without"),
     ],
 )
 def test_several_that_cannot_be(tmp_path, text, said):

@@ -81,6 +81,8 @@ def test_refusals(poolwright):
         f"aks nodepool add {POOL} -c 1 -s Standard_NC6s_v3 --gpu-driver None --managed-gpu", code=1
     )
     assert "gpuProfile" in text
+    absent = "aks nodepool delete -g clirg --cluster-name c1 -n absent"
+    assert "Node pool absent doesnt exist" in poolwright(absent, code=1)
     assert "argument --query" in poolwright("aks list --query", "[", code=2)
 
 

@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,13 @@ from poolwright.app.outside import Outside
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.renewal import Renewal
-from poolwright.app.settings import ServerSettings, Settings, SettingsError, load_settings
+from poolwright.app.settings import (
+    ClusterToAdopt,
+    ServerSettings,
+    Settings,
+    SettingsError,
+    load_settings,
+)
 from poolwright.app.shared_keys import share_keys
 from poolwright.app.shared_world import world_position
 from poolwright.arm.managed_identity import ManagedIdentityApp
@@ -131,8 +137,19 @@ def _world_seed(settings: Settings, directory: DataDirectory) -> str:
     return path.read_text().strip()
 
 
-def _announce(directory: DataDirectory, endpoint: str, environment: Mapping[str, str]) -> None:
+def _announce(
+    directory: DataDirectory,
+    endpoint: str,
+    environment: Mapping[str, str],
+    adopted: Sequence[ClusterToAdopt],
+) -> None:
     """Lines to paste; the first is for programs that wait for it."""
+    group, cluster = "GROUP", "CLUSTER"
+    first = f"""poolwright group create -n {group} -l eastus
+  poolwright aks create -g {group} -n {cluster}"""
+    if adopted:
+        group, cluster = adopted[0].resource_group, adopted[0].cluster_name
+        first = f"poolwright aks nodepool list -g {group} --cluster-name {cluster}"
     sys.stdout.write(
         f"""ready {endpoint}
 
@@ -148,11 +165,10 @@ def _announce(directory: DataDirectory, endpoint: str, environment: Mapping[str,
       base_url="{endpoint}", credential_scopes=["{endpoint}/.default"])
 
   # kubectl
-  az aks get-credentials -g GROUP -n CLUSTER && kubectl get nodes
+  az aks get-credentials -g {group} -n {cluster} && kubectl get nodes
 
   # without az
-  poolwright group create -n GROUP -l eastus
-  poolwright aks create -g GROUP -n CLUSTER
+  {first}
 """
     )
     sys.stdout.flush()
@@ -278,7 +294,7 @@ async def _run(
         renewing = group.create_task(Renewal(server.config.ssl, certificates).run())
         stop = _on_signal()  # before anybody is told that we are ready
         product.health.serve()
-        _announce(directory, endpoint, environment)
+        _announce(directory, endpoint, environment, settings.adopt.wanted)
         await _until_end(store, stop)
         product.health.drain()
         await asyncio.sleep(settings.server.drain.total_seconds())

@@ -216,6 +216,10 @@ def _pace(tree: dict[str, Any]) -> None:
     if not isinstance(adopt, dict):
         return
     given = cast("dict[str, Any]", adopt)
+    if not given.get("kubeconfig"):
+        for name in ("context", "cluster_name", "resource_group", "location"):
+            if name in given:
+                raise SettingsError(f"adopt.{name}: says nothing without adopt.kubeconfig")
     named = next((name for name in ("kubeconfig", "clusters") if given.get(name)), "")
     if not named:
         return

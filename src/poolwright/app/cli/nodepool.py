@@ -458,6 +458,12 @@ def delete(
 ) -> None:
     """Delete a node pool."""
     client = ArmClient()
+    existing = client.pages(f"{cluster_path(client, resource_group, cluster_name)}/agentPools")
+    if not any(p["name"].lower() == name.lower() for p in existing):
+        raise CliError(
+            f"Node pool {name} doesnt exist, "
+            "use 'poolwright aks nodepool list' to get current node pool list"
+        )
     path = pool_path(client, resource_group, cluster_name, name)
     parameters = {"ignore-pod-disruption-budget": "true"} if ignore_pdb else {}
     client.operate(
