@@ -310,6 +310,46 @@ def test_another_cluster_does_not_take_the_place_of_a_known_one(api):
     asyncio.run(main())
 
 
+def test_a_known_cluster_gets_no_second_name(api):
+    async def main():
+        first = Start()
+        async with api.serving() as served:
+            path = served.kubeconfig()
+            await first.adopt(named(path))
+            with pytest.raises(PoolwrightError, match="this cluster is c1 in rg already; use that"):
+                await Start(first).adopt(named(path, "c2"))
+        assert await first.cluster("c2") is None
+
+    asyncio.run(main())
+
+
+def test_the_nodes_of_another_store_are_not_taken_over(api):
+    def node(name, cluster):
+        labels = {"poolwright.dev/machine-provider": "kwok"}
+        annotations = {"poolwright.dev/managed-cluster": str(cluster)}
+        return {"metadata": {"name": name, "labels": labels, "annotations": annotations}}
+
+    async def main():
+        first = Start()
+        theirs = [node("b", first.key()), node("a", first.key())]
+        elsewhere = node("c", first.key("other"))
+        items = {"metadata": {"resourceVersion": "1"}, "items": [*theirs, elsewhere]}
+        async with api.serving() as served:
+            path = served.kubeconfig()
+            api.answers["/api/v1/nodes"] = (200, items)
+            said = "2 nodes there, a first, belong to c1 in rg of another store"
+            with pytest.raises(PoolwrightError, match=said):
+                await first.adopt(named(path))
+            assert await first.cluster() is None
+
+            api.answers["/api/v1/nodes"] = (200, {**items, "items": [elsewhere]})
+            await first.adopt(named(path))
+            api.answers["/api/v1/nodes"] = (200, items)  # its own, by now
+            await Start(first).adopt(named(path))
+
+    asyncio.run(main())
+
+
 # -- several ---------------------------------------------------------------------------------------
 
 

@@ -303,6 +303,25 @@ def test_a_foreign_taint_stays_as_it_is():
     play(story)
 
 
+@pytest.mark.parametrize("given", ["hacked", None])
+def test_a_node_does_not_leave_its_pool_by_a_label(given):
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(pool_spec(count=1), "add")
+        await rooms.ended("add")
+        kube = rooms.clusters.kube(KEY)
+        (node,) = [n for n in await rooms.nodes() if n["metadata"]["name"].startswith("aks-np1")]
+        label = "kubernetes.azure.com/agentpool"
+        await kube.patch(NODES, node["metadata"]["name"], {"metadata": {"labels": {label: given}}})
+        await rooms.change_pool("np1", STATE.SCALING, "up", count=2)
+        assert (await rooms.ended("up")).state is OperationState.SUCCEEDED
+        nodes = [n for n in await rooms.nodes() if n["metadata"]["name"].startswith("aks-np1")]
+        assert [n["metadata"]["labels"][label] for n in nodes] == ["np1", "np1"]
+
+    play(story)
+
+
 @pytest.mark.parametrize("tags", [{}, {"EnableManagedGPUExperience": "true"}])
 def test_a_pool_that_is_managed_by_the_old_tag_says_so(tags):
     async def story(rooms):

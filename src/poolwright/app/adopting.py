@@ -17,6 +17,7 @@ from poolwright.arm.context import ArmContext
 from poolwright.kube.adopted import AdoptedControlPlanes, Found
 from poolwright.kube.kubeconfig import KubeAccess, read_kubeconfig
 from poolwright.model.errors import Conflict, PoolwrightError, Precondition, Refused
+from poolwright.providers.kwok.node_object import OWNED, is_owned
 
 _log: Any = structlog.get_logger("poolwright.adopting")
 _ATTEMPTS = 5
@@ -49,6 +50,7 @@ async def adopt_clusters(
     _check_distinct([(each, answer.uid) for each, answer in found if answer and answer.uid])
     for each, answer in found:
         if answer is not None:
+            _check_new(each, answer)
             await _enter(context, each, answer)
         version = answer.version if answer is not None else each.known_version
         control_planes.add(each.adoption.key, each.access, version, each.read)
@@ -74,13 +76,28 @@ async def _candidate(context: ArmContext, wanted: ClusterToAdopt) -> _Candidate:
 async def _look(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> Found | None:
     """What the cluster says of itself; None if it is known and says nothing now."""
     try:
-        return await control_planes.look(candidate.access)
+        return await control_planes.look(candidate.access, OWNED)
     except PoolwrightError as error:
         if not candidate.known_version:
             raise _named(candidate.file, error) from error
         name = candidate.adoption.name
         _log.warning("cluster not reached, waiting for it", cluster=name, error=error.message)
         return None
+
+
+def _check_new(candidate: _Candidate, found: Found) -> None:
+    """Refuse a cluster that another store manages under the same name: its Nodes have no machines
+    in this one, and would be deleted.
+    """
+    adoption = candidate.adoption
+    theirs = [node for node in found.nodes if is_owned(node, adoption.key)]
+    if theirs and not candidate.known_version:
+        first = min(node["metadata"]["name"] for node in theirs)
+        raise Conflict(
+            f"kubeconfig {candidate.file}: {len(theirs)} nodes there, {first} first, belong to"
+            f" {adoption.name} in {adoption.resource_group} of another store; start on that store,"
+            " give the cluster another name, or delete these nodes"
+        )
 
 
 async def _enter(context: ArmContext, candidate: _Candidate, found: Found) -> None:

@@ -77,9 +77,11 @@ async def adopt_cluster(
     Raises:
         Conflict: the group is being deleted, or the name is that of another cluster.
     """
-    await _ensure_group(context, adoption)
     key = adoption.key
     known = await find_adopted(context, adoption)
+    if known is None:
+        await _check_unnamed(context, adoption, uid)
+    await _ensure_group(context, adoption)
     if known is None:
         now = context.clock.now()
         status = ManagedClusterStatus(
@@ -111,6 +113,17 @@ async def adopt_cluster(
             MANAGED_CLUSTER, key.name, spec=spec, status=status, expect_revision=known.revision
         )
         await context.store.transact(key.arm_scope, [write])
+
+
+async def _check_unnamed(context: ArmContext, adoption: Adoption, uid: str) -> None:
+    """Refuse a second name for a cluster: both would make its nodes."""
+    prefix = f"{subscription_scope(adoption.subscription)}/"
+    for other in await context.store.find(prefix, MANAGED_CLUSTER):
+        if uid and other.spec.adopted_uid == uid:
+            raise Conflict(
+                f"this cluster is {other.spec.name} in {other.spec.resource_group} already; use"
+                f" that name, or delete the managed cluster {other.spec.name} first"
+            )
 
 
 def _spec(adoption: Adoption, version: str, uid: str) -> ManagedClusterSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -24,7 +24,7 @@ from poolwright.model.errors import (
 from poolwright.model.json_value import child
 from poolwright.model.kubernetes import NAMESPACES, NODES
 from poolwright.model.version import check_adoptable
-from poolwright.ports.kube import ControlPlane
+from poolwright.ports.kube import ControlPlane, Object
 
 _CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 _PATIENCE = timedelta(seconds=10)
@@ -40,6 +40,8 @@ class Found:
     """Without v."""
     uid: str
     """Of its namespace ``kube-system``, which is never made anew; empty if we may not see it."""
+    nodes: Sequence[Object] = ()
+    """The Nodes that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class AdoptedControlPlanes:
         for transport in (*self._transports.values(), *self._retired):
             await transport.aclose()
 
-    async def look(self, access: KubeAccess) -> Found:
-        """Ask a cluster who it is.
+    async def look(self, access: KubeAccess, node_selector: str) -> Found:
+        """Ask a cluster who it is, and which Nodes with these labels it has.
 
         Raises:
             Transient: it cannot be reached, or does not accept the login.
@@ -88,8 +90,8 @@ class AdoptedControlPlanes:
         kube = HttpKube(connect, timeout=_PATIENCE)
         try:
             version = check_adoptable(await kube.version())
-            await kube.list(NODES, field_selector="metadata.name=none")
-            return Found(str(version), await _uid(kube))
+            listed = await kube.list(NODES, label_selector=node_selector)
+            return Found(str(version), await _uid(kube), listed.items)
         except Refused as error:
             raise InvalidRequest(f"{access.server_url}: {error.message}") from error
         except PoolwrightError as error:

@@ -11,6 +11,8 @@ from poolwright.model.quantity import resource_amounts
 from poolwright.model.taint import Taint
 
 AGENT_POOL_LABEL = "kubernetes.azure.com/agentpool"
+AGENT_POOL_ANNOTATION = "poolwright.dev/agent-pool"
+"""What counts: users edit labels, and a node that leaves its pool by one could not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,10 @@ class Node:
 
     @property
     def pool(self) -> str:
-        """The agent pool that the node's label names; empty for foreign nodes."""
-        return "" if self.is_foreign else self.labels.get(AGENT_POOL_LABEL, "")
+        """The agent pool that the node registered for; empty for foreign nodes."""
+        if self.is_foreign:
+            return ""
+        return self.annotations.get(AGENT_POOL_ANNOTATION) or self.labels.get(AGENT_POOL_LABEL, "")
 
     @classmethod
     def from_object(cls, wire: Mapping[str, Any]) -> Node:

@@ -17,6 +17,7 @@ from poolwright.model.instant import wall_text, wall_text_micro
 from poolwright.model.json_value import child
 from poolwright.model.kubernetes import RENDERED_ANNOTATION
 from poolwright.model.machine import Machine
+from poolwright.model.node import AGENT_POOL_ANNOTATION, AGENT_POOL_LABEL
 from poolwright.model.node_capacity import (
     gpu_resources,
     has_driver,
@@ -168,7 +169,7 @@ def node_labels(machine: Machine, size: VmSize) -> dict[str, str]:
     zone = f"{machine.region}-{machine.zone}" if machine.zone else "0"
     labels = {
         "agentpool": machine.pool,
-        "kubernetes.azure.com/agentpool": machine.pool,
+        AGENT_POOL_LABEL: machine.pool,
         "kubernetes.azure.com/cluster": group,
         "kubernetes.azure.com/managedby": "aks",
         "kubernetes.azure.com/role": "agent",
@@ -342,6 +343,7 @@ def node_object(state: NodeState, now: datetime) -> dict[str, Any]:
             "name": machine.name,
             "labels": node_labels(machine, state.size),
             "annotations": {
+                AGENT_POOL_ANNOTATION: machine.pool,
                 "node.alpha.kubernetes.io/ttl": "0",
                 "volumes.kubernetes.io/controller-managed-attach-detach": "true",
             },
