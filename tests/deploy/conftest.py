@@ -26,7 +26,15 @@ def embedded(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store():
-    """The URL of an empty PostgreSQL."""
+    """The URL of a PostgreSQL that is empty at first."""
+    require_binaries()
+    with postgresql_server() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_store():
+    """The URL of an empty PostgreSQL of this test's own."""
     require_binaries()
     with postgresql_server() as url:
         yield url

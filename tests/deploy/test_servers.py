@@ -55,7 +55,7 @@ def given(tmp_path_factory):
 
 
 @pytest.fixture
-def release(helm, store, cluster, given, tmp_path):
+def release(helm, empty_store, cluster, given, tmp_path):
     """Makes pods of a release; ends their processes."""
     server, account = cluster
     pods = []
@@ -64,7 +64,7 @@ def release(helm, store, cluster, given, tmp_path):
         words = [f"cluster.server={server}", "drainSeconds=1", *values]
         flags = [part for word in words for part in ("--set", word)]
         objects = helm.render(CHART / "ci/least.yaml", *flags)
-        secrets = {"poolwright-store": {"url": store}, **SECRETS, **given}
+        secrets = {"poolwright-store": {"url": empty_store}, **SECRETS, **given}
         pods.append(Pod(tmp_path / name, objects, container, secrets, account))
         return pods[-1]
 
