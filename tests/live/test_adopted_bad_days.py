@@ -158,7 +158,7 @@ def test_the_api_server_goes_away_and_comes_back(world):
     assert world.trouble() is None
     assert world.reachable() == 1
     world.stack.end("kube-apiserver")
-    adding = world.change("lost", count=1)
+    adding = world.change("away", count=1)
     trouble = until(world.trouble)
     assert trouble["code"] == "KubernetesOperationError"
     assert "ConnectError" in trouble["message"]
@@ -201,8 +201,11 @@ def test_a_machine_that_never_joins(world):
 
 def test_a_drain_that_never_ends_and_a_node_that_somebody_deleted(world):
     """In two pools at once, for neither is in the other's way."""
-    made = world.change("held", count=1, orchestratorVersion=OLD)
-    assert until(made.ended)["status"] == "Succeeded"
+    for made in (
+        world.change("held", count=1, orchestratorVersion=OLD),
+        world.change("lost", count=1),
+    ):
+        assert until(made.ended)["status"] == "Succeeded"
     world.kubectl("create", "-f", "-", stdin=json.dumps(BUDGET))
     world.kubectl("create", "-f", "-", stdin=json.dumps(POD))
     world.kubectl("wait", "--for=condition=Ready", "pod/web-1", "--timeout=30s")
