@@ -50,7 +50,7 @@ async def adopt_clusters(
     _check_distinct([(each, answer.uid) for each, answer in found if answer and answer.uid])
     for each, answer in found:
         if answer is not None:
-            _check_new(each, answer)
+            await _check_new(control_planes, each)
             await _enter(context, each, answer)
         version = answer.version if answer is not None else each.known_version
         control_planes.add(each.adoption.key, each.access, version, each.read)
@@ -76,7 +76,7 @@ async def _candidate(context: ArmContext, wanted: ClusterToAdopt) -> _Candidate:
 async def _look(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> Found | None:
     """What the cluster says of itself; None if it is known and says nothing now."""
     try:
-        return await control_planes.look(candidate.access, OWNED)
+        return await control_planes.look(candidate.access)
     except PoolwrightError as error:
         if not candidate.known_version:
             raise _named(candidate.file, error) from error
@@ -85,13 +85,19 @@ async def _look(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> 
         return None
 
 
-def _check_new(candidate: _Candidate, found: Found) -> None:
+async def _check_new(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> None:
     """Refuse a cluster that another store manages under the same name: its Nodes have no machines
     in this one, and would be deleted.
     """
+    if candidate.known_version:
+        return
     adoption = candidate.adoption
-    theirs = [node for node in found.nodes if is_owned(node, adoption.key)]
-    if theirs and not candidate.known_version:
+    try:
+        nodes = await control_planes.nodes(candidate.access, OWNED)
+    except PoolwrightError as error:
+        raise _named(candidate.file, error) from error
+    theirs = [node for node in nodes if is_owned(node, adoption.key)]
+    if theirs:
         first = min(node["metadata"]["name"] for node in theirs)
         raise Conflict(
             f"kubeconfig {candidate.file}: {len(theirs)} nodes there, {first} first, belong to"

@@ -40,8 +40,6 @@ class Found:
     """Without v."""
     uid: str
     """Of its namespace ``kube-system``, which is never made anew; empty if we may not see it."""
-    nodes: Sequence[Object] = ()
-    """The Nodes that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +73,18 @@ class AdoptedControlPlanes:
         for transport in (*self._transports.values(), *self._retired):
             await transport.aclose()
 
-    async def look(self, access: KubeAccess, node_selector: str) -> Found:
-        """Ask a cluster who it is, and which Nodes with these labels it has.
+    async def look(self, access: KubeAccess) -> Found:
+        """Ask a cluster who it is.
 
         Raises:
             Transient: it cannot be reached, or does not accept the login.
             InvalidRequest: it gives us no right to see its nodes, or is too old.
         """
-        transport = self._transport(access)
-
-        async def connect() -> Endpoint:
-            return Endpoint(transport, access.server_url, access.token)
-
-        kube = HttpKube(connect, timeout=_PATIENCE)
+        kube = self._kube(access)
         try:
             version = check_adoptable(await kube.version())
-            listed = await kube.list(NODES, label_selector=node_selector)
-            return Found(str(version), await _uid(kube), listed.items)
+            await kube.list(NODES, field_selector="metadata.name=none")
+            return Found(str(version), await _uid(kube))
         except Refused as error:
             raise InvalidRequest(f"{access.server_url}: {error.message}") from error
         except PoolwrightError as error:
@@ -99,6 +92,22 @@ class AdoptedControlPlanes:
             raise Transient(f"{access.server_url}: {message}") from error
         except ValueError as error:
             raise InvalidRequest(f"{access.server_url}: {error}") from error
+
+    async def nodes(self, access: KubeAccess, label_selector: str) -> Sequence[Object]:
+        """The Nodes of a cluster with these labels.
+
+        Raises:
+            PoolwrightError: they cannot be had.
+        """
+        return (await self._kube(access).list(NODES, label_selector=label_selector)).items
+
+    def _kube(self, access: KubeAccess) -> HttpKube:
+        transport = self._transport(access)
+
+        async def connect() -> Endpoint:
+            return Endpoint(transport, access.server_url, access.token)
+
+        return HttpKube(connect, timeout=_PATIENCE)
 
     def add(
         self,
