@@ -31,7 +31,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from measured import RESULTS, Server, cpu_seconds, machine, memory_mib, until, write_result
+from measured import (
+    ADOPTING,
+    RESULTS,
+    Server,
+    cpu_seconds,
+    machine,
+    memory_mib,
+    until,
+    write_result,
+)
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from live_stack import COMPONENTS, LiveStack, live_tools
@@ -50,18 +59,6 @@ PARALLEL = SimulatedCloudSettings().requests_parallel
 IDLE_SECONDS = 30
 OVERHEAD_AIM = 5
 """Per cent over the machines' own time."""
-CONFIG = """
-[adopt]
-kubeconfig = "{kubeconfig}"
-resource_group = "bench"
-cluster_name = "c"
-[arm]
-retry_after_ms = 50
-[cloud]
-delay_factor = {factor}
-[cloud.scarcity]
-default_quota = 10000000
-"""
 CPU_POOL: dict[str, Any] = {"vmSize": "Standard_D4s_v5", "mode": "User"}
 GPU_POOL: dict[str, Any] = {
     "vmSize": "Standard_NC24ads_A100_v4",
@@ -80,7 +77,7 @@ class Adopted:
 
     def __init__(self, folder: Path, factor: float) -> None:
         self.stack = LiveStack(folder / "live", nodes=1, by_annotation=True)
-        config = CONFIG.format(kubeconfig=self.stack.kubeconfig, factor=factor)
+        config = ADOPTING.format(kubeconfig=self.stack.kubeconfig, factor=factor)
         self.server = Server(folder / "data", speed=1, config=config)
 
     def __enter__(self) -> Adopted:

@@ -20,24 +20,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from measured import Server, machine, until, write_result
+from measured import ADOPTING, Server, machine, until, write_result
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from live_stack import COMPONENTS, LiveStack, live_tools
 from poolwright.app.cli.arm_client import ArmClient
 
-CONFIG = """
-[adopt]
-kubeconfig = "{kubeconfig}"
-resource_group = "bench"
-cluster_name = "c"
-[arm]
-retry_after_ms = 50
-[cloud]
-delay_factor = 0.02
-[cloud.scarcity]
-default_quota = 10000000
-"""
 POOL = {
     "vmSize": "Standard_NC24ads_A100_v4",
     "mode": "User",
@@ -128,7 +116,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stack = LiveStack(folder / "live", nodes=1, by_annotation=True)
-        server = Server(folder / "data", speed=1, config=CONFIG.format(kubeconfig=stack.kubeconfig))
+        server = Server(
+            folder / "data",
+            speed=1,
+            config=ADOPTING.format(kubeconfig=stack.kubeconfig, factor=0.02),
+        )
         stack.start()
         try:
             server.start()

@@ -28,6 +28,19 @@ from poolwright.store import SqlStore
 
 RESULTS = Path(__file__).parent / "results"
 TICKS = os.sysconf("SC_CLK_TCK")
+ADOPTING = """
+[adopt]
+kubeconfig = "{kubeconfig}"
+resource_group = "bench"
+cluster_name = "c"
+[arm]
+retry_after_ms = 50
+[cloud]
+delay_factor = {factor}
+[cloud.scarcity]
+default_quota = 10000000
+"""
+"""Settings of a server on a real Kubernetes."""
 
 
 def cpu_model() -> str:

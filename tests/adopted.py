@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from unittest.mock import patch
 
 from live_stack import live_tools
@@ -117,14 +116,6 @@ def ready(nodes):
         for node in nodes
         if any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
     )
-
-
-def until(question, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
-    return answer
 
 
 def essence(thing):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from server_process import ServerProcess
@@ -30,10 +28,12 @@ class EmbeddedStack:
         """Make the cluster in fast time, then serve it at the speed of the world."""
         self.server.start()
         try:
-            self._run("group create -n kubernetes -l eastus")
+            self.server.run("group create -n kubernetes -l eastus")
             create = f"aks create -g kubernetes -n cluster -c {self.nodes} -s {SIZE}"
-            self._run(f"{create} -k {self._version}" if self._version else create)
-            self._run(f"aks get-credentials -g kubernetes -n cluster --admin -f {self.kubeconfig}")
+            self.server.run(f"{create} -k {self._version}" if self._version else create)
+            self.server.run(
+                f"aks get-credentials -g kubernetes -n cluster --admin -f {self.kubeconfig}"
+            )
             if self._stays_fast:
                 return
             self.server.stop()
@@ -50,14 +50,3 @@ class EmbeddedStack:
         """Kill the server and start it again over the same state and port."""
         self.server.kill()
         self.server.start()
-
-    def _run(self, words: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "poolwright", *words.split()],
-            env=self.server.environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"poolwright {words}\n{done.stderr}{done.stdout}"

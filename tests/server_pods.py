@@ -13,7 +13,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -162,11 +161,3 @@ class Client(contextlib.AbstractContextManager):
     def token(self, **fields):
         form = {"grant_type": "client_credentials", **LOGIN, **fields}
         return self("POST", "/adfs/oauth2/token", data=form)
-
-
-def until(question, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
-    return answer

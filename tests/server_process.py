@@ -114,6 +114,18 @@ class ServerProcess:
                 result[name] = "".join(shlex.split(value))
         return result
 
+    def run(self, words: str) -> None:
+        """A command of our own command line; it must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "poolwright", *words.split()],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"poolwright {words}\n{done.stderr}{done.stdout}"
+
     def environment(self) -> dict[str, str]:
         """A client's environment: this one, pointed at the server, with a HOME of its own."""
         home = self.data_dir / "home"

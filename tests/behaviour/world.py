@@ -7,7 +7,6 @@ import contextlib
 import json
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any, Protocol
 
 import httpx
 import yaml
+
+from waiting import until
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -121,11 +122,7 @@ class World:
 
     def until(self, question, seconds: float = 40) -> Any:
         """Ask again until it holds; the deadline only bounds a failure."""
-        deadline = time.monotonic() + seconds
-        while not (answer := question()):
-            assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.1)
-        return answer
+        return until(question, seconds, every=0.1)
 
     def until_gone(self, path: str, seconds: float = 40) -> None:
         self.until(lambda: self.ask("GET", path).status_code == 404, seconds)

@@ -9,7 +9,6 @@ import os
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -91,9 +90,9 @@ class Arena:
     def start(self) -> None:
         """Make the cluster in fast time; what follows is at the arena's speed."""
         self.server.start()
-        self._run("group create -n churn -l eastus")
-        self._run(f"aks create -g churn -n churn -c {self._nodes} -s {SIZE}")
-        self._run(f"aks get-credentials -g churn -n churn --admin -f {self.kubeconfig}")
+        self.server.run("group create -n churn -l eastus")
+        self.server.run(f"aks create -g churn -n churn -c {self._nodes} -s {SIZE}")
+        self.server.run(f"aks get-credentials -g churn -n churn --admin -f {self.kubeconfig}")
         assert self.server.stop() == 0
         self.server.speed = self._speed
         self.server.start()
@@ -153,17 +152,6 @@ class Arena:
         for name in self.names:
             mark = {"metadata": {"labels": {"color": "blue"}}}
             self.ask("PATCH", f"api/v1/nodes/{name}", mark, _MERGE)
-
-    def _run(self, words: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "poolwright", *words.split()],
-            env=self.server.environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"poolwright {words}\n{done.stderr}{done.stdout}"
 
 
 def _map(name: str, color: str = "", **data: str) -> Any:

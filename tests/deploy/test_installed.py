@@ -15,7 +15,8 @@ import yaml
 from absent import live_binaries
 from helm_chart import ACCOUNT, CHART, secret
 from live_stack import COMPONENTS, LiveStack
-from server_pods import SECRETS, Client, Pod, until
+from server_pods import SECRETS, Client, Pod
+from waiting import until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres]
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from helm_chart import CHART, one
 from live_stack import Authority
-from server_pods import LOGIN, SECRETS, SERVICE, Client, Pod, until
+from server_pods import LOGIN, SECRETS, SERVICE, Client, Pod
+from waiting import until
 
 pytestmark = pytest.mark.postgres
 

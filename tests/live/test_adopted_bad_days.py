@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from absent import live_binaries
 from live_stack import COMPONENTS, LiveStack
 from poolwright.app.cli.arm_client import AKS_API_VERSION, ArmClient, CliError
 from server_process import ServerProcess
+from waiting import until
 
 pytestmark = pytest.mark.live
 
@@ -40,6 +40,7 @@ contact.LOOK_EVERY = contact.LOOK_AGAIN = timedelta(seconds=1)
 contact.LOST_AFTER = timedelta(seconds=4)
 upgrade.DRAIN_TIMEOUT = timedelta(seconds=6)
 from poolwright.app.cli.main import main
+from waiting import until
 main()
 """
 OLD, NEW = "1.35.4", "1.36.3"
@@ -132,14 +133,6 @@ class Operation:
     def ended(self):
         shown = self.show()
         return shown if shown["status"] in {"Succeeded", "Failed", "Canceled"} else None
-
-
-def until(question, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-    return answer
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adopted import OURS, Kubectl, Served, essence, ready, until
+from adopted import OURS, Kubectl, Served, essence, ready
+from waiting import until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from adopted import OURS, Kubectl, Served, essence, ready, until, up
+from adopted import OURS, Kubectl, Served, essence, ready, up
 from live_stack import live_tools
+from waiting import until
 
 pytestmark = pytest.mark.live
 

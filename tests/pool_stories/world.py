@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from ledger import add_snapshot, check_books
 from live_stack import LiveStack
 from poolwright.app.cli.arm_client import AKS_PREVIEW_API_VERSION, ArmClient
 from server_process import ServerProcess
+from waiting import until
 
 GROUP, CLUSTER, SNAPSHOT = "stories", "cluster", "taken-long-ago"
 OLD, NEW = "1.35.4", "1.36.3"
@@ -181,11 +181,7 @@ class Pool:
 
     def until(self, question, seconds: float = 60) -> Any:
         """Ask again until it holds; the deadline only bounds a failure."""
-        deadline = time.monotonic() + seconds
-        while not (answer := question()):
-            assert time.monotonic() < deadline, f"it did not come true; {self.show()}"
-            time.sleep(0.05)
-        return answer
+        return until(question, seconds, every=0.05, told=lambda: str(self.show()))
 
 
 def is_ready(thing: Any) -> bool:
