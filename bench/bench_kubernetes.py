@@ -50,10 +50,6 @@ AIMS = {
 """Times the real stack."""
 
 
-async def nothing() -> None:
-    """Begin nothing."""
-
-
 class Run:
     """One stack while it is measured; keeps what each row cost."""
 

@@ -38,7 +38,7 @@ from measured import (
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
-from postgresql_server import postgresql_server  # noqa: E402 - the tests' folder has it
+from postgresql_server import binary, postgresql_server  # noqa: E402 - the tests' folder has it
 
 POOLS = 90
 GROUP = "replicas"
@@ -195,6 +195,9 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--kills", type=int, default=5)
     options = parser.parse_args()
+    program = binary("postgres")
+    if program is None:
+        sys.exit("this needs a PostgreSQL server (Debian: apt-get install postgresql)")
     began = machine()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -206,9 +209,7 @@ def main() -> None:
             kubeconfig = write_kubeconfig(client, cluster, root / "kubeconfig")
             accepted = [accept(size, options, kubeconfig) for size in (1, 2, 3)]
             taken = take_over(options, kubeconfig)
-    postgres = subprocess.run(
-        ["postgres", "--version"], capture_output=True, text=True, check=False
-    )
+    postgres = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     write_result(
         "replicas",
         began,

@@ -40,7 +40,6 @@ contact.LOOK_EVERY = contact.LOOK_AGAIN = timedelta(seconds=1)
 contact.LOST_AFTER = timedelta(seconds=4)
 upgrade.DRAIN_TIMEOUT = timedelta(seconds=6)
 from poolwright.app.cli.main import main
-from waiting import until
 main()
 """
 OLD, NEW = "1.35.4", "1.36.3"
