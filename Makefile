@@ -13,7 +13,7 @@ SEED ?=
 CRASHES ?= 200
 # A module's tests share servers, so they stay together.
 SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
-KILLS ?= 12
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
 
@@ -78,12 +78,12 @@ conformance: setup az  ## az, the Azure SDKs and kubectl against a running serve
 	$(BIN)/pytest -m conformance
 
 .PHONY: live-tools
-live-tools: setup  ## build etcd, Kubernetes, its conformance binary, KWOK and Helm
+live-tools: setup  ## build Kubernetes, its conformance binary, KWOK, Helm, OpenTofu and azapi
 	$(BIN)/python tools/live_tools.py
 
 .PHONY: live
-live: setup  ## the suites that need a real Kubernetes
-	$(BIN)/pytest -m live tests/contracts tests/live tests/behaviour tests/pool_stories tests/conformance_k8s tests/deploy
+live: setup  ## the tests that need a real Kubernetes; some need PostgreSQL too
+	$(BIN)/pytest -m live
 
 .PHONY: conformance-k8s
 conformance-k8s: setup  ## Kubernetes' own conformance specs against the embedded one
@@ -99,6 +99,7 @@ crash: setup  ## kill the real server at named points, keep bench/results/crash.
 		$(BIN)/pytest tests/crash -s
 
 .PHONY: churn
+churn: KILLS ?= 50
 churn: setup kubernetes-client  ## real clients through churn, a restart and kills: MINUTES=30 KILLS=50
 	PYTHONPATH=tests $(BIN)/python -m churn.run --minutes $(MINUTES) --kills $(KILLS) --keep churn
 
@@ -107,6 +108,7 @@ churn-bugs: setup kubernetes-client  ## plant bugs in the server: the judge of `
 	PYTHONPATH=tests $(BIN)/python -m churn.run --bugs --keep planted_bugs
 
 .PHONY: replicas
+replicas: KILLS ?= 12
 replicas: setup  ## kill, pause and cut off servers that share a store: KILLS=40, SEED=7
 	POOLWRIGHT_TEST_KILLS=$(KILLS) $(if $(SEED),POOLWRIGHT_TEST_SEED=$(SEED)) $(BIN)/pytest tests/replicas -s
 

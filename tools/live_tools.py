@@ -1,4 +1,4 @@
-"""Get etcd, Kubernetes, its conformance binary, KWOK and Helm from published Go modules.
+"""Get Kubernetes, its conformance binary, KWOK, Helm, OpenTofu and azapi from Go modules.
 
 ``python tools/live_tools.py`` builds what is missing, in the order in which it is useful; the
 versions are those of the module files beside this file. Nothing goes into the tree: the binaries

@@ -1,4 +1,4 @@
-"""The real helm; it is the last of the live tools to be built."""
+"""The real helm, an embedded Kubernetes and stores."""
 
 from __future__ import annotations
 
