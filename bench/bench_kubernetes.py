@@ -129,14 +129,14 @@ class Run:
                     if heard >= changes:
                         return
 
-        tasks = [asyncio.ensure_future(watch()) for _ in range(watchers)]
-        for _ in tasks:
-            await ready.acquire()
-        began = time.monotonic()
-        async with asyncio.timeout(self.options.row_seconds):
+        async with asyncio.timeout(self.options.row_seconds), asyncio.TaskGroup() as group:
+            for _ in range(watchers):
+                group.create_task(watch())
+            for _ in range(watchers):
+                await ready.acquire()
+            began = time.monotonic()
             bodies = ({"metadata": {"name": f"c{n}"}, "data": {"a": "b"}} for n in range(changes))
             await self.api.create_all(CONFIG_MAPS, bodies)
-            await asyncio.gather(*tasks)
         seconds = time.monotonic() - began
         rate = round(watchers * changes / seconds)
         self.add("fan_out", before, watchers=watchers, changes=changes, events_per_second=rate)

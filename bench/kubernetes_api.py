@@ -121,7 +121,9 @@ class Api:
     async def watch(
         self, path: str, after: str, opened: Callable[[], None] | None = None
     ) -> AsyncGenerator[Event, None]:
-        """What changes after a resourceVersion; a watch that the server ends is taken up again."""
+        """What changes after a resourceVersion; a watch that the server ends or cuts off (as the
+        real one does with who reads too slowly) is taken up again where it was.
+        """
         joined = "&" if "?" in path else "?"
         while True:
             connection = await self._connect()
@@ -139,6 +141,8 @@ class Api:
                         raise OSError(f"watch {path}: {line[:300].decode()}")
                     after = event.object.metadata.revision
                     yield event
+            except (asyncio.IncompleteReadError, ConnectionError):
+                pass
             finally:
                 connection.writer.transport.abort()
 
