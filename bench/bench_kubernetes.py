@@ -246,7 +246,7 @@ async def measure(kind: type[Stack], options: argparse.Namespace, folder: Path) 
         stack = kind(place)
         try:
             rows |= await work(stack, options)
-        except (OSError, TimeoutError, ExceptionGroup) as error:
+        except (OSError, EOFError, TimeoutError, ExceptionGroup) as error:
             rows[f"{work.__name__}_failed"] = repr(error)[:500]
             say(f"{kind.name} {work.__name__}: {error!r}")
         finally:

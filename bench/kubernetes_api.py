@@ -95,7 +95,7 @@ class Api:
         Raises:
             OSError: not 2xx.
         """
-        connection = self._idle.pop() if self._idle else await self._connect()
+        connection = self._kept() or await self._connect()
         status, chunks = await self._send(connection, method, path, body, accept, content)
         data = b"".join([chunk async for chunk in chunks])
         self._idle.append(connection)
@@ -149,6 +149,15 @@ class Api:
     async def close(self) -> None:
         while self._idle:
             self._idle.pop().writer.transport.abort()
+
+    def _kept(self) -> _Connection | None:
+        """A connection that the server has not closed while nobody used it."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.reader.at_eof():
+                return connection
+            connection.writer.transport.abort()
+        return None
 
     async def _connect(self) -> _Connection:
         reader, writer = await asyncio.open_connection(
