@@ -177,7 +177,7 @@ def test_rules_in_cel_are_held():
         assert big.body["details"]["causes"] == [
             {
                 "reason": "FieldValueInvalid",
-                "message": 'Invalid value: "object": big needs On',
+                "message": "Invalid value: big needs On",
                 "field": "spec",
             }
         ]

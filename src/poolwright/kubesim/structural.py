@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
 from poolwright.kubesim import cel
 from poolwright.kubesim.schema import Shape, shape
-from poolwright.kubesim.status import Cause, invalid, not_supported, required
+from poolwright.kubesim.status import (
+    Cause,
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+)
 from poolwright.model.json_value import children
 
 Schema = Mapping[str, Any]
@@ -22,6 +29,8 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _OPEN = "x-kubernetes-preserve-unknown-fields"
 _EMBEDDED = "x-kubernetes-embedded-resource"
 _ROOT_MEMBERS = ("apiVersion", "kind", "metadata")
+_NEW = object()
+"""In the place of the value that there was before, where nothing corresponds to it."""
 
 
 def _properties(schema: Schema) -> Mapping[str, Schema]:
@@ -105,9 +114,33 @@ def default(value: Any, schema: Schema) -> None:
 
 
 def validate(value: Any, schema: Schema, old: Any = None) -> Iterator[Cause]:
-    """Broken rules of a whole object."""
-    yield from _check(value, schema, "")
-    yield from _check_expressions(value, old, schema, "")
+    """Broken rules of a whole object.
+
+    What an update leaves as it was is not held to rules that came after it ("ratcheting").
+    Source: k8s.io/apiextensions-apiserver pkg/apiserver/validation/ratcheting.go, and
+    k8s.io/apiserver pkg/cel/common/equality.go (which old value corresponds to which).
+    """
+    before = _NEW if old is None else old
+    yield from _check(value, schema, "", before)
+    yield from _check_expressions(value, before, schema, "")
+
+
+def _old_member(old: Any, name: str) -> Any:
+    return cast("dict[str, Any]", old).get(name, _NEW) if isinstance(old, dict) else _NEW
+
+
+def _old_items(items: list[Any], old: Any, schema: Schema) -> list[Any]:
+    """What each item was: known by its keys in a list that is a map, and nowhere else."""
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list):
+        return [_NEW] * len(items)
+    before = {_key_of(item, keys): item for item in cast("list[Any]", old)}
+    return [before.get(_key_of(item, keys), _NEW) for item in items]
+
+
+def _key_of(item: Any, keys: Iterable[str]) -> str:
+    members = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+    return json.dumps([members.get(key) for key in keys], sort_keys=True)
 
 
 _NAMES: tuple[tuple[type, str], ...] = (
@@ -131,8 +164,8 @@ def _fits(value: Any, schema: Schema) -> bool:
     return found == "number" and wanted == "integer" and float(value).is_integer()
 
 
-def _check(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
-    if value is None and schema.get("nullable"):
+def _check(value: Any, schema: Schema, path: str, old: Any = _NEW) -> Iterator[Cause]:
+    if (value is None and schema.get("nullable")) or (old is not _NEW and old == value):
         return
     if not _fits(value, schema):
         wanted, found = schema.get("type") or "integer,string", _type_of(value)
@@ -151,9 +184,9 @@ def _check(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield from _check_number(value, schema, path)
     elif isinstance(value, list):
-        yield from _check_items(cast("list[Any]", value), schema, path)
+        yield from _check_items(cast("list[Any]", value), schema, path, old)
     elif isinstance(value, dict):
-        yield from _check_members(cast("dict[str, Any]", value), schema, path)
+        yield from _check_members(cast("dict[str, Any]", value), schema, path, old)
     yield from _check_choices(value, schema, path)
 
 
@@ -211,14 +244,14 @@ def _too_many(path: str, count: int, most: int) -> Cause:
     return Cause("FieldValueTooMany", path, f"Too many: {count}: must have at most {most} items")
 
 
-def _check_items(items: list[Any], schema: Schema, path: str) -> Iterator[Cause]:
+def _check_items(items: list[Any], schema: Schema, path: str, old: Any) -> Iterator[Cause]:
     most, least = schema.get("maxItems"), schema.get("minItems")
     if most is not None and len(items) > most:
         yield _too_many(path, len(items), most)
     if least is not None and len(items) < least:
         yield _broken(path, len(items), f"should have at least {least} items")
-    for position, item in enumerate(items):
-        yield from _check(item, _items(schema), f"{path}[{position}]")
+    for position, (item, was) in enumerate(zip(items, _old_items(items, old, schema), strict=True)):
+        yield from _check(item, _items(schema), f"{path}[{position}]", was)
     kind = schema.get("x-kubernetes-list-type")
     keys = schema.get("x-kubernetes-list-map-keys") or ()
     seen: set[str] = set()
@@ -231,7 +264,7 @@ def _check_items(items: list[Any], schema: Schema, path: str) -> Iterator[Cause]
         seen.add(text)
 
 
-def _check_members(members: dict[str, Any], schema: Schema, path: str) -> Iterator[Cause]:
+def _check_members(members: dict[str, Any], schema: Schema, path: str, old: Any) -> Iterator[Cause]:
     most, least = schema.get("maxProperties"), schema.get("minProperties")
     if most is not None and len(members) > most:
         yield _too_many(path, len(members), most)
@@ -243,7 +276,7 @@ def _check_members(members: dict[str, Any], schema: Schema, path: str) -> Iterat
     for name, value in members.items():
         inner = _inner(schema, name)
         if inner is not None:
-            yield from _check(value, inner, _joined(path, name))
+            yield from _check(value, inner, _joined(path, name), _old_member(old, name))
 
 
 def _check_choices(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
@@ -266,38 +299,92 @@ def _check_choices(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
         yield invalid(path, "", f'"{path}" must not validate the schema (not)')
 
 
-def _check_expressions(value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
-    """Rules in CEL, from the outside in; one that speaks of oldSelf needs an old value."""
+_OLD_SELF = re.compile(r"(?<![.\w])oldSelf\b")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
+
+
+def _speaks_of_old(text: str) -> bool:
+    return _OLD_SELF.search(_QUOTED.sub("", text)) is not None
+
+
+def _with_optional_old(text: str, *, is_there: bool) -> str:
+    """A rule whose ``oldSelf`` may be absent, in terms of what is there."""
+    wanted = "optional.of(oldSelf)" if is_there else "optional.none()"
+    parts = re.split(f"({_QUOTED.pattern})", text)
+    return "".join(p if n % 2 else _OLD_SELF.sub(wanted, p) for n, p in enumerate(parts))
+
+
+def _check_expressions(
+    value: Any, old: Any, schema: Schema, path: str, *, is_settled: bool = False
+) -> Iterator[Cause]:
+    """Rules in CEL, from the outside in. One that speaks of oldSelf needs an old value, or says
+    that it can do without; any other passes over what is settled: as it was, or part of it.
+    """
     if value is None:
         return
+    is_settled = is_settled or (old is not _NEW and old == value)
     for rule in children(schema, "x-kubernetes-validations"):
-        text = str(rule.get("rule", ""))
-        if "oldSelf" in text and old is None:
-            continue
-        values = {"self": value, "oldSelf": old} if "oldSelf" in text else {"self": value}
-        try:
-            if cel.evaluate(text, values) is True:
-                continue
-            problem = str(rule.get("message") or f"failed rule: {text}").strip()
-            if rule.get("messageExpression"):
-                problem = str(cel.evaluate(str(rule["messageExpression"]), values))
-        except cel.CelError as error:
-            problem = f"rule evaluation error: {error}"
-        yield Cause(
-            f"{rule.get('reason') or 'FieldValueInvalid'}",
-            path + str(rule.get("fieldPath") or "") or "<nil>",
-            f'Invalid value: "{schema.get("type", "")}": {problem}',
-        )
+        yield from _check_rule(rule, value, old, schema, path, is_settled=is_settled)
     if isinstance(value, list):
-        for position, item in enumerate(cast("list[Any]", value)):
-            here = f"{path}[{position}]"
-            yield from _check_expressions(item, None, _items(schema), here)
+        items = cast("list[Any]", value)
+        for position, was in enumerate(_old_items(items, old, schema)):
+            here, item = f"{path}[{position}]", items[position]
+            yield from _check_expressions(item, was, _items(schema), here, is_settled=is_settled)
     elif isinstance(value, dict):
-        before = cast("dict[str, Any]", old) if isinstance(old, dict) else {}
+        known = _properties(schema)
         for name, found in cast("dict[str, Any]", value).items():
-            inner = _inner(schema, name)
+            inner, was = _inner(schema, name), _old_member(old, name)
+            here = _joined(path, name) if name in known else f"{path}[{name}]"
             if inner is not None:
-                yield from _check_expressions(found, before.get(name), inner, _joined(path, name))
+                yield from _check_expressions(found, was, inner, here, is_settled=is_settled)
+
+
+def _check_rule(
+    rule: Mapping[str, Any], value: Any, old: Any, schema: Schema, path: str, *, is_settled: bool
+) -> Iterator[Cause]:
+    text, is_optional = str(rule.get("rule", "")), bool(rule.get("optionalOldSelf"))
+    looks_back = _speaks_of_old(text)
+    if looks_back and old is _NEW and not is_optional:
+        return
+    values = {"self": value} if old is _NEW else {"self": value, "oldSelf": old}
+    plain = _with_optional_old(text, is_there=old is not _NEW) if is_optional else text
+    kind, where = schema.get("type", ""), path or "<nil>"
+    told = str(rule.get("message") or "").strip()
+    try:
+        if cel.evaluate(plain, values) is True:
+            return
+    except cel.CelError as error:
+        yield invalid(where, kind, f"{error} evaluating rule: {told or text.strip()}")
+        return
+    if is_settled and not looks_back:
+        return
+    where = path + str(rule.get("fieldPath") or "") or where
+    words = _rule_message(rule, values) or told or f"failed rule: {text.strip()}"
+    reason = rule.get("reason") or "FieldValueInvalid"
+    if reason in _REFUSALS:
+        yield _REFUSALS[reason](where, words)
+    elif reason == "FieldValueDuplicate":
+        yield duplicate(where, value)
+    elif kind in {"object", "array"}:
+        yield Cause("FieldValueInvalid", where, f"Invalid value: {words}")
+    else:
+        yield invalid(where, value, words)
+
+
+_REFUSALS: Mapping[str, Callable[[str, str], Cause]] = {
+    "FieldValueForbidden": forbidden,
+    "FieldValueRequired": required,
+}
+
+
+def _rule_message(rule: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """What a rule's messageExpression says; nothing if it fails."""
+    expression = str(rule.get("messageExpression") or "")
+    try:
+        found = cel.evaluate(expression, values) if expression else ""
+    except cel.CelError:
+        return ""
+    return found.strip() if isinstance(found, str) else ""
 
 
 # Merging
