@@ -55,7 +55,13 @@ def containers(*items):
             POD,
             {"metadata": {"finalizers": ["a", "b"]}},
             {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}},
-            {"metadata": {"finalizers": ["b", "c"]}},
+            {"metadata": {"finalizers": ["c", "b"]}},
+        ),
+        (  # what is new stands as early as may be
+            POD,
+            containers({"name": "a"}, {"name": "b"}),
+            containers({"name": "c"}, {"name": "b", "image": "2"}, {"name": "d"}),
+            containers({"name": "c"}, {"name": "a"}, {"name": "b", "image": "2"}, {"name": "d"}),
         ),
         (
             POD,
@@ -63,7 +69,7 @@ def containers(*items):
             {"metadata": {"ownerReferences": [{"uid": "2", "name": "b"}]}},
             {
                 "metadata": {
-                    "ownerReferences": [{"uid": "1", "name": "a"}, {"uid": "2", "name": "b"}]
+                    "ownerReferences": [{"uid": "2", "name": "b"}, {"uid": "1", "name": "a"}]
                 }
             },
         ),

@@ -1,7 +1,7 @@
 """JSON patch, merge patch and strategic merge patch.
 
 Sources: RFC 6902, RFC 7386, and k8s.io/apimachinery pkg/util/strategicpatch (directives and the
-order of merged lists: patched items keep their place, new ones go to the end).
+order of merged lists).
 """
 
 from __future__ import annotations
@@ -195,8 +195,10 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], kind: Shape) 
     for name, order in patch.items():
         member = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and member in result and isinstance(order, list):
+            old: Any = target.get(member)
+            base = cast("list[Any]", old) if isinstance(old, list) else []
             wanted = cast("list[Any]", order)
-            result[member] = _reorder(result[member], wanted, kind.child(member) or ANY)
+            result[member] = _ordered(result[member], wanted, base, kind.child(member) or ANY)
     return result
 
 
@@ -224,7 +226,8 @@ def _strategic_value(old: Value, value: Value, kind: Shape) -> Value:
         base_items = cast("list[Any]", old) if isinstance(old, list) else []
         if kind.merge_key:
             return _merge_items(base_items, items, kind)
-        return [*base_items, *(item for item in items if item not in base_items)]
+        merged = [*base_items, *(item for item in items if item not in base_items)]
+        return _ordered(merged, items, base_items, kind)
     return value
 
 
@@ -246,25 +249,34 @@ def _merge_items(base: list[Any], patch: list[Any], kind: Shape) -> list[Any]:
             result[places[0]] = strategic(result[places[0]], change, item_kind)
         else:
             result.append(strategic({}, change, item_kind))
-    return result
+    return _ordered(result, patch, base, kind)
 
 
-def _reorder(items: Value, order: list[Any], kind: Shape) -> Value:
-    """Put items into the order that the client wants; those it does not name keep their place
-    relative to their neighbours (here: after what they followed).
+def _ordered(items: Value, wanted: list[Any], base: list[Any], kind: Shape) -> Value:
+    """Put items into the order that the client wants. One that it does not name goes before the
+    first of the others that stood behind it; one that is new stands as early as may be.
+
+    Source: normalizeElementOrder and mergeSortedSlice.
     """
     if not isinstance(items, list):
         return items
-    present = cast("list[Any]", items)
     key = kind.merge_key
 
-    def identity(item: Any) -> Any:
-        return child({"item": item}, "item").get(key) if key else item
+    def identity(item: Any) -> str:
+        return repr(child({"item": item}, "item").get(key) if key else item)
 
-    rank = {repr(identity(wanted)): place for place, wanted in enumerate(order)}
-    named = sorted(
-        (item for item in present if repr(identity(item)) in rank),
-        key=lambda item: rank[repr(identity(item))],
-    )
-    queue = iter(named)
-    return [next(queue) if repr(identity(item)) in rank else item for item in present]
+    rank = {identity(item): place for place, item in reversed(list(enumerate(wanted)))}
+    before = {identity(item): place for place, item in reversed(list(enumerate(base)))}
+    named: list[Any] = []
+    others: list[Any] = []
+    for item in cast("list[Any]", items):
+        (named if identity(item) in rank else others).append(item)
+    named.sort(key=lambda item: rank[identity(item)])
+    others.sort(key=lambda item: before.get(identity(item), -1))
+    result: list[Any] = []
+    for item in named:
+        place = before.get(identity(item), -1)
+        while others and -1 < before.get(identity(others[0]), -1) < place:
+            result.append(others.pop(0))
+        result.append(item)
+    return [*result, *others]
