@@ -30,12 +30,18 @@ from poolwright.providers.simulated.pod_run import (
     PLUGIN_NAME,
     PodRun,
     Step,
+    foreign_conditions,
 )
 from poolwright.providers.simulated.surroundings import Surroundings
+from poolwright.providers.simulated.workload import LONGEST
 
 _RETRY = timedelta(milliseconds=200)
 _GATHER = timedelta(seconds=2)
 """How long a node gathers what its components do before it reports, in world time."""
+_DEADLINE = "the deadline"
+"""The step in a pod's life that ends it; no container has such a name."""
+_TELLS_GENERATION = 34
+"""Since this minor version a pod's status says to which generation it belongs."""
 _STATUS_SYNC = timedelta(seconds=10)
 """When a kubelet notices that its pods' status was changed by others, in world time.
 Source: k8s.io/kubernetes pkg/kubelet/status, syncPeriod."""
@@ -147,12 +153,36 @@ class Kubelets:
             if not child(wire, "spec").get("nodeName"):
                 return
             pod = self._take_in(wire)
+        pod.is_held = bool(meta.get("finalizers"))
+        self._take_note(pod, wire)
         if "deletionTimestamp" in meta and not pod.is_deleting:
             grace = meta.get("deletionGracePeriodSeconds")
             self._terminate(pod, pod.grace_seconds if grace is None else float(grace))
-        elif pod.is_ready and _is_overruled(wire):
+        elif pod.is_ready and not pod.gates and _is_overruled(wire):
             at = self._clock.now().world.after(_STATUS_SYNC)
             self._agenda.note(at, partial(self._write_anew, pod))
+
+    def _take_note(self, pod: PodRun, wire: Json) -> None:
+        """Others set conditions, and change what may be changed of a spec."""
+        foreign = foreign_conditions(wire)
+        if foreign != pod.foreign:
+            pod.foreign = foreign
+            if pod.gates and pod.is_begun:
+                self._write(PodKey(pod.uid))
+        meta = child(wire, "metadata")
+        generation = int(meta.get("generation") or 0)
+        if generation == pod.generation or "deletionTimestamp" in meta:
+            return
+        pod.generation = generation
+        life, deadline = self.life(pod), pod.deadline
+        changed = pod.respecify(child(wire, "spec"))
+        if life is not None and pod.is_begun and not pod.is_finished:
+            for run in changed:
+                self._begin(pod, run.spec.name, life.renewed(run))
+            if pod.deadline != deadline:
+                self._limit(pod, life)
+        if pod.is_begun:
+            self._write(PodKey(pod.uid))
 
     def _write_anew(self, pod: PodRun) -> None:
         """Somebody else changed the pod's status: say again how it is."""
@@ -175,6 +205,7 @@ class Kubelets:
         assert life is not None
         if not pod.is_begun or not pod.is_initialized:
             self._begin(pod, "", life.whole())
+            self._limit(pod, life)
             return
         hold(pod, node)
         if pod.ip.startswith(f"{node.pod_network}."):
@@ -184,9 +215,17 @@ class Kubelets:
             if run.state == "running":
                 run.world_started = known[1].started_at if known else self._clock.now().world
         life.resumed()
+        self._limit(pod, life)
         self._component_changed(pod)
 
     # ------------------------------------------------------------------ living
+
+    def _limit(self, pod: PodRun, life: PodLife) -> None:
+        """Let the pod's deadline run, if it has one."""
+        if pod.deadline is not None and not pod.is_finished and not pod.is_deleting:
+            self._begin(pod, _DEADLINE, life.expiry())
+        else:
+            pod.steps.pop(_DEADLINE, None)
 
     def _begin(self, pod: PodRun, name: str, step: Step) -> None:
         pod.steps[name] = step
@@ -203,12 +242,14 @@ class Kubelets:
             if pod.steps.get(name) is step:
                 del pod.steps[name]
         else:
-            at = self._clock.now().world.after(timedelta(seconds=seconds))
+            at = self._clock.now().world.after(timedelta(seconds=min(seconds, LONGEST)))
             self._agenda.note(at, partial(self._advance, pod, name, step))
         self._changed(pod, was_ready=was_ready)
 
     def _changed(self, pod: PodRun, *, was_ready: bool) -> None:
         node = self._nodes.get(pod.node)
+        if pod.is_finished:
+            pod.steps.clear()
         if pod.is_finished and node is not None:
             let_go(pod, node)
         if pod.is_ready != was_ready:
@@ -309,6 +350,8 @@ class Kubelets:
                 await self._write_event(kube, pod, pod.events[0])
                 pod.events.pop(0)
             if pod.is_doomed:
+                if pod.is_held and pod.is_finished:
+                    await self._write_status(kube, pod)  # who holds it waits for its end
                 await kube.delete(
                     PODS, pod.name, namespace=pod.namespace, uid=pod.uid, grace_seconds=0
                 )
@@ -325,7 +368,8 @@ class Kubelets:
         if pod.wants_checkpoint:
             await self._keep_checkpoint(pod, node)
         now = wall_text(self._clock.now().wall)
-        status = pod.status(node.machine.private_ip, now)
+        tells = node.minor_version >= _TELLS_GENERATION
+        status = pod.status(node.machine.private_ip, now, tells_generation=tells)
         if status == pod.written:
             return
         gone: dict[str, Any] = {key: None for key in pod.written if key not in status}

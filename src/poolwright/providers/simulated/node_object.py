@@ -74,6 +74,10 @@ def system_uuid(node: Mapping[str, Any]) -> str:
     return child(node, "status", "nodeInfo").get("systemUUID", "")
 
 
+HostPort = tuple[str, str, int]
+"""Protocol, address of the node (empty: all of them), port."""
+
+
 @dataclass(slots=True)
 class NodeState:
     """A node as its kubelet knows it. ``written`` is what the API server was told last."""
@@ -91,6 +95,8 @@ class NodeState:
     addresses: set[int] = field(default_factory=set[int])
     devices: dict[int, str] = field(default_factory=dict[int, str])
     """Which pod (uid) holds which GPU or MIG instance."""
+    ports: dict[HostPort, str] = field(default_factory=dict[HostPort, str])
+    """Which pod (uid) holds which port of the node."""
     offer: dict[str, int] = field(init=False)
     """Allocatable, without GPUs; in our units."""
 
@@ -107,6 +113,11 @@ class NodeState:
         self.has_plugin = any(allocatable.get(key, "0") != "0" for key in self.gpu_offer)
         self.has_exporter = DCGM_LABEL in child(node, "metadata", "labels")
         self.written = self.facts
+
+    @property
+    def minor_version(self) -> int:
+        """The kubelet's, after ``1.``."""
+        return int(self.machine.bootstrap.kubernetes_version.removeprefix("v").split(".")[1])
 
     @property
     def facts(self) -> tuple[bool, bool, bool]:
@@ -155,7 +166,8 @@ def provider_id(machine: Machine) -> str:
     return f"{compute}/virtualMachineScaleSets/{scale_set}/virtualMachines/{machine.instance_id}"
 
 
-def _os(machine: Machine) -> str:
+def os_name(machine: Machine) -> str:
+    """Linux or Windows, as Go names them."""
     return "windows" if machine.bootstrap.os_sku.startswith("Windows") else "linux"
 
 
@@ -195,12 +207,12 @@ def node_labels(machine: Machine, size: VmSize) -> dict[str, str]:
     return labels | {
         "beta.kubernetes.io/arch": size.architecture,
         "beta.kubernetes.io/instance-type": machine.vm_size,
-        "beta.kubernetes.io/os": _os(machine),
+        "beta.kubernetes.io/os": os_name(machine),
         "failure-domain.beta.kubernetes.io/region": machine.region,
         "failure-domain.beta.kubernetes.io/zone": zone,
         "kubernetes.io/arch": size.architecture,
         "kubernetes.io/hostname": machine.name,
-        "kubernetes.io/os": _os(machine),
+        "kubernetes.io/os": os_name(machine),
         "node.kubernetes.io/instance-type": machine.vm_size,
         "topology.kubernetes.io/region": machine.region,
         "topology.kubernetes.io/zone": zone,
@@ -386,7 +398,7 @@ def node_info(machine: Machine, size: VmSize) -> dict[str, str]:
         "containerRuntimeVersion": system.container_runtime,
         "kubeletVersion": version,
         "kubeProxyVersion": version if bootstrap.kubernetes_version < "1.33" else "",
-        "operatingSystem": _os(machine),
+        "operatingSystem": os_name(machine),
         "architecture": size.architecture,
     }
 

@@ -15,10 +15,16 @@ from poolwright.model.instant import wall_text
 from poolwright.ports.clock import Clock
 from poolwright.providers.simulated.container import Surface
 from poolwright.providers.simulated.images import Image, image
+from poolwright.providers.simulated.node_admission import refusal
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import ContainerRun, PodRun, Step
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
-from poolwright.providers.simulated.workload import TERMINATION_SECONDS, Behaviour, behaviour
+from poolwright.providers.simulated.workload import (
+    TERMINATION_SECONDS,
+    Behaviour,
+    behaviour,
+    declared_number,
+)
 
 _BACK_OFF_FIRST = 10.0  # Source: kubelet, initial and maximal back-off of restarts and pulls
 _BACK_OFF_MAX = 300.0
@@ -26,6 +32,7 @@ _SANDBOX_SECONDS = 0.6  # assumed: network and sandbox
 _START_SECONDS = 0.3  # assumed: create and start a container
 _INIT_SECONDS = 1.0  # assumed: an init container that says nothing about itself
 _KILLED = 137  # by SIGKILL, when the grace is over
+_STOPPED = 143  # by SIGTERM, before its task was done
 _TERMINATION_SECONDS = 1.2  # assumed: a process that ends when asked to
 
 
@@ -43,11 +50,12 @@ class PodLife:
     def whole(self) -> Iterator[float]:
         """From being bound to all containers started."""
         pod = self.pod
-        pod.is_begun, pod.started = True, self._now()
-        refusal = self._admit()
-        if refusal:
-            self._reject(*refusal)
+        pod.is_begun, pod.started, pod.begun_at = True, self._now(), self.clock.now().world
+        refused = refusal(pod, self.node)
+        if refused is not None:
+            self._reject(*refused)
             return
+        hold(pod, self.node)
         yield self._about(_SANDBOX_SECONDS)
         self._address()
         for run in pod.inits:
@@ -92,6 +100,22 @@ class PodLife:
             yield from self._back_off(run)
             is_running = False
 
+    def renewed(self, run: ContainerRun) -> Iterator[float]:
+        """A container whose definition changed: the old one ends, the new one begins."""
+        words = f"Container {run.spec.name} definition changed, will be restarted"
+        self._tell("Normal", "Killing", words, run)
+        run.ready = False
+        yield min(self.pod.grace_seconds, _TERMINATION_SECONDS)
+        run.state, run.exit_code, run.reason, run.finished = (
+            "terminated",
+            0,
+            "Completed",
+            self._now(),
+        )
+        run.last, run.restarts, run.world_started = run.wire_state(), run.restarts + 1, None
+        run.has_image = False
+        yield from self._again(run)
+
     def _left(self, run: ContainerRun, seconds: float) -> float:
         assert run.world_started is not None
         passed = self.clock.now().world.since(run.world_started).total_seconds()
@@ -115,38 +139,35 @@ class PodLife:
         for run in (*pod.inits, *pod.containers):
             if run.state == "running":
                 self._tell("Normal", "Killing", f"Stopping container {run.spec.name}", run)
-        asked = pod.annotations.get(TERMINATION_SECONDS, "")
-        wanted = float(asked) if asked.replace(".", "", 1).isdigit() else _TERMINATION_SECONDS
+        asked = declared_number(pod.annotations.get(TERMINATION_SECONDS))
+        wanted = _TERMINATION_SECONDS if asked is None else asked
         yield min(pod.grace_seconds, wanted)
-        exit_code = _KILLED if wanted > pod.grace_seconds else 0
+        exit_code = 0 if pod.restart_policy == "Always" else _STOPPED
+        if wanted > pod.grace_seconds:
+            exit_code = _KILLED
         for run in (*pod.inits, *pod.containers):
             if run.state == "running":
                 self._finish(run, exit_code)
+        if not pod.is_finished:
+            pod.phase = "Failed"  # it ends before it began
         pod.is_doomed = True
 
-    # ------------------------------------------------------------------ admission
+    def expiry(self) -> Iterator[float]:
+        """Until the pod has been active for as long as it may."""
+        pod = self.pod
+        if pod.deadline is None:
+            return
+        now = self.clock.now().world
+        passed = now.since(pod.begun_at or now).total_seconds()
+        yield max(0.0, pod.deadline - passed)
+        words = "Pod was active on the node longer than the specified deadline"
+        for run in (*pod.inits, *pod.containers):
+            if run.state == "running":
+                self._finish(run, _KILLED)
+        pod.phase, pod.reason, pod.message = "Failed", "DeadlineExceeded", words
+        self._tell("Normal", "DeadlineExceeded", words, None)
 
-    def _admit(self) -> tuple[str, str] | None:
-        """Whether the node takes the pod; else reason and message."""
-        pod, node = self.pod, self.node
-        gpus = node.gpu_offer
-        for name in sorted(pod.requests):
-            wanted, used = pod.requests[name], node.used.get(name, 0)
-            if name in gpus and wanted and not node.has_plugin:
-                return "UnexpectedAdmissionError", (
-                    "Pod was rejected: Allocate failed due to no healthy devices present; "
-                    f"cannot allocate unhealthy devices {name}, which is unexpected"
-                )
-            if "/" in name and name not in gpus and name not in node.offer:
-                continue  # somebody else's resource (kubelet, removeMissingExtendedResources)
-            offer = gpus[name] if name in gpus else node.offer.get(name, 0)
-            if used + wanted > offer and wanted:
-                return f"OutOf{name}", (
-                    f"Pod was rejected: Node didn't have enough resource: {name}, "
-                    f"requested: {wanted}, used: {used}, capacity: {offer}"
-                )
-        hold(pod, node)
-        return None
+    # ------------------------------------------------------------------ admission
 
     def _reject(self, reason: str, message: str) -> None:
         pod = self.pod
@@ -176,6 +197,7 @@ class PodLife:
         while known.is_missing:
             yield from self._fail_pull(run, known, delay)
             delay = min(delay * 2, _BACK_OFF_MAX)
+            name, known = run.spec.image, image(run.spec.image)  # it may be another by now
         self._tell("Normal", "Pulling", f'Pulling image "{name}"', run)
         seconds = 0.2 if is_here else self._about(known.pull_seconds)
         yield seconds
@@ -290,8 +312,7 @@ class PodLife:
     # ------------------------------------------------------------------ words
 
     def _is_new_wording(self) -> bool:
-        minor = self.node.machine.bootstrap.kubernetes_version.removeprefix("v").split(".")[1]
-        return int(minor) >= 35
+        return self.node.minor_version >= 35
 
     def _present_text(self, name: str) -> str:
         tail = " and can be accessed by the pod" if self._is_new_wording() else ""
@@ -345,6 +366,8 @@ def hold(pod: PodRun, node: NodeState) -> None:
                 node.devices[number] = pod.uid
                 held.append(number)
     pod.devices = tuple(held)
+    for port in pod.ports:
+        node.ports[port] = pod.uid
 
 
 def let_go(pod: PodRun, node: NodeState) -> None:
@@ -356,3 +379,6 @@ def let_go(pod: PodRun, node: NodeState) -> None:
         node.used[name] = node.used.get(name, 0) - amount
     for number in [n for n, uid in node.devices.items() if uid == pod.uid]:
         del node.devices[number]
+    for port in pod.ports:
+        if node.ports.get(port) == pod.uid:
+            del node.ports[port]

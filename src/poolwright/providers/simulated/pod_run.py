@@ -50,9 +50,9 @@ class ContainerSpec:
 
 
 def _plain_variables(wire: Json) -> tuple[tuple[str, str], ...]:
-    """Those that every pod with this container has alike."""
+    """As far as every pod with this container has them alike: of the others the names."""
     found = wire.get("env")
-    return tuple((e["name"], e["value"]) for e in found if e.get("value")) if found else ()
+    return tuple((e["name"], e.get("value") or "") for e in found) if found else ()
 
 
 @dataclass(slots=True)
@@ -138,6 +138,17 @@ class PodRun:
     qos: str
     host_network: bool
     component: str = ""
+    generation: int = 0
+    deadline: float | None = None
+    """World seconds that it may be active."""
+    begun_at: Instant | None = None
+    gates: tuple[str, ...] = ()
+    """Conditions of others that it needs to be ready."""
+    foreign: list[Json] = field(default_factory=list[Json])
+    """Conditions of others."""
+    os: str = ""
+    ports: tuple[tuple[str, str, int], ...] = ()
+    """Ports of the node that it wants: protocol, address, port."""
     ip: str = ""
     address: int = 0
     phase: str = "Pending"
@@ -152,6 +163,8 @@ class PodRun:
     """The GPUs that it holds, or held while it ran, by advertised number."""
     is_deleting: bool = False
     is_doomed: bool = False
+    is_held: bool = False
+    """Whether finalizers keep the object when the pod has ended."""
     wants_checkpoint: bool = False
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     marks: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
@@ -206,6 +219,12 @@ class PodRun:
             qos=status.get("qosClass") or qos_class(spec),
             host_network=bool(spec.get("hostNetwork")),
             component=_component(meta, spec),
+            generation=int(meta.get("generation") or 0),
+            deadline=_deadline(spec),
+            gates=tuple(g["conditionType"] for g in children(spec, "readinessGates")),
+            foreign=foreign_conditions(wire),
+            os=child(spec, "os").get("name") or "",
+            ports=_host_ports(spec),
             scheduled=scheduled[0].get("lastTransitionTime") or "" if scheduled else "",
         )
         pod.take_over(status)
@@ -227,13 +246,32 @@ class PodRun:
             for run in runs:
                 _take_over(run, known.get(run.spec.name, {}))
 
-    def status(self, host_ip: str, now: str) -> dict[str, Any]:
+    def respecify(self, spec: Json) -> list[ContainerRun]:
+        """Take over what an update changed; the containers that run and have to start anew."""
+        self.deadline = _deadline(spec)
+        changed: list[ContainerRun] = []
+        for runs, key in ((self.containers, "containers"), (self.inits, "initContainers")):
+            wires = {c["name"]: c for c in children(spec, key)}
+            for run in runs:
+                new = ContainerSpec.from_object(wires.get(run.spec.name) or {"name": run.spec.name})
+                if new.image != run.spec.image:
+                    run.spec = new
+                    if run.state == "running" and run in self.containers:
+                        changed.append(run)
+        return changed
+
+    def status(self, host_ip: str, now: str, *, tells_generation: bool = False) -> dict[str, Any]:
         """The status as Kubernetes prints it."""
         wire: dict[str, Any] = {
             "phase": self.phase,
             "conditions": self._conditions(now),
             "qosClass": self.qos,
         }
+        if tells_generation and self.generation:
+            wire["observedGeneration"] = self.generation
+            for condition in wire["conditions"]:
+                condition["observedGeneration"] = self.generation
+        wire["conditions"] += self.foreign
         if self.reason:
             wire["reason"] = self.reason
         if self.message:
@@ -261,15 +299,30 @@ class PodRun:
                 "reason": "ContainersNotReady",
                 "message": f"containers with unready status: [{' '.join(unready)}]",
             }
+        is_ready, unmet = self.is_ready, self._unmet_gates() if self.gates else {}
         rows: list[tuple[str, bool, dict[str, str]]] = [
             ("PodReadyToStartContainers", bool(self.ip) and not self.is_finished, {}),
             ("Initialized", self.is_initialized, why if self.is_finished else {}),
-            ("Ready", self.is_ready, {} if self.is_ready else why),
-            ("ContainersReady", self.is_ready, {} if self.is_ready else why),
+            ("Ready", is_ready and not unmet, unmet if is_ready else why),
+            ("ContainersReady", is_ready, {} if is_ready else why),
         ]
         found = [self._condition(name, value, now, more) for name, value, more in rows]
         since = self.scheduled or self.started or now
         return [*found, _wire_condition("PodScheduled", "True", since)]
+
+    def _unmet_gates(self) -> dict[str, str]:
+        """Why a pod whose containers are ready is not; nothing if it is."""
+        said = {c.get("type"): c.get("status") for c in self.foreign}
+        words = [
+            f'the status of pod readiness gate "{gate}" is not "True", but {said[gate]}'
+            if gate in said
+            else f'corresponding condition of pod readiness gate "{gate}" does not exist.'
+            for gate in self.gates
+            if said.get(gate) != "True"
+        ]
+        if not words:
+            return {}
+        return {"reason": "ReadinessGatesNotReady", "message": ", ".join(words)}
 
     def _condition(
         self, name: str, value: bool, now: str, more: Mapping[str, str]
@@ -282,6 +335,9 @@ class PodRun:
 
 
 _INITS = "initContainerStatuses"
+_OWN = frozenset(
+    ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+)
 _TROUBLE = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -310,6 +366,25 @@ def _runs(spec: Json, key: str) -> list[ContainerRun]:
     found = (ContainerSpec.from_object(c) for c in children(spec, key))
     waiting = "PodInitializing" if spec.get("initContainers") else "ContainerCreating"
     return [ContainerRun(_specs.setdefault(s, s), reason=waiting) for s in found]
+
+
+def _deadline(spec: Json) -> float | None:
+    seconds = spec.get("activeDeadlineSeconds")
+    return None if seconds is None else float(seconds)
+
+
+def foreign_conditions(wire: Json) -> list[Json]:
+    """The conditions of a pod that are not its kubelet's."""
+    return [c for c in children(wire, "status", "conditions") if c.get("type") not in _OWN]
+
+
+def _host_ports(spec: Json) -> tuple[tuple[str, str, int], ...]:
+    return tuple(
+        (port.get("protocol") or "TCP", port.get("hostIP") or "", port["hostPort"])
+        for container in children(spec, "containers")
+        for port in children(container, "ports")
+        if port.get("hostPort")
+    )
 
 
 def _ours(meta: Json) -> dict[str, str]:
