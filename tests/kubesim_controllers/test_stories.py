@@ -166,6 +166,32 @@ def test_a_job_completes_once_and_is_removed_after_its_time_to_live():
     play(story)
 
 
+def test_a_job_that_is_deleted_holds_its_pods_no_longer():
+    async def story(w):
+        await w.add_node("a")
+        pod = template("job", restartPolicy="Never")
+        for name, propagation in (
+            ("one", "Background"),
+            ("two", "Orphan"),
+            ("three", "Foreground"),
+        ):
+            spec = {"template": pod, "parallelism": 2, "completions": 2}
+            await w.create(JOBS, {"metadata": {"name": name}, "spec": spec})
+            await w.settle()
+            assert all(p["metadata"]["finalizers"] for p in w.pods())
+            await w.registry.delete(JOBS, name, namespace="default", propagation=propagation)
+            await w.settle()
+            assert w.get(JOBS, name) is None
+            left = w.pods()
+            assert len(left) == (2 if propagation == "Orphan" else 0)
+            assert not any(p["metadata"].get("finalizers") for p in left)
+            for each in left:
+                await w.registry.delete(PODS, each["metadata"]["name"], namespace="default")
+            await w.settle()
+
+    play(story)
+
+
 def test_a_failing_job_gives_up_at_its_backoff_limit():
     async def story(w):
         await w.add_node("a")

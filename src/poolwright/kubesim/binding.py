@@ -17,6 +17,7 @@ from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child, children
 
 BUDGET_MESSAGE = "Cannot evict pod as it would violate the pod's disruption budget."
+DISRUPTED = "DisruptionTarget"
 DISRUPTED_MAX = 2000  # MaxDisruptedPodSize
 
 
@@ -182,6 +183,8 @@ async def evict_pod(
     for budget in budgets:
         if not _needs_no_budget(pod, budget) and not dry_run:
             await _spend(registry, budget, name)
+    if not dry_run:
+        await _mark_disrupted(registry, entry)
     await registry.delete(
         names.PODS,
         name,
@@ -189,4 +192,31 @@ async def evict_pod(
         grace_seconds=grace_seconds,
         expect=Preconditions(uid=entry.uid),
         dry_run=dry_run,
+    )
+
+
+async def _mark_disrupted(registry: Registry, pod: Entry) -> None:
+    """Say on the pod that it does not end by itself: a job may ignore that."""
+    now = wall_text(registry.clock.now().wall)
+
+    def mutate(body: dict[str, Any]) -> None:
+        state = body.setdefault("status", {})
+        kept = [c for c in state.get("conditions") or () if c.get("type") != DISRUPTED]
+        condition = {
+            "type": DISRUPTED,
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": now,
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        }
+        state["conditions"] = [*kept, condition]
+
+    await registry.update(
+        names.PODS,
+        pod.name,
+        mutate,
+        namespace=pod.namespace,
+        subresource="status",
+        expect=Preconditions(uid=pod.uid),
     )

@@ -25,6 +25,8 @@ from poolwright.ports.clock import Identity
 SUFFIX_LENGTH = 5  # k8s.io/apiserver pkg/storage/names randomLength
 GENERATED_MAX = 63 - SUFFIX_LENGTH  # maxGeneratedNameLength, same file
 
+_NOT_SPEC = frozenset(("status", "binding"))
+"""Subresources that leave the generation alone."""
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -68,8 +70,16 @@ def copy_of(body: Mapping[str, Any]) -> Body:
 
 def preconditions_of(body: Mapping[str, Any]) -> Preconditions:
     """The guards inside a body that is put."""
-    metadata = child(body, "metadata")
-    return Preconditions(revision=str(metadata.get("resourceVersion") or ""))
+    return Preconditions(revision=_sent_revision(body))
+
+
+def _sent_revision(body: Mapping[str, Any]) -> str:
+    """The resourceVersion in a body, if it guards anything: ``0`` stands for whatever there is.
+
+    Source: k8s.io/apiserver pkg/registry/generic/registry/store.go, doUnconditionalUpdate.
+    """
+    sent = str(child(body, "metadata").get("resourceVersion") or "")
+    return "" if sent == "0" else sent
 
 
 def draw_name(metadata: Body, given: Mapping[str, Any], identity: Identity) -> bool:
@@ -174,7 +184,7 @@ def finish_update(kind: ObjectKind, new: Body, old: Mapping[str, Any], subresour
     """Reset what the kind protects, then raise the generation if the spec moved."""
     kind.prepare(new, old)
     metadata = new["metadata"]
-    if kind.has_generation and subresource != "status":
+    if kind.has_generation and subresource not in _NOT_SPEC:
         generation = old["metadata"].get("generation", 1)
         changed = new.get("spec") != old.get("spec")
         metadata["generation"] = generation + 1 if changed else generation
@@ -265,8 +275,8 @@ def check_guard(
 
 def check_sent_guard(kind: ObjectKind, entry: Entry, new: Mapping[str, Any]) -> None:
     """Raise Conflict if a changed body carries a resourceVersion that is not the current one."""
-    sent = child(new, "metadata").get("resourceVersion")
-    if sent and str(sent) != str(entry.revision):
+    sent = _sent_revision(new)
+    if sent and sent != str(entry.revision):
         raise status.conflict(kind.resource.group, kind.resource.plural, entry.name)
 
 

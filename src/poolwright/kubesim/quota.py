@@ -7,7 +7,7 @@ k8s.io/apiserver pkg/admission/plugin/resourcequota.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,7 @@ _COUNTED = frozenset(
     ("configmaps", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas", "secrets",
      "services")
 )  # fmt: skip
+_DEVICES_MOST = 32  # k8s.io/api resource/v1, AllocationResultsMaxSize
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _EXPLICIT = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 
@@ -91,6 +92,33 @@ def _service_usage(service: Json) -> Usage:
     }
 
 
+def _claim_usage(claim: Json) -> Usage:
+    """A volume claim, of its storage class as well."""
+    spec = child(claim, "spec")
+    size = parse_quantity(child(spec, "resources", "requests").get("storage") or "0")
+    used = {"requests.storage": size}
+    of_class = str(spec.get("storageClassName") or "")
+    if of_class:
+        stem = f"{of_class}.storageclass.storage.k8s.io"
+        used |= {f"{stem}/persistentvolumeclaims": _ONE, f"{stem}/requests.storage": size}
+    return used
+
+
+def _device_usage(claim: Json) -> Usage:
+    """The devices of a resource claim, by class; of alternatives, the most."""
+    used: Usage = {}
+    for request in children(claim, "spec", "devices", "requests"):
+        exact = child(request, "exactly")
+        most: Usage = {}
+        for each in (exact,) if exact else children(request, "firstAvailable"):
+            count = _DEVICES_MOST if each.get("allocationMode") == "All" else each.get("count", 1)
+            name = f"{each.get('deviceClassName', '')}.deviceclass.resource.k8s.io/devices"
+            most[name] = max(most.get(name, Fraction()), Fraction(int(count or 1)))
+        for name, amount in most.items():
+            used[name] = used.get(name, Fraction()) + amount
+    return used
+
+
 def usage_of(kind: ObjectKind, body: Json) -> Usage:
     """Everything that an object counts towards."""
     resource = kind.resource
@@ -98,11 +126,20 @@ def usage_of(kind: ObjectKind, body: Json) -> Usage:
     used: Usage = {f"count/{name}": _ONE}
     if not resource.group and resource.plural in _COUNTED:
         used[resource.plural] = _ONE
-    if resource.kind == "Pod":
-        used.update(_pod_usage(body))
-    elif resource.kind == "Service":
-        used.update(_service_usage(body))
+    more = _MORE_USAGE.get((resource.group, resource.plural))
+    if more is not None:
+        used.update(more(body))
     return used
+
+
+_MORE_USAGE: Mapping[tuple[str, str], Callable[[Json], Usage]] = {
+    ("", "pods"): _pod_usage,
+    ("", "services"): _service_usage,
+    ("", "persistentvolumeclaims"): _claim_usage,
+    ("resource.k8s.io", "resourceclaims"): _device_usage,
+}
+_CHECKED_ON_UPDATE = frozenset(("Service", "PersistentVolumeClaim"))
+"""Kinds of which an update may use more."""
 
 
 # Scopes
@@ -127,9 +164,19 @@ def _in_scope(pod: Json, scope: str, operator: str, values: Iterable[Any]) -> bo
                 case _:
                     return bool(name)
         case "CrossNamespacePodAffinity":
-            return "'namespaceSelector'" in repr(spec.get("affinity"))
+            return _looks_into_namespaces(child(spec, "affinity"))
         case _:
             return False
+
+
+def _looks_into_namespaces(affinity: Json) -> bool:
+    for member in ("podAffinity", "podAntiAffinity"):
+        required = children(affinity, member, "requiredDuringSchedulingIgnoredDuringExecution")
+        preferred = children(affinity, member, "preferredDuringSchedulingIgnoredDuringExecution")
+        terms = (*required, *(child(each, "podAffinityTerm") for each in preferred))
+        if any(t.get("namespaces") or t.get("namespaceSelector") is not None for t in terms):
+            return True
+    return False
 
 
 class _Quota:
@@ -270,19 +317,23 @@ class QuotaLedger:
         else:
             self._wake(known)
 
-    def admit(self, kind: ObjectKind, body: Json) -> Promise | None:
-        """What a new object is promised until it is written or given up.
+    def admit(self, kind: ObjectKind, body: Json, old: Json | None = None) -> Promise | None:
+        """What a new object, or one that uses more than before, is promised until it is written
+        or given up.
 
         Raises:
             StatusError: 403, a quota would be passed.
         """
         resource = kind.resource
         quotas = self._quotas.get(body["metadata"].get("namespace", ""))
-        if not quotas:
+        if not quotas or (old is not None and resource.kind not in _CHECKED_ON_UPDATE):
             return None
         promise = Promise()
         for quota in quotas.values():
-            counted = {name: n for name, n in quota.counts(kind, body).items() if n}
+            before = quota.counts(kind, old) if old is not None else {}
+            after = quota.counts(kind, body)
+            more = {name: n - before.get(name, Fraction()) for name, n in after.items()}
+            counted = {name: n for name, n in more.items() if n > 0}
             if resource.kind == "Pod" and quota.covers(kind, body):
                 self._check_explicit(kind, body, quota)
             taken = {n: quota.used[n] + quota.promised[n] for n in counted}

@@ -340,6 +340,7 @@ class Registry:
             if packed == entry.data or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)
                 return new
+            promise = self.quotas.admit(kind, new, old)
             store_kind_ = store_kind(kind)
             gone = meta.is_released(new)
             write = (
@@ -354,6 +355,9 @@ class Registry:
                     break
                 await self._catch_up()
                 continue
+            finally:
+                if promise is not None:
+                    promise.end()
             new["metadata"]["resourceVersion"] = str(revision)
             return new
         raise status.conflict(kind.resource.group, kind.resource.plural, name)

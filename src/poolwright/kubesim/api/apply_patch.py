@@ -40,6 +40,7 @@ async def apply(
     guard = str(fields.pop("resourceVersion", "") or "")
     uid = str(fields.get("uid") or "")
     kind = target.view.shape
+    wanted = _settable(target, wanted)
     time = wall_text(call.registry.clock.now().wall)
     force = call.flag("force")
     applied = dataclasses.replace(options, applied=True)
@@ -75,3 +76,19 @@ async def apply(
         options=applied,
     )
     return updated, False
+
+
+_OF_STATUS = frozenset(("apiVersion", "kind", "metadata", "status"))
+
+
+def _settable(target: Target, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is applied without what this request does not touch: nobody owns that by it, nor
+    conflicts over it.
+
+    Source: k8s.io/apiserver pkg/registry/rest, ResetFieldsStrategy.
+    """
+    if target.subresource == "status":
+        return {name: value for name, value in wanted.items() if name in _OF_STATUS}
+    if target.subresource or not target.view.kind.has_status:
+        return wanted
+    return {name: value for name, value in wanted.items() if name != "status"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +53,9 @@ _HEALTH_CHECKS = (
         for name in (
             "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
             "start-apiextensions-informers", "start-apiextensions-controllers",
-            "crd-informer-synced", "bootstrap-controller", "start-system-namespaces-controller",
-            "start-service-ip-repair-controllers", "rbac/bootstrap-roles",
+            "storage-readiness", "crd-informer-synced", "bootstrap-controller",
+            "start-system-namespaces-controller", "start-service-ip-repair-controllers",
+            "rbac/bootstrap-roles",
             "scheduling/bootstrap-system-priority-classes",
             "start-cluster-authentication-info-controller", "start-kube-aggregator-informers",
             "apiservice-registration-controller", "apiservice-status-local-available-controller",
@@ -112,6 +115,7 @@ def _resource_list(catalog: Catalog, group: str, version: str) -> dict[str, Any]
             row["shortNames"] = list(kind.short_names)
         if kind.categories:
             row["categories"] = list(kind.categories)
+        row["storageVersionHash"] = _storage_hash(view)
         resources.append(row)
         for name in kind.subresources:
             sub_kind, sub_group, sub_version, verbs = _sub_verbs(view, name)
@@ -142,6 +146,16 @@ def _resource_list(catalog: Catalog, group: str, version: str) -> dict[str, Any]
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": resources,
     }
+
+
+def _storage_hash(view: View) -> str:
+    """Tells clients that migrate objects when the form changed in which they are stored.
+
+    Source: k8s.io/apiserver pkg/endpoints/discovery/storageversionhash.go.
+    """
+    stored = view.kind.resource
+    text = f"{stored.group}/{stored.version}/{stored.kind}"
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
 def _verbs_of(view: View) -> list[str]:

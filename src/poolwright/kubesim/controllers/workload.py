@@ -27,7 +27,7 @@ from poolwright.model.pod import Owner, Pod
 from poolwright.plan.kubernetes.action import Plan
 from poolwright.plan.kubernetes.budget import plan_budget
 from poolwright.plan.kubernetes.deployment import plan_deployment
-from poolwright.plan.kubernetes.job import FINALIZER, plan_job
+from poolwright.plan.kubernetes.job import FINALIZER, JOB_NAME, plan_job, unhold
 from poolwright.plan.kubernetes.job_count import JobPod
 from poolwright.plan.kubernetes.ownership import claim, selector_of
 from poolwright.plan.kubernetes.replica_set import (
@@ -247,7 +247,41 @@ class JobController(WorkloadController):
     resource = JOBS
 
     def _follow(self, loop: Loop[str]) -> None:
+        self._held: dict[str, set[str]] = {}
+        """By key of a job that is or was, the keys of the pods that its finalizer holds. Nobody
+        else lets them go when the job is gone."""
+
+        def on_pod(old: Pod | None, new: Pod | None) -> None:
+            if old is not None and (new is None or FINALIZER not in new.finalizers):
+                self._held.get(_job_key(old), set()).discard(old.key)
+            elif new is not None and FINALIZER in new.finalizers:
+                self._hold(new)
+                if new.controller is None:
+                    loop.wake(_job_key(new))
+
         self._follow_pods(loop)
+        self._state.on_pod(on_pod)
+        for pod in self._state.pods.values():
+            if FINALIZER in pod.finalizers:
+                self._hold(pod)
+        for key in self._held:
+            loop.wake(key)
+
+    def _hold(self, pod: Pod) -> None:
+        self._held.setdefault(_job_key(pod), set()).add(pod.key)
+
+    async def reconcile(self, key: str) -> Instant | None:
+        """Move one job one step; let go what an earlier job of the name held."""
+        wake_at = await super().reconcile(key)
+        namespace, _, name = key.rpartition("/")
+        job = self._registry.entry(JOBS, name, namespace)
+        held = [self._state.pods.get(pod) for pod in sorted(self._held.get(key, ()))]
+        left = [pod for pod in held if pod is not None and _is_left(pod, job)]
+        if left:
+            await self._perform(Plan(tuple(unhold(pod) for pod in left)))
+        if not self._held.get(key):
+            self._held.pop(key, None)
+        return wake_at
 
     def _plan(self, wire: Json) -> Plan:
         mine, claims = claim(JOBS, wire, self._pods_of(wire))
@@ -329,6 +363,18 @@ class BudgetController(WorkloadController):
                 if found is not None and found["metadata"]["uid"] == owner.uid:
                     return int(first(found, kind.declared.scale.spec) or 0)
         return None
+
+
+def _job_key(pod: Pod) -> str:
+    """The job that a pod is or was of."""
+    owner = pod.controller
+    name = pod.labels.get(JOB_NAME, "") if owner is None else owner.name
+    return f"{pod.namespace}/{name}"
+
+
+def _is_left(pod: Pod, job: Entry | None) -> bool:
+    """Whether the job that held a pod is gone; this one may have come after it."""
+    return job is None or (pod.controller is not None and pod.controller.uid != job.uid)
 
 
 _SCALED = {each.kind: each for each in (REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}

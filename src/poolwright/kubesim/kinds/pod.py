@@ -39,6 +39,8 @@ def _grace(body: Mapping[str, Any], asked: int | None) -> int:
 def _default(body: Body) -> None:
     spec = body.setdefault("spec", {})
     default_pod_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1  # pkg/apis/core/v1/conversion.go
     spec.setdefault("enableServiceLinks", True)
 
 

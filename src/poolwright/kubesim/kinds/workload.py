@@ -20,6 +20,7 @@ from poolwright.kubesim.kinds.cell import (
     selector_text,
 )
 from poolwright.kubesim.kinds.declare import values
+from poolwright.kubesim.kinds.job_update import check_job_update
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_placement import check_label_selector
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
@@ -421,11 +422,8 @@ def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequ
     causes.extend(check_job_restart(new, "spec.template.spec"))
     if old is None:
         causes.extend(_check_job_name(new))
-    if old is not None:
-        before, after = child(old, "spec"), child(new, "spec")
-        for member in ("completions", "completionMode", "template"):
-            if after.get(member) != before.get(member):
-                causes.append(invalid(f"spec.{member}", after.get(member), "field is immutable"))
+    else:
+        causes.extend(check_job_update(new, old))
     return causes
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from poolwright.model.instant import Instant, Now, wall_text
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import JOBS, PODS
+from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import (
     Action,
     CreateObject,
@@ -43,6 +44,7 @@ from poolwright.plan.kubernetes.template import pod_from
 
 CONTROLLER = "job-controller"
 FINALIZER = "batch.kubernetes.io/job-tracking"
+JOB_NAME = "batch.kubernetes.io/job-name"
 STARTED_AT = "poolwright.dev/started-at"
 FINISHED_AT = "poolwright.dev/finished-at"
 _BACKOFF_FIRST = timedelta(seconds=10)  # job_controller.go, DefaultJobPodFailureBackOff
@@ -114,11 +116,11 @@ def _release(wire: Json, pods: Sequence[JobPod], counted: Counted) -> list[Actio
     known = child(wire, "status", "uncountedTerminatedPods")
     written = {*(known.get("succeeded") or ()), *(known.get("failed") or ()), *counted.ignored}
     ended = bool(finished_condition(wire)) or "deletionTimestamp" in wire["metadata"]
-    return [_unhold(p) for p in pods if p.is_tracked and (p.pod.uid in written or ended)]
+    return [unhold(p.pod) for p in pods if p.is_tracked and (p.pod.uid in written or ended)]
 
 
-def _unhold(each: JobPod) -> PatchObject:
-    pod = each.pod
+def unhold(pod: Pod) -> PatchObject:
+    """Take the finalizer from a pod that nobody counts any more."""
     left = [f for f in pod.finalizers if f != FINALIZER]
     patch = {"metadata": {"finalizers": left or None}}
     target = Target(PODS, pod.namespace, pod.name, pod.uid)
@@ -259,7 +261,7 @@ def _stop(job: JobSpec, active: Sequence[JobPod], because: str) -> list[Action]:
 
 def _let_go(job: JobSpec, pods: Sequence[JobPod], because: str) -> list[Action]:
     """Stop pods that are not wanted for now: they count as nothing (deleteJobPods)."""
-    unheld = [_unhold(p) for p in pods if p.is_tracked]
+    unheld = [unhold(p.pod) for p in pods if p.is_tracked]
     return [*unheld, *_stop(job, pods, because)]
 
 
@@ -388,7 +390,7 @@ def _pod(job: JobSpec, index: int | None) -> dict[str, Any]:
     meta = job.wire["metadata"]
     labels = {
         "batch.kubernetes.io/controller-uid": meta["uid"],
-        "batch.kubernetes.io/job-name": meta["name"],
+        JOB_NAME: meta["name"],
         "controller-uid": meta["uid"],
         "job-name": meta["name"],
     }
