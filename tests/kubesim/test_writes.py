@@ -1,8 +1,9 @@
 """What a write touches, guards and leaves alone."""
 
 import asyncio
+import json
 
-from .in_process import APPLY, MERGE, pod, run
+from .in_process import APPLY, MERGE, TABLE, pod, run
 
 PODS = "/api/v1/namespaces/default/pods"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -218,5 +219,30 @@ def test_a_quota_of_pods_that_look_into_namespaces():
             body["spec"]["affinity"] = {"podAffinity": affinity}
             assert (await call("POST", PODS, body)).status == 201
             assert (await used(call))["pods"] == count
+
+    run(test)
+
+
+def test_a_watched_table_has_its_columns_once():
+    maps = "/api/v1/namespaces/default/configmaps"
+
+    async def test(call):
+        for name in "ab":
+            await call("POST", maps, {"metadata": {"name": name}})
+        query = "watch=true&timeoutSeconds=1&allowWatchBookmarks=true&sendInitialEvents=true"
+        query += "&resourceVersionMatch=NotOlderThan"
+        watched = await call("GET", f"{maps}?{query}", accept=TABLE)
+        events = [json.loads(line) for line in watched.data.splitlines()]
+        assert [event["type"] for event in events] == ["ADDED", "ADDED", "BOOKMARK"]
+        heads = [event["object"]["columnDefinitions"] for event in events]
+        assert [column["name"] for column in heads[0]] == ["Name", "Data", "Age"]
+        assert heads[1:] == [None, None]
+        since = events[-1]["object"]["metadata"]["resourceVersion"]
+        await call("PATCH", f"{maps}/a", {"data": {"x": "1"}}, content_type=MERGE)
+        for _ in range(2):  # what is shared between watches has no columns
+            query = f"watch=true&timeoutSeconds=1&resourceVersion={since}"
+            watched = await call("GET", f"{maps}?{query}", accept=TABLE)
+            (event,) = [json.loads(line) for line in watched.data.splitlines()]
+            assert event["object"]["columnDefinitions"]
 
     run(test)

@@ -26,6 +26,7 @@ class Output:
         self.form = form
         self._clock = clock
         self.include = include or "Metadata"
+        self._is_headed = False
 
     @property
     def now(self) -> datetime:
@@ -99,14 +100,33 @@ class Output:
         return self.view.item(entry, now)
 
     def change(self, change: ObjectChange, type_: str) -> bytes:
-        """One line of a watch, shared by all that watch in this form."""
+        """One line of a watch, shared by all that watch in this form; the first of a table has
+        its columns as well.
+        """
         form = self.form
+        if form.view == "Table" and not self._is_headed:
+            return self._change_line(change, type_)
         key = f"{self.view.resource.api_version}/{form.view}/{form.version}/{self.include}"
         return change.encoded(type_, key, self._change_line)
 
     def line(self, type_: str, entry: Entry) -> bytes:
         """A watch line for an object as it stands."""
-        return b'{"type":"%b","object":%b}\n' % (type_.encode(), self._object(entry))
+        if self.form.view == "Table":
+            body = self._streamed([self._row_of(entry.object())], entry.revision)
+        else:
+            body = self._object(entry)
+        return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
+
+    def _streamed(self, rows: list[dict[str, Any]], revision: int) -> bytes:
+        """A part of a watched table: columns stand in the first one only.
+
+        Source: k8s.io/apiserver pkg/endpoints/handlers/response.go, NoHeaders.
+        """
+        table = self._table(rows, {"resourceVersion": str(revision)})
+        if self._is_headed:
+            table["columnDefinitions"] = None
+        self._is_headed = True
+        return encode(table)
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         """A BOOKMARK line."""
@@ -114,10 +134,10 @@ class Output:
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         if self.form.view == "Table":
-            body: dict[str, Any] = self._table([], {"resourceVersion": str(revision)})
-            if initial_end:
-                body["rows"] = [{"cells": [], "object": self._partial({"metadata": metadata})}]
-        elif self.form.view:
+            row: dict[str, Any] = {"cells": [], "object": self._partial({"metadata": metadata})}
+            part = self._streamed([row] if initial_end else [], revision)
+            return b'{"type":"BOOKMARK","object":%b}\n' % part
+        if self.form.view:
             body = self._partial({"metadata": metadata})
         else:
             resource = self.view.resource
