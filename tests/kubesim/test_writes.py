@@ -246,3 +246,35 @@ def test_a_watched_table_has_its_columns_once():
             assert event["object"]["columnDefinitions"]
 
     run(test)
+
+
+def test_a_namespace_goes_pods_first():
+    space = "/api/v1/namespaces/short"
+
+    async def test(call):
+        async def look():
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return [
+                (await call("GET", f"{space}/{what}")).status for what in ("pods/p", "configmaps/c")
+            ]
+
+        await call("POST", "/api/v1/namespaces", {"metadata": {"name": "short"}})
+        held = pod("p")
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        await call("POST", f"{space}/pods", held)
+        await call("POST", f"{space}/configmaps", {"metadata": {"name": "c"}})
+        await call("DELETE", space)
+        assert await look() == [200, 200]
+        assert "deletionTimestamp" in (await call("GET", f"{space}/pods/p")).body["metadata"]
+        said = (await call("GET", space)).body["status"]["conditions"]
+        assert {(c["type"], c["status"]) for c in said} >= {
+            ("NamespaceDeletionContentFailure", "False")
+        }
+        await call(
+            "PATCH", f"{space}/pods/p", {"metadata": {"finalizers": None}}, content_type=MERGE
+        )
+        assert await look() == [404, 404]
+        assert (await call("GET", space)).status == 404
+
+    run(test, controllers=True)

@@ -99,12 +99,17 @@ async def _keep(registry: Registry, name: str) -> None:
 
 
 async def _empty(registry: Registry, name: str) -> None:
-    """Delete what is in a namespace; when nothing is left, let it go, else say what is left."""
+    """Delete what is in a namespace, pods first and then, once they are gone, the rest; when
+    nothing is left, let it go, else say what is left.
+
+    Source: k8s.io/kubernetes pkg/controller/namespace/deletion (OrderedNamespaceDeletion), which
+    does not speak of pods that are left.
+    """
     kinds = [kind for kind in registry.catalog.kinds if kind.resource.namespaced]
-    for kind in kinds:
-        for entry in registry.list(kind, name):
-            if b'"deletionTimestamp"' not in entry.data:
-                await _forget(registry, kind, entry.name, name)
+    await _empty_of(registry, [kind for kind in kinds if kind.resource == names.PODS], name)
+    has_pods = bool(registry.list(names.PODS, name))
+    if not has_pods:
+        await _empty_of(registry, kinds, name)
     left = [(kind.resource, entry) for kind in kinds for entry in registry.list(kind, name)]
 
     def finalize(namespace: dict[str, Any]) -> None:
@@ -113,7 +118,7 @@ async def _empty(registry: Registry, name: str) -> None:
     def tell(namespace: dict[str, Any]) -> None:
         now = registry.clock.now().wall
         status = namespace.setdefault("status", {})
-        for row in _remains(left):
+        for row in _remains(() if has_pods else left):
             status["conditions"] = with_condition(status.get("conditions") or (), *row, now)
 
     try:
@@ -124,6 +129,13 @@ async def _empty(registry: Registry, name: str) -> None:
     except StatusError as error:
         if error.reason != "NotFound":
             raise
+
+
+async def _empty_of(registry: Registry, kinds: Sequence[ObjectKind], name: str) -> None:
+    for kind in kinds:
+        for entry in registry.list(kind, name):
+            if b'"deletionTimestamp"' not in entry.data:
+                await _forget(registry, kind, entry.name, name)
 
 
 def _remains(left: Sequence[tuple[names.Resource, Entry]]) -> list[tuple[str, str, str, str]]:
