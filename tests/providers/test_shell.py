@@ -29,6 +29,11 @@ def said(script, inside=INSIDE):
         ("echo on; sleep infinity; echo never", ("on\n", None, 0)),
         ("while true; do echo x; done", ("", None, 0)),
         ("sleep x", ("sleep: invalid time interval 'x'\n", 0.2, 1)),
+        ('echo "" $WHO ${WHO}', (" me me\n", 0.2, 0)),
+        ("echo $WHOM", ("$WHOM\n", 0.2, 0)),
+        ("sh -c 'echo in; exit 3'", ("in\n", 0.2, 3)),
+        ("exit \u00b2", ("", 0.0, 0)),
+        (f"exit {'9' * 5000}", ("", 0.0, 0)),
     ],
 )
 def test_a_script_has_a_course(script, expected):
@@ -46,6 +51,11 @@ def test_kubernetes_fills_in_variables_that_it_knows():
 )
 def test_what_is_not_understood_is_said_to_be(command):
     assert not course(INSIDE, command).is_known
+
+
+def test_a_script_that_runs_itself_is_not_understood():
+    inside = Container("pod", {"X": "sh -c $X"}, datetime(2026, 1, 1, tzinfo=UTC), lambda _: None)
+    assert not course(inside, ["sh", "-c", "$(X)"]).is_known
 
 
 def test_the_tool_is_not_there_without_a_gpu():

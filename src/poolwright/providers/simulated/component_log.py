@@ -27,13 +27,12 @@ def component_lines(
     the container started.
     """
     version = image.rpartition(":")[2]
-    match component:
-        case name if name == PLUGIN_NAME:
-            texts, form = _plugin(version, resources), _klog
-        case name if name == EXPORTER_NAME:
-            texts, form = _exporter(version.partition("-")[0], port), _slog
-        case _:
-            return
+    if component == PLUGIN_NAME:
+        texts, form = _plugin(version, resources), _klog
+    elif component == EXPORTER_NAME:
+        texts, form = _exporter(version.partition("-")[0], port), _slog
+    else:
+        return
     for index, text in enumerate(texts):
         offset = index * _STEP_SECONDS
         yield LogLine(offset, form(text, began + timedelta(seconds=offset)))

@@ -14,6 +14,13 @@ from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
 from poolwright.providers.simulated.pod_run import PLUGIN_NAME, PodRun
 from poolwright.providers.simulated.shell import Container
 
+_PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_SERVICE = {
+    "KUBERNETES_SERVICE_PORT": "443",
+    "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+    "HOME": "/root",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Surface:
@@ -26,9 +33,12 @@ class Surface:
     now: Now
     others: Sequence[PodRun] = ()
 
-    def container(self, environment: Mapping[str, str]) -> Container:
-        """The container that has these variables."""
-        return Container(self.pod.name, environment, self.now.wall, self._smi)
+    def container(self, variables: Mapping[str, str]) -> Container:
+        """The container whose spec sets these variables."""
+        name = self.pod.name
+        environment = {**_PATH, "HOSTNAME": name, **variables, **_SERVICE}
+        environment |= variables  # what is set wins, and stands where it stood
+        return Container(name, environment, self.now.wall, self._smi)
 
     def _smi(self, args: Sequence[str]) -> tuple[str, int] | None:
         seen = self._seen()
@@ -76,19 +86,12 @@ def _narrowed(found: Sequence[gpus.Gpu], held: set[int]) -> list[gpus.Gpu]:
     return seen
 
 
-def environment(pod: Object, container: str) -> dict[str, str]:
-    """The variables of a container: what is there anyway, what its spec says, its services."""
+def variables(pod: Object, container: str) -> dict[str, str]:
+    """The variables that the spec of a container sets."""
     spec = child(pod, "spec")
     wires = (*children(spec, "containers"), *children(spec, "initContainers"))
     named = [c for c in wires if c["name"] == container]
-    return {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOSTNAME": child(pod, "metadata")["name"],
-        **{e["name"]: _value(pod, e) for wire in named for e in children(wire, "env")},
-        "KUBERNETES_SERVICE_PORT": "443",
-        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-        "HOME": "/root",
-    }
+    return {e["name"]: _value(pod, e) for wire in named for e in children(wire, "env")}
 
 
 def _value(pod: Object, variable: Json) -> str:

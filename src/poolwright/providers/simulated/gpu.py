@@ -18,7 +18,7 @@ from poolwright.model.instant import Instant
 from poolwright.model.node_capacity import has_driver
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import PodRun
-from poolwright.providers.simulated.workload import GPU_UTILIZATION
+from poolwright.providers.simulated.workload import GPU_UTILIZATION, declared_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +210,9 @@ def load_of(pod: PodRun | None, world: Instant) -> Load:
         return IDLE
     digest = hashlib.sha256(pod.uid.encode()).digest()
     seconds = world.since(min(started, key=lambda at: at.micros)).total_seconds()
-    declared = pod.annotations.get(GPU_UTILIZATION, "")
-    if declared.replace(".", "", 1).isdigit():
-        level, swing = min(100.0, float(declared)) / 100, 0.0
+    declared = declared_number(pod.annotations.get(GPU_UTILIZATION))
+    if declared is not None:
+        level, swing = min(100.0, declared) / 100, 0.0
     else:
         level, swing = 0.78 + digest[0] / 256 * 0.17, 0.04
     wave = swing * math.sin(seconds / 17 + digest[1])

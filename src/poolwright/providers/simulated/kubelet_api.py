@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from poolwright.model.cluster_key import ClusterKey
@@ -13,7 +13,7 @@ from poolwright.ports.clock import Clock
 from poolwright.ports.kube import ExecResult, Object, ProxyAnswer
 from poolwright.providers.simulated import gpu as gpus
 from poolwright.providers.simulated.component_log import component_lines
-from poolwright.providers.simulated.container import Surface, environment
+from poolwright.providers.simulated.container import Surface, variables
 from poolwright.providers.simulated.fleet import Fleet
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import ContainerRun, PodRun
@@ -77,14 +77,15 @@ class KubeletApi:
             run.spec.image,
             (*run.spec.command, *run.spec.args),
             child(pod, "metadata", "annotations"),
-            inside.container(environment(pod, name)),
+            inside.container(variables(pod, name)),
             ends=ends,
             default_seconds=0.0,
         )
         passed = _passed(run, now, doing)
         is_running = run.state == "running" and not previous
         is_open = fleet.kubelets.pod(child(pod, "metadata").get("uid", "")) is not None
-        lines = list(_component_lines(known.component, run, state))
+        image, offered, began = run.spec.image, tuple(state.gpu_offer), inside.now.wall
+        lines = list(component_lines(known.component, image, offered, EXPORTER_PORT, began))
         if not lines:
             until = passed if is_running else 1e9
             lines = list(log_lines(doing, run.spec.args, inside.device(), until))
@@ -105,10 +106,10 @@ class KubeletApi:
             )
         on_node = list(fleet.kubelets.pods_on(state.machine.name))
         inside = Surface(known, state, self._clock.now(), on_node)
-        variables = environment(pod, container)
+        own = variables(pod, container)
         if visible := inside.visible():
-            variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(visible)
-        return execute(inside.container(variables), command)
+            own["NVIDIA_VISIBLE_DEVICES"] = ",".join(visible)
+        return execute(inside.container(own), command)
 
     # ------------------------------------------------------------------ proxy
 
@@ -145,7 +146,7 @@ def _known(fleet: Fleet, state: NodeState, pod: Object) -> PodRun:
     """The pod as its kubelet knows it; one that has ended, as its status tells."""
     known = fleet.kubelets.pod(child(pod, "metadata").get("uid", "")) or PodRun.from_object(pod)
     if known.is_finished and not known.devices:
-        wanted = sum(n for name, n in known.requests.items() if name in state.gpu_offer)
+        wanted = sum(min(n, known.requests.get(name, 0)) for name, n in state.gpu_offer.items())
         known.devices = tuple(range(wanted))  # of an earlier process; those that are first taken
     return known
 
@@ -163,15 +164,6 @@ def _run_of(known: PodRun, name: str) -> ContainerRun:
         if run.spec.name == name:
             return run
     raise InvalidRequest(f"container {name} is not valid for pod {known.name}", code="BadRequest")
-
-
-def _component_lines(component: str, run: ContainerRun, state: NodeState) -> Iterator[LogLine]:
-    try:
-        began = datetime.fromisoformat(run.started)
-    except ValueError:
-        return
-    names = tuple(state.gpu_offer)
-    yield from component_lines(component, run.spec.image, names, EXPORTER_PORT, began)
 
 
 def _node_name(pod: Object) -> str:

@@ -46,6 +46,8 @@ class Course:
     """Whether there was anything to run."""
 
 
+NUMBER = re.compile(r"[0-9]{1,9}")
+"""A number in a command line that is worth reading as one."""
 _SHELLS = {"sh", "bash", "ash", "dash"}
 _FILES: Mapping[str, str] = {
     "/etc/os-release": 'PRETTY_NAME="Simulated container"\nID=simulated\n',
@@ -59,6 +61,8 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ENDLESS = ("infinity", "inf")
 _LOOPS = ("while", "for", "until")
 _SEPARATORS = (";", "&&", "||")
+_SYMBOLS = "|<>&"
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _NOT_FOUND = Course(exit_code=127, is_known=False, is_started=False)
 
 VECTOR_ADD = (
@@ -162,14 +166,14 @@ def _shell(container: Container, args: Sequence[str]) -> Course:
         if words[0] == "set":
             stops = stops or any(word.startswith("-") and "e" in word for word in words)
             continue
-        script.add(_step(container, words, script.code))
+        script.add(_step(container, words, script.code, is_plain=words == written))
         if script.seconds is None or words[0] == "exit" or (stops and script.code):
             break
     return script.course()
 
 
-def _step(container: Container, words: list[str], last_code: int) -> Course:
-    """One command of a script."""
+def _step(container: Container, words: list[str], last_code: int, *, is_plain: bool) -> Course:
+    """One command of a script; ``is_plain`` if no variable is in it."""
     if words[0] in _LOOPS:
         return Course(seconds=None)
     if words[0] == "exit":
@@ -177,8 +181,8 @@ def _step(container: Container, words: list[str], last_code: int) -> Course:
     if words[0] == "exec" and len(words) > 1:
         words = words[1:]
     name = words[0].rsplit("/", 1)[-1]
-    if name in _SHELLS:
-        return _shell(container, words[1:])
+    if name in _SHELLS:  # a script from a variable may be what we are in
+        return _shell(container, words[1:]) if is_plain else Course(is_known=False)
     found = _run(container, name, words[1:])
     if found is not None:
         return found
@@ -196,7 +200,7 @@ def _commands(script: str) -> Iterator[tuple[str, list[str]]]:
     reader.whitespace, reader.whitespace_split, reader.commenters = " \t\r", True, ""
     operator, words = ";", list[str]()
     for read in reader:
-        token = read.strip("\n") or ";"
+        token = ";" if read and not read.strip("\n") else read
         if token not in _SEPARATORS:
             words.append(token)
             continue
@@ -208,14 +212,14 @@ def _commands(script: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _unpiped(words: list[str]) -> list[str]:
-    odd = next((word for word in words if word[0] in "|<>&" and not word.strip("|<>&")), None)
+    odd = next((word for word in words if word and not word.strip(_SYMBOLS)), None)
     return words if odd is None else [odd]
 
 
 def _expand(container: Container, word: str) -> str:
-    for name, value in container.environment.items():
-        word = word.replace(f"${{{name}}}", value).replace(f"${name}", value)
-    return word
+    return _VARIABLE.sub(
+        lambda found: container.environment.get(found[1] or found[2], found[0]), word
+    )
 
 
 # ---------------------------------------------------------------------- commands
@@ -279,7 +283,7 @@ def vector_add() -> Course:
 
 
 def _exit_code(args: Sequence[str], last_code: int) -> int:
-    return int(args[0]) % 256 if args and args[0].isdigit() else last_code
+    return int(args[0]) % 256 if args and NUMBER.fullmatch(args[0]) else last_code
 
 
 def _sleep(args: Sequence[str]) -> Course:

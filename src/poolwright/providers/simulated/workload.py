@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from poolwright.providers.simulated.shell import (
+    NUMBER,
     Container,
     Course,
     Piece,
@@ -46,10 +47,14 @@ _BY_IMAGE: Mapping[str, Behaviour] = {
     "samples-tf-mnist-demo": Behaviour(120.0, trains=True),
     "cuda-sample:vectoradd": _of(vector_add()),
     "cuda-vector-add": _of(vector_add()),
+    "/pause": Behaviour(),  # until it is stopped, whatever the pod is meant to do
     "hello-world": Behaviour(0.5, pieces=(Piece(0.0, "Hello from Docker!\n"),)),
 }
 _START_FAILED = 128
 """The exit code of a container that could not be started."""
+_EXIT_CODE_MOST = 255
+LONGEST = 1e9
+"""World seconds, some thirty years; what takes longer has no end."""
 
 
 def behaviour(
@@ -70,18 +75,20 @@ def behaviour(
         found = next((b for part, b in _BY_IMAGE.items() if part in image), None)
     if found is None:
         found = Behaviour(default_seconds if ends else None)
-    declared = _number(annotations.get(RUN_SECONDS))
-    code = _number(annotations.get(EXIT_CODE))
+    declared = declared_number(annotations.get(RUN_SECONDS))
+    seconds = found.run_seconds if declared is None else declared
+    code = declared_number(annotations.get(EXIT_CODE))
     return Behaviour(
-        found.run_seconds if declared is None else declared,
-        found.exit_code if code is None else int(code),
+        None if seconds is None or seconds > LONGEST else seconds,
+        found.exit_code if code is None else int(min(code, _EXIT_CODE_MOST)),
         found.pieces,
         found.trains,
         found.start_error,
     )
 
 
-def _number(text: str | None) -> float | None:
+def declared_number(text: str | None) -> float | None:
+    """What an annotation says: nothing below 0, and None if it is no number."""
     try:
         return None if text is None else max(0.0, float(text))
     except ValueError:
@@ -136,7 +143,7 @@ def _steps(args: Sequence[str]) -> int:
     words = [word for arg in args for word in arg.replace("=", " ").split()]
     if "--max_steps" in words[:-1]:
         value = words[words.index("--max_steps") + 1]
-        if value.isdigit():
+        if NUMBER.fullmatch(value):
             return max(1, int(value))
     return 1000
 
