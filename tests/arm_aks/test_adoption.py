@@ -51,6 +51,8 @@ def test_its_control_plane_is_left_alone():
         for answer in (
             await world.post(f"{CLUSTER}/stop"),
             await world.post(f"{CLUSTER}/start"),
+            await world.post(f"{CLUSTER}/rotateClusterCertificates"),
+            await world.post(f"{CLUSTER}/rotateServiceAccountSigningKeys"),
             await world.put(CLUSTER, newer),
         ):
             assert answer.status == 400, answer

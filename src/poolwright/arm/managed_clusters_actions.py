@@ -32,7 +32,9 @@ from poolwright.plan.admission_cluster import check_control_plane_is_ours
 Change = Callable[[ManagedClusterSpec, ArmRequest], ManagedClusterSpec]
 
 
-def _same(spec: ManagedClusterSpec, _: ArmRequest) -> ManagedClusterSpec:
+def _rotated(spec: ManagedClusterSpec, _: ArmRequest) -> ManagedClusterSpec:
+    """The same: no certificate or key is a part of it."""
+    check_control_plane_is_ours(spec)
     return spec
 
 
@@ -138,8 +140,8 @@ _ACTIONS: tuple[tuple[str, ProvisioningState, Change, tuple[str, ...]], ...] = (
         lambda spec, _: _powered(spec, is_stopped=False),
         since("2020-09-01", "2020-09-01"),
     ),
-    ("rotateClusterCertificates", ProvisioningState.UPDATING, _same, CONTAINER_SERVICE),
-    ("rotateServiceAccountSigningKeys", ProvisioningState.UPDATING, _same, CONTAINER_SERVICE),
+    ("rotateClusterCertificates", ProvisioningState.UPDATING, _rotated, CONTAINER_SERVICE),
+    ("rotateServiceAccountSigningKeys", ProvisioningState.UPDATING, _rotated, CONTAINER_SERVICE),
     ("resetAADProfile", ProvisioningState.UPDATING, _with_body("aadProfile"), CONTAINER_SERVICE),
     (
         "resetServicePrincipalProfile",

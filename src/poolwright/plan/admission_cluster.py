@@ -49,8 +49,8 @@ MIXED_VERSIONS = (
 """Source: recorded in issues."""
 
 ADOPTED = (
-    "The control plane of managed cluster {name} was not made by this service: its version and "
-    "power state are changed where it was made. Its agent pools can be changed."
+    "The control plane of managed cluster {name} was not made by this service: its version, power "
+    "state and certificates are changed where it was made. Its agent pools can be changed."
 )
 """Ours: AKS has no clusters of others' making."""
 
@@ -315,7 +315,7 @@ def _update(
 
 
 def check_control_plane_is_ours(cluster: ManagedClusterSpec) -> None:
-    """Refuse to upgrade, stop or start what somebody else made.
+    """Refuse to upgrade, stop, start or rotate keys of what somebody else made.
 
     Raises:
         InvalidRequest: the cluster was adopted.
