@@ -377,6 +377,7 @@ def test_settings_add_locations():
         made = await world.put(f"{GROUPS}/rg1", {"location": "Mars"})
         return made, await world.get(f"{ROOT}/locations")
 
-    made, listed = play(scenario, locations=("mars",))
+    made, listed = play(scenario, locations=("mars", "East US"))
     assert (made.status, made.json["location"]) == (201, "mars")
-    assert [each["name"] for each in listed.json["value"]].count("mars") == 1
+    names = [each["name"] for each in listed.json["value"]]
+    assert (names.count("mars"), names.count("eastus")) == (1, 1)

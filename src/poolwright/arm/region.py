@@ -13,7 +13,8 @@ def normal_region(text: str) -> str:
 
 def regions(context: ArmContext) -> tuple[str, ...]:
     """The regions of this server: Azure's, and those that its settings add."""
-    return (*catalog.regions(), *(normal_region(name) for name in context.settings.locations))
+    added = map(normal_region, context.settings.locations)
+    return tuple(dict.fromkeys((*catalog.regions(), *added)))
 
 
 def display_name(region: str) -> str:
