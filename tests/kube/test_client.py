@@ -368,3 +368,33 @@ def test_application_that_dies_leaves_a_write_unknown(talk):
         await kube.get(NODES, "a")
 
     talk(scenario)
+
+
+def test_one_who_is_told_to_come_at_once_asks_no_more_than_once(talk):
+    async def scenario(server, kube):
+        server.answer = throttled(0)
+        with pytest.raises(Transient):
+            await kube.get(NODES, "a")
+        assert len(server.requests) == 1
+
+    talk(scenario)
+
+
+def test_an_answer_that_is_no_object(talk):
+    async def scenario(server, kube):
+        server.answer = Response(b"[1]")
+        for ask, error in (
+            (kube.get(NODES, "a"), Transient),
+            (kube.list(NODES), Transient),
+            (kube.create(NODES, {}), Unknown),
+        ):
+            with pytest.raises(error, match="not JSON, or no object"):
+                await ask
+
+    talk(scenario)
+
+
+def test_no_token_is_shown_of_an_endpoint():
+    endpoint = Endpoint(httpx.AsyncHTTPTransport(), "https://localhost", "sesame")
+    assert endpoint.headers("application/json")["authorization"] == "Bearer sesame"
+    assert "sesame" not in repr(endpoint)

@@ -124,3 +124,32 @@ def test_a_certificate_that_is_none(read):
     access = read(document(**{"certificate-authority-data": "AAAA"}))
     with pytest.raises(InvalidRequest, match="cannot be read"):
         access.ssl_context()
+
+
+def test_a_key_with_a_password_is_refused(read, capfd):
+    certificate, key = pair(NOW + timedelta(days=1))
+    locked = serialization.load_pem_private_key(key, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"password"),
+    )
+    user = {
+        "client-certificate-data": base64.b64encode(certificate).decode(),
+        "client-key-data": base64.b64encode(locked).decode(),
+    }
+    access = read(document(user))
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        access.ssl_context()
+    assert capfd.readouterr() == ("", ""), "nobody is asked for it"
+
+
+def test_no_secret_is_shown_of_it(read):
+    certificate, key = pair(NOW + timedelta(days=1))
+    user = {
+        "token": "sesame",
+        "client-certificate-data": base64.b64encode(certificate).decode(),
+        "client-key-data": base64.b64encode(key).decode(),
+    }
+    shown = repr(read(document(user)))
+    assert "sesame" not in shown
+    assert "PRIVATE KEY" not in shown

@@ -6,7 +6,7 @@ without anything being handed around. The files of the data directory are copies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
 
@@ -22,8 +22,8 @@ class Keyring:
     """PEM texts."""
 
     ca: str
-    ca_key: str
-    token_key: str
+    ca_key: str = field(repr=False)
+    token_key: str = field(repr=False)
 
 
 KEYRING: Kind[Keyring, None] = Kind("Keyring", Keyring, NoneType)

@@ -40,7 +40,7 @@ _URLS_KNOWN = 1_024
 _JSON = "application/json"
 _WATCH_METHOD = "WATCH"
 _READS = frozenset({"GET", _WATCH_METHOD})
-_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,9 +60,9 @@ class Endpoint:
 
     transport: httpx.AsyncBaseTransport
     server_url: str
-    token: str
+    token: str = field(repr=False)
     _headers: dict[str, httpx.Headers] = field(
-        default_factory=dict[str, httpx.Headers], init=False, compare=False
+        default_factory=dict[str, httpx.Headers], init=False, compare=False, repr=False
     )
 
     def headers(self, content_type: str) -> httpx.Headers:
@@ -301,7 +301,7 @@ class HttpKube:
             return _decode(body)
         except msgspec.DecodeError as error:
             kind = Transient if method == "GET" else Unknown
-            raise kind(f"{method} {path}: the answer is not JSON") from error
+            raise kind(f"{method} {path}: the answer is not JSON, or no object") from error
 
     async def _bytes(
         self,
@@ -348,7 +348,7 @@ class HttpKube:
                 retry_after=response.headers.get("retry-after", ""),
             )
             wait = error.retry_after if isinstance(error, Transient) else None
-            if wait is None or asyncio.get_running_loop().time() + wait >= in_time:
+            if not wait or asyncio.get_running_loop().time() + wait >= in_time:
                 raise error
             await asyncio.sleep(wait)
 

@@ -11,7 +11,7 @@ import json
 import ssl
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -30,9 +30,9 @@ class KubeAccess:
 
     server_url: str
     ca_pem: bytes
-    token: str = ""
+    token: str = field(default="", repr=False)
     certificate_pem: bytes = b""
-    key_pem: bytes = b""
+    key_pem: bytes = field(default=b"", repr=False)
     token_file: TokenFile | None = None
     """Has the token instead, and a newer one before that runs out."""
 
@@ -58,8 +58,9 @@ class KubeAccess:
                 with tempfile.NamedTemporaryFile() as pair:  # ssl reads certificates from files
                     pair.write(self.certificate_pem + b"\n" + self.key_pem)
                     pair.flush()
-                    context.load_cert_chain(pair.name)
-        except (ssl.SSLError, ValueError) as error:
+                    # Without a password OpenSSL would ask whoever sits at the terminal for it.
+                    context.load_cert_chain(pair.name, password="")
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise InvalidRequest(f"a certificate or key cannot be read: {error}") from error
         return context
 
