@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
+from pathlib import Path
 
+import certifi
 import pytest
 
 from poolwright.app.cli.main import main
@@ -51,3 +53,43 @@ def test_a_server_that_is_gone_is_told_how_to_come_back(monkeypatch, capsys):
     assert error.startswith(f"ERROR: cannot reach https://localhost:{port}")
     assert error.endswith(f"poolwright up --data-dir DIR --port {port}\n")
     assert error.count("\n") == 1
+
+
+def test_the_command_that_brings_it_back_has_the_folder_it_was_in(monkeypatch, tmp_path, capsys):
+    folder = tmp_path / "of mine"
+    folder.mkdir()
+    (folder / "env.sh").touch()
+    (folder / "ca-bundle.pem").write_text(Path(certifi.where()).read_text())
+    monkeypatch.setattr(sys, "argv", ["poolwright", "group", "list"])
+    monkeypatch.setenv("POOLWRIGHT_ENDPOINT", "https://poolwright.invalid")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "ca-bundle.pem"))
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.endswith(f"poolwright up --data-dir '{folder}'\n")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.endswith("poolwright up --data-dir DIR\n")
+
+
+def test_a_bundle_that_is_gone_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["poolwright", "group", "list"])
+    monkeypatch.setenv("POOLWRIGHT_ENDPOINT", "https://localhost:1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"ERROR: REQUESTS_CA_BUNDLE: {tmp_path}/gone.pem cannot be read")
+    assert error.count("\n") == 1
+
+
+def test_a_password_that_breaks_the_url_of_the_store_is_not_repeated(monkeypatch, capsys):
+    url = "postgresql://poolwright:a@b:sesame@localhost/db"
+    monkeypatch.setattr(sys, "argv", ["poolwright", "store", "migrate", "--store", url])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("poolwright: the store's URL cannot be read")
+    assert "sesame" not in said

@@ -29,10 +29,16 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from poolwright.model.errors import PoolwrightError, Refused, Transient, Unknown
+from poolwright.model.errors import (
+    InvalidRequest,
+    PoolwrightError,
+    Refused,
+    Transient,
+    Unknown,
+)
 from poolwright.model.record import Kind
 from poolwright.ports.store import Commit, Write
 from poolwright.store import columns, statement
@@ -151,7 +157,12 @@ class PostgresDatabase:
     """The connections of one replica."""
 
     def __init__(self, url: str, *, migrates: bool = True) -> None:
-        self._url = make_url(url).set(drivername="postgresql+psycopg")
+        try:
+            self._url = make_url(url).set(drivername="postgresql+psycopg")
+        except (ArgumentError, ValueError):  # what they say may be a part of the password
+            raise InvalidRequest(
+                "the store's URL cannot be read; is its password percent-encoded?"
+            ) from None
         self._engine = create_engine(
             self._url,
             pool_size=POOL_SIZE,

@@ -6,6 +6,7 @@ It is configured by the environment that ``poolwright up`` writes to ``env.sh``.
 from __future__ import annotations
 
 import os
+import shlex
 import ssl
 import sys
 import time
@@ -69,7 +70,12 @@ class ArmClient:
         self.subscription = environment.get("AZURE_SUBSCRIPTION_ID", "")
         self._environment = environment
         bundle = environment.get("REQUESTS_CA_BUNDLE")
-        context = ssl.create_default_context(cafile=bundle) if bundle else True
+        try:
+            context = ssl.create_default_context(cafile=bundle) if bundle else True
+        except OSError as error:  # ssl.SSLError is one
+            raise CliError(
+                f"REQUESTS_CA_BUNDLE: {bundle} cannot be read ({error.strerror})"
+            ) from error
         self._http = httpx.Client(base_url=endpoint, verify=context, timeout=60)
         self._token = ""
 
@@ -134,10 +140,13 @@ class ArmClient:
     def _unreachable(self, error: httpx.HTTPError) -> CliError:
         """What to do when nobody answers: most often the server is not running."""
         url = self._http.base_url
-        folder = os.path.dirname(self._environment.get("REQUESTS_CA_BUNDLE", "")) or "DIR"
+        folder = os.path.dirname(self._environment.get("REQUESTS_CA_BUNDLE", ""))
+        is_data = os.path.exists(os.path.join(folder, "env.sh"))
+        port = f" --port {url.port}" if url.port else ""
         return CliError(
             f"cannot reach {url} ({error or type(error).__name__}). If the server is not running, "
-            f"start it where it was: poolwright up --data-dir {folder} --port {url.port}"
+            "start it where it was: poolwright up --data-dir "
+            f"{shlex.quote(folder) if folder and is_data else 'DIR'}{port}"
         )
 
     def get(self, path: str, *, api_version: str = AKS_API_VERSION, **query: str) -> Any:
