@@ -32,20 +32,21 @@ def ask(probed, path, method="GET"):
     scope = {"type": "http", "path": path, "method": method, "headers": []}
     assert Health.is_asked(scope)
     asyncio.run(probed(scope, None, send))
-    return sent[0]["status"], sent[1]["body"].decode()
+    return sent[0]["status"], sent[1]["body"].decode(), dict(sent[0]["headers"])
 
 
 def test_it_is_ready_while_it_serves():
     probed = Health(Store())
-    assert ask(probed, "/readyz") == (503, "starting")
-    assert ask(probed, "/livez") == (200, "ok")
+    assert ask(probed, "/readyz")[:2] == (503, "starting")
+    assert ask(probed, "/livez")[:2] == (200, "ok")
     probed.serve()
-    assert ask(probed, "/readyz") == (200, "ok")
-    assert ask(probed, "/readyz", "HEAD") == (200, "")
-    assert ask(probed, "/readyz", "POST")[0] == 405
+    assert ask(probed, "/readyz")[:2] == (200, "ok")
+    assert ask(probed, "/readyz", "HEAD")[:2] == (200, "")
+    status, _, headers = ask(probed, "/readyz", "POST")
+    assert (status, headers[b"allow"]) == (405, b"GET, HEAD")
     probed.drain()
-    assert ask(probed, "/readyz") == (503, "stopping")
-    assert ask(probed, "/healthz") == (200, "ok")
+    assert ask(probed, "/readyz")[:2] == (503, "stopping")
+    assert ask(probed, "/healthz")[:2] == (200, "ok")
 
 
 def test_a_store_that_is_away_tells_nobody_where_it_is():
@@ -53,10 +54,10 @@ def test_a_store_that_is_away_tells_nobody_where_it_is():
     probed = Health(store)
     probed.serve()
     store.trouble = Transient("postgresql://somewhere did not answer")
-    status, said = ask(probed, "/readyz")
+    status, said, _ = ask(probed, "/readyz")
     assert status == 503
     assert "somewhere" not in said
-    assert ask(probed, "/livez") == (200, "ok")
+    assert ask(probed, "/livez")[:2] == (200, "ok")
 
 
 def test_a_store_that_hangs_is_not_waited_for(monkeypatch):

@@ -54,7 +54,7 @@ class Health:
         """Answer a probe."""
         del receive
         if scope["method"] not in {"GET", "HEAD"}:
-            await _answer(send, 405, "use GET", is_head=False)
+            await _answer(send, 405, "use GET", allow=b"GET, HEAD")
             return
         trouble = "" if scope["path"] in _ALIVE else await self._trouble()
         status = 503 if trouble else 200
@@ -74,12 +74,16 @@ class Health:
         return ""
 
 
-async def _answer(send: Send, status: int, text: str, *, is_head: bool) -> None:
+async def _answer(
+    send: Send, status: int, text: str, *, is_head: bool = False, allow: bytes = b""
+) -> None:
     body = text.encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
+    if allow:
+        headers.append((b"allow", allow))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if is_head else body})
