@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 from random import Random
 
+import pytest
+
 from poolwright.model.errors import QuotaExceeded, Transient
 from poolwright.model.kubernetes import NODES
 from poolwright.model.scarcity import Scarcity
 from poolwright.providers.kwok.fleet import KwokFleet
+from poolwright.providers.simulated.books import Books
 from poolwright.providers.simulated.cloud import SimulatedCloud
+from poolwright.providers.simulated.ledger import DESK, SCARCITY
 from providers.kwok_world import KwokWorld
 from providers.world import CLUSTER, play, request
 
@@ -84,6 +88,71 @@ def test_nothing_is_given_out_twice():
         assert sum(uid is not None for found in uids.values() for uid in found) == 12
         (cores, *_) = await world.other.usage("eastus")
         assert cores.used == 24
+
+    play(story)
+
+
+class Stumbling:
+    """A store that cannot be asked about some kinds, or written to."""
+
+    def __init__(self, store):
+        self._store = store
+        self.away = ()
+        self.writes = True
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def get(self, scope, kind, name):
+        if kind in self.away:
+            raise Transient("the store is away")
+        return await self._store.get(scope, kind, name)
+
+    async def transact(self, scope, writes):
+        if not self.writes:
+            raise Transient("the store is away")
+        return await self._store.transact(scope, writes)
+
+
+def test_what_was_seen_before_a_look_failed_is_told_with_the_next():
+    async def story():
+        world = TwoClouds()
+        store = Stumbling(world.store)
+        books = Books(store, Scarcity(), "third")
+        await books.take_desk("eastus", world.clock.now())
+        await books.load()
+        await world.cloud.create_machine(request(0))
+        store.away = (DESK,)
+        with pytest.raises(Transient):
+            await books.load()
+        store.away = ()
+        assert [entry.name for entry in await books.load()] == [request(0).name]
+        assert await books.load() == []
+
+    play(story)
+
+
+def test_a_clerk_knows_what_the_region_refuses_whatever_failed_before():
+    async def story():
+        world = TwoClouds()
+        await world.cloud.set_scarcity("eastus", Scarcity(default_quota=24))
+        store, now = Stumbling(world.store), world.clock.now()
+        books = Books(store, Scarcity(), "third")
+        store.away = (SCARCITY,)
+        with pytest.raises(Transient):
+            await books.take_desk("eastus", now)
+        store.away = ()
+        desk = await books.take_desk("eastus", now)
+        assert books.has_desk("eastus", desk)
+        assert books.scarcity("eastus").default_quota == 24
+        store.writes = False
+        write = books.scarcity_write("eastus", Scarcity(default_quota=1), now)
+        with pytest.raises(Transient):
+            await books.commit("eastus", [desk, write])
+        assert not books.has_desk("eastus", desk)
+        await books.load()
+        assert books.scarcity("eastus").default_quota == 24
+        assert books.has_desk("eastus", desk)
 
     play(story)
 

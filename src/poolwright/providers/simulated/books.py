@@ -137,6 +137,12 @@ class Books:
         self._used: defaultdict[str, dict[str, int]] = defaultdict(dict[str, int])
         self._reserved: dict[tuple[ClusterKey, str], MachineSpec] = {}
         self._scarcity: dict[str, Scarcity] = {}
+        self._unsure: dict[str, object] = {}
+        """Scopes whose region may refuse something else than the mirror has: nobody looked since
+        the desk was taken, or since a write of that failed. Each doubt is an object of its own.
+        """
+        self._changed: list[Entry] = []
+        """Machines that somebody else changed, and nobody was told of yet."""
         self._desks: dict[str, int] = {}
         """Scopes whose desk is ours, as far as we know, with the revision of our taking it."""
         self._taking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -152,49 +158,52 @@ class Books:
         Raises:
             Transient: the ledger cannot be read.
         """
-        changed: list[Entry] = []
+        for scope in list(self._unsure):
+            await self._read_terms(scope)
         for scope, revision in (await self._store.revisions(SCOPE_PREFIX)).items():
             known = self._known.get(scope)
-            if known is not None and known >= revision:
-                continue
-            changed += await self._catch_up(scope, known)
+            if known is None or known < revision:
+                await self._catch_up(scope, known)
+        changed, self._changed = self._changed, []
         return changed
 
-    async def _catch_up(self, scope: str, known: int | None) -> Sequence[Entry]:
+    async def _catch_up(self, scope: str, known: int | None) -> None:
         if known is None:
-            return await self._read_anew(scope)
+            await self._read_anew(scope)
+            return
         try:
             changes = await self._store.changes(scope, known)
         except Expired:
-            return await self._read_anew(scope)
-        return await self._take_in(scope, changes)
+            await self._read_anew(scope)
+        else:
+            await self._take_in(scope, changes)
 
-    async def _read_anew(self, scope: str) -> Sequence[Entry]:
+    async def _read_anew(self, scope: str) -> None:
         records, revision = await self._store.list(scope, MACHINE)
         await self._read_terms(scope)
         here = {record.name for record in records}
-        changed = [entry for record in records if (entry := self._see(record)) is not None]
+        for record in records:
+            self._see(record)
         for entry in list(self.entries()):
             record = entry.record
             if record.scope == scope and record.name not in here and record.revision <= revision:
                 self.forget(entry)
-                changed.append(entry)
+                self._changed.append(entry)
         self._known[scope] = max(revision, self._known.get(scope, 0))
-        return changed
 
-    async def _take_in(self, scope: str, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def _take_in(self, scope: str, changes: Sequence[Change]) -> None:
         """Of several changes of one record the last one holds: it may be our own, which is in the
         mirror already, and those before it must not come back.
         """
         latest = {(each.record.kind.name, each.record.name): each for each in changes}
         terms_moved = False
-        changed: list[Entry] = []
         for (kind, _), change in latest.items():
             record: Stored[Any, Any] = change.record
             if kind == MACHINE.name:
-                entry = self._see_gone(record) if change.deleted else self._see(record)
-                if entry is not None:
-                    changed.append(entry)
+                if change.deleted:
+                    self._see_gone(record)
+                else:
+                    self._see(record)
             elif kind == DESK.name:
                 terms_moved = terms_moved or change.revision > self._desks.get(scope, 0)
             elif kind == SCARCITY.name:
@@ -203,10 +212,10 @@ class Books:
             await self._read_terms(scope)
         if changes:
             self._known[scope] = max(changes[-1].revision, self._known.get(scope, 0))
-        return changed
 
     async def _read_terms(self, scope: str) -> None:
         """See whose the desk is, and what the region refuses: its clerk writes that."""
+        doubt = self._unsure.get(scope)
         desk = await self._store.get(scope, DESK, DESK_NAME)
         if desk is None or desk.revision != self._desks.get(scope):
             self._desks.pop(scope, None)
@@ -215,25 +224,25 @@ class Books:
             self._scarcity[scope] = scarcity.spec
         else:
             self._scarcity.pop(scope, None)
+        if self._unsure.get(scope) is doubt:
+            self._unsure.pop(scope, None)
 
-    def _see(self, record: Stored[MachineSpec, MachineCourse]) -> Entry | None:
-        """Take in a machine that somebody committed; None if that is known."""
+    def _see(self, record: Stored[MachineSpec, MachineCourse]) -> None:
+        """Take in a machine that somebody committed, unless that is known."""
         name, cluster = record.spec.request.name, record.spec.request.cluster
         before = self.entry(cluster, name)
-        if before is not None and before.record.revision >= record.revision:
-            return None
-        return self.remember(record)
+        if before is None or before.record.revision < record.revision:
+            self._changed.append(self.remember(record))
 
-    def _see_gone(self, record: Stored[MachineSpec, MachineCourse]) -> Entry | None:
+    def _see_gone(self, record: Stored[MachineSpec, MachineCourse]) -> None:
         entry = self.entry(record.spec.request.cluster, record.spec.request.name)
-        if entry is None or entry.record.revision > record.revision:
-            return None
-        self.forget(entry)
-        return entry
+        if entry is not None and entry.record.revision <= record.revision:
+            self.forget(entry)
+            self._changed.append(entry)
 
     async def take_desk(self, region: str, now: Now) -> Check:
         """Be the clerk of a region; the guard of what we give out. What was given out before is in
-        the mirror after the next `load`.
+        the mirror after the next `load`; whether the desk is ours still, `has_desk` says then.
 
         Raises:
             Transient: the ledger cannot be reached, or others want the desk as badly.
@@ -241,6 +250,8 @@ class Books:
         scope = region_scope(region)
         async with self._taking[scope]:
             for _ in range(_TAKES):
+                if scope in self._unsure:
+                    await self._read_terms(scope)
                 if scope in self._desks:
                     return Check(DESK, DESK_NAME, expect_revision=self._desks[scope])
                 held = await self._store.get(scope, DESK, DESK_NAME)
@@ -250,7 +261,7 @@ class Books:
                     continue
                 assert commit.records[0] is not None
                 self._desks[scope] = commit.records[0].revision
-                await self._read_terms(scope)
+                self._unsure[scope] = object()
         raise Transient(f"the ledger of {region} is in demand")
 
     def _taking_of(self, held: Stored[Desk, None] | None, now: Now) -> Write:
@@ -258,11 +269,10 @@ class Books:
             return Create(DESK, DESK_NAME, DESK_NAME, Desk(self._clerk), None, now.wall)
         return Update(DESK, DESK_NAME, spec=Desk(self._clerk), expect_revision=held.revision)
 
-    async def lost_desk(self, region: str) -> bool:
-        """After a refusal: whether the desk was taken from us."""
+    def has_desk(self, region: str, desk: Check) -> bool:
+        """Whether we are the clerk still, as far as we know, and know what the region refuses."""
         scope = region_scope(region)
-        await self._read_terms(scope)
-        return scope not in self._desks
+        return self._desks.get(scope) == desk.expect_revision and scope not in self._unsure
 
     def machines(self, cluster: ClusterKey) -> ClusterMachines:
         """The machines of one cluster."""
@@ -340,7 +350,8 @@ class Books:
         return Update(SCARCITY, SCARCITY_NAME, spec=scarcity)
 
     async def commit(self, region: str, writes: Sequence[Write]) -> Commit:
-        """Write to the region's ledger; after an unclear or failed end, memory is read anew.
+        """Write to the region's ledger; after an unclear or failed end, what the region
+        refuses is read anew.
 
         Raises:
             As `Store.transact`.
@@ -350,6 +361,5 @@ class Books:
             return await self._store.transact(scope, writes)
         except PoolwrightError:
             if any(write.kind is SCARCITY for write in writes):
-                self._scarcity.pop(scope, None)  # what is there instead, the clerk reads again
-                self._desks.pop(scope, None)
+                self._unsure[scope] = object()
             raise

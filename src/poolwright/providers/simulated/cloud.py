@@ -197,6 +197,8 @@ class SimulatedCloud:
         request = entry.record.spec.request
         desk = await self._books.take_desk(request.region, self._clock.now())
         entry = await self._guarded(cluster, name, uid)
+        if not self._books.has_desk(request.region, desk):
+            raise Transient(f"the ledger of {request.region} is in demand")
         self._refuse_deleting(entry)
         if entry.course.charged:
             return
@@ -258,6 +260,8 @@ class SimulatedCloud:
             entry = self._books.entry(request.cluster, request.name)
             if entry is not None:
                 return entry
+            if not self._books.has_desk(request.region, desk):
+                continue
             try:
                 return await self._give_out(request, desk)
             except Precondition:
@@ -433,6 +437,7 @@ class SimulatedCloud:
         """Learn of what other processes wrote, for ever."""
         while True:
             try:
+                await self._load()
                 async for change in self._store.follow(SCOPE_PREFIX):
                     if not self._books.knows(change):
                         await self._load()
