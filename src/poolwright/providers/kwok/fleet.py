@@ -22,7 +22,6 @@ from poolwright.model.errors import (
 )
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import NODES, PODS, Resource
-from poolwright.model.machine import MachinePhase
 from poolwright.ports.kube import PatchKind
 from poolwright.providers.kwok.node_object import (
     FAKE,
@@ -52,7 +51,6 @@ _CUT_OFF = timedelta(seconds=2)
 """Once retries are so far apart the cluster counts as out of reach."""
 _NAME_LABEL = "app.kubernetes.io/name"
 _COMPONENTS = f"{_NAME_LABEL} in ({PLUGIN_NAME},{EXPORTER_NAME})"
-_DEAD = {MachinePhase.RUNNING, MachinePhase.STOPPED, MachinePhase.CREATING}
 
 See = Callable[[str, Json], None]
 """Takes in the kind of an event and its object."""
@@ -76,6 +74,8 @@ class KwokFleet(MachineNodes):
         """
         self._agenda = around.agenda
         self._insistence: Insistence[str] = Insistence()
+        self._contradicted: dict[str, None] = {}
+        """Nodes that are to be reported again, for they say something else than we did."""
         self._outbox: Outbox[str] = Outbox(
             around.clock, self._write, parallel=around.settings.requests_parallel
         )
@@ -145,14 +145,14 @@ class KwokFleet(MachineNodes):
         state = self.nodes.get(name)
         if state is None:
             return
-        if not state.is_alive and is_ready(node):
+        if not state.is_alive and is_ready(node) and name not in self._contradicted:
             self._contradict(name, state)
 
     def _contradict(self, name: str, state: NodeState) -> None:
         """A node whose machine does not run says that it is ready: say otherwise, ever less often
         if whoever wrote it does not give way (a KWOK that plays every node).
         """
-        state.written = (True, *state.written[1:])
+        self._contradicted[name] = None
         now, uid = self._clock.now().world, state.machine.uid
         at = self._insistence.may_at(name, uid, now)
         self._insistence.wrote(name, uid, max(at, now))
@@ -208,6 +208,7 @@ class KwokFleet(MachineNodes):
 
     async def _write_living(self, state: NodeState) -> None:
         name = state.machine.name
+        self._contradicted.pop(name, None)
         if not state.is_registered:
             await self._register(state)
         elif not state.is_alive:
@@ -220,6 +221,9 @@ class KwokFleet(MachineNodes):
         await self._report(state)
 
     async def _write_dead(self, state: NodeState) -> None:
+        if state.machine.name in self._contradicted:
+            del self._contradicted[state.machine.name]
+            state.written = (True, *state.written[1:])
         await self._report(state)
 
     async def _register(self, state: NodeState) -> None:
@@ -270,6 +274,7 @@ class KwokFleet(MachineNodes):
         """Delete the Node if it is ours; a missing one is fine."""
         self.nodes.pop(name, None)
         self._node_uids.pop(name, None)
+        self._contradicted.pop(name, None)
         try:
             found = await self._kube.get(NODES, name)
         except NotFound:
