@@ -1,7 +1,11 @@
 from datetime import timedelta
 
+import pytest
+
+from poolwright.model.errors import InvalidRequest
 from poolwright.model.kubernetes import EVENTS, PODS
 from poolwright.providers.simulated.ledger import CHECKPOINT
+from poolwright.providers.simulated.workload import EXIT_CODE, GPU_UTILIZATION, RUN_SECONDS
 from providers.world import (
     CLUSTER,
     EXPORTER,
@@ -50,6 +54,52 @@ def state_of(found):
 
 def reasons(world):
     return [e["reason"] for e in world.kube.all(EVENTS)]
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        {"command": ["sleep", "9" * 20]},
+        {"annotations": {RUN_SECONDS: "inf", EXIT_CODE: "inf"}},
+        {"annotations": {RUN_SECONDS: "1e300", GPU_UTILIZATION: "\u00b2"}},
+    ],
+)
+def test_what_a_pod_says_of_itself_stops_nothing(wild):
+    async def story(world):
+        await world.kube.bind(pod("wild", restartPolicy="Never", **wild), NODE)
+        await world.passes(seconds=30)
+        assert world.kube.pod("wild")["status"]["phase"] == "Running"
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=30)
+        assert world.kube.pod("web")["status"]["phase"] == "Running"
+
+    with_node(story)
+
+
+def test_a_container_has_the_variables_that_its_log_shows():
+    async def story(world):
+        await world.kube.bind(
+            pod("who", command=["printenv", "HOSTNAME"], restartPolicy="Never"), NODE
+        )
+        await world.passes(seconds=30)
+        assert world.kube.pod("who")["status"]["phase"] == "Succeeded"
+        lines = world.cloud.kubelet.logs(CLUSTER, world.kube.pod("who"), "main")
+        assert [line async for line in lines] == [b"who\n"]
+
+    with_node(story)
+
+
+def test_the_log_of_a_pod_that_asked_for_too_much_costs_nothing():
+    async def story(world):
+        greedy = {"limits": {"nvidia.com/gpu": str(10**12)}}
+        await world.kube.bind(pod("greedy", resources=greedy, restartPolicy="Never"), NODE)
+        await world.passes(seconds=30)
+        found = world.kube.pod("greedy")
+        assert found["status"]["phase"] == "Failed"
+        with pytest.raises(InvalidRequest):
+            await anext(world.cloud.kubelet.logs(CLUSTER, found, "main"))
+
+    with_gpu_node(story)
 
 
 def test_a_pod_is_pulled_started_and_ready_with_todays_events():
