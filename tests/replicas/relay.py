@@ -53,13 +53,9 @@ class Relay:
         if self._waits() == CUT:
             near.close()
             return
-        is_path = isinstance(self._target, str)
-        far = socket.socket(socket.AF_UNIX if is_path else socket.AF_INET)
-        try:
-            far.connect(self._target)
-        except OSError:
+        far = self._reach()
+        if far is None:
             near.close()
-            far.close()
             return
         self._ends |= {near, far}
         back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
@@ -70,15 +66,28 @@ class Relay:
         near.close()
         far.close()
 
+    def _reach(self) -> socket.socket | None:
+        """A connection to the target, if there is one to be had."""
+        far = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+        try:
+            far.connect(self._target)
+        except OSError:
+            far.close()
+            return None
+        return far
+
     def _waits(self) -> str:
         """Wait while it is stalled; the state then."""
         with self._changed:
             self._changed.wait_for(lambda: self._state != STALLED)
             return self._state
 
+    def _receive(self, source: socket.socket) -> bytes:
+        return source.recv(65536)
+
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65536):
+            while data := self._receive(source):
                 if self._waits() == CUT:
                     break
                 sink.sendall(data)

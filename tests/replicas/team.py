@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +23,16 @@ LEASE_SECONDS = 3
 class Replica:
     """One server, with networks of its own to the database and to the cluster."""
 
-    def __init__(self, root: Path, database: str, kubeconfig: Path, *, bug: str, lease: int):
+    def __init__(
+        self,
+        root: Path,
+        database: str,
+        kubeconfig: Path,
+        *,
+        bug: str = "",
+        lease: int = LEASE_SECONDS,
+        settings: Mapping[str, str] | None = None,
+    ):
         parts = urlsplit(database)
         self.database = Relay(f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432")
         document = json.loads(kubeconfig.read_text())
@@ -45,6 +56,7 @@ class Replica:
         }
         for loop in ("POOLS", "OTHERS", "AUTOSCALER"):
             environment[f"POOLWRIGHT_CONTROL__{loop}__LEASE_DURATION"] = f"PT{lease}S"
+        environment |= settings or {}
         self.server = ServerProcess(
             root / "data",
             speed=1,
@@ -59,11 +71,18 @@ class Replica:
         os.kill(self.server.process.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        if self.server.process is not None:
-            self.wake()
-            self.server.stop()
-        self.database.close()
-        self.cluster.close()
+        """Everything, even if the server is too slow to end by itself: it is killed then.
+
+        Raises:
+            subprocess.TimeoutExpired: it was too slow.
+        """
+        try:
+            if self.server.process is not None:
+                self.wake()
+                self.server.stop()
+        finally:
+            self.database.close()
+            self.cluster.close()
 
 
 class Team:
@@ -78,20 +97,27 @@ class Team:
         *,
         bug: str = "",
         lease: int = LEASE_SECONDS,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.replicas = [
-            Replica(root / f"replica-{number}", database, kubeconfig, bug=bug, lease=lease)
-            for number in range(size)
-        ]
-        for replica in self.replicas:
-            replica.server.start()
+        self.replicas: list[Replica] = []
+        try:
+            for number in range(size):
+                here = root / f"replica-{number}"
+                one = Replica(here, database, kubeconfig, bug=bug, lease=lease, settings=settings)
+                self.replicas.append(one)
+                self.replicas[-1].server.start()
+        except BaseException:
+            self.end()
+            raise
 
     def endpoints(self) -> list[str]:
         return [replica.server.endpoint for replica in self.replicas]
 
     def end(self) -> None:
-        for replica in self.replicas:
-            replica.end()
+        """Each server, whatever becomes of the others."""
+        with ExitStack() as ends:
+            for replica in self.replicas:
+                ends.callback(replica.end)
 
 
 def kill(replica: Replica, wait) -> None:

@@ -2,7 +2,7 @@
 under load: nothing is lost or doubled.
 
 ``POOLWRIGHT_TEST_KILLS`` says how often something befalls a server, ``POOLWRIGHT_TEST_SEED`` by
-which chance.
+which chance, ``POOLWRIGHT_TEST_KILL_RESULT`` in which file to keep what came of it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from poolwright.app.real_clock import RealClock
-from poolwright.store import SqlStore
-from postgresql_server import postgresql_server, require_binaries
+from replicas import outcome
 from replicas.books import check_all
 from replicas.load import Load, User
 from replicas.team import FATES, Team, kill, pause
@@ -30,22 +30,13 @@ SEED = int(os.environ.get("POOLWRIGHT_TEST_SEED", "1"))
 POOLS = ("one", "two", "three")
 
 
-@pytest.fixture
-def database():
-    require_binaries()
-    with postgresql_server() as url:
-        # As `poolwright store migrate` does; the servers only check.
-        migrated = SqlStore.open(url, clock=RealClock())
-        migrated._database.close()
-        yield url
-
-
 def play(shared_cluster, database, root, *, size, fates, seed, bug=""):
     """Load on some servers, one fate after another, and what is there then."""
     rng = random.Random(seed)
     team = Team(root, database, shared_cluster.kubeconfig, size, bug=bug)
-    users = [User(team, name, seed) for name in POOLS]
+    users: list[User] = []
     try:
+        users += (User(team, name, seed) for name in POOLS)
         load = Load(users)
         try:
             for fate in fates:
@@ -57,8 +48,8 @@ def play(shared_cluster, database, root, *, size, fates, seed, bug=""):
             load.stop()
         check_all(users, database, shared_cluster.kubeconfig)
         ended = sum(len(user.ended) for user in users)
-        troubles = {t: n for user in users for t, n in user.troubles.items()}
-        print(f"{ended} operations; {troubles}")
+        troubles = sum((Counter(user.troubles) for user in users), Counter())
+        print(f"{ended} operations; {dict(troubles)}")
         assert ended >= len(POOLS)
         for user in users:
             if user.count:
@@ -67,6 +58,7 @@ def play(shared_cluster, database, root, *, size, fates, seed, bug=""):
         check_all(users, database, shared_cluster.kubeconfig)
         for replica in team.replicas:
             assert "Traceback" not in replica.server.log(), replica.server.log()[-4000:]
+        return ended, troubles
     finally:
         for user in users:
             user.close()
@@ -76,14 +68,25 @@ def play(shared_cluster, database, root, *, size, fates, seed, bug=""):
 def test_whatever_befalls_servers_nothing_is_lost_or_doubled(shared_cluster, database, tmp_path):
     fates = [FATES[(SEED + number) % len(FATES)] for number in range(FATE_COUNT - 1)]
     fates.insert(0, pause)
-    play(shared_cluster, database, tmp_path, size=3, fates=fates, seed=SEED)
+    began = datetime.now(UTC)
+    operations, troubles = play(shared_cluster, database, tmp_path, size=3, fates=fates, seed=SEED)
+    outcome.keep(
+        [fate.__name__ for fate in fates],
+        size=3,
+        seed=SEED,
+        operations=operations,
+        troubles=troubles,
+        began=began,
+    )
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "POOLWRIGHT_TEST_KILLS" not in os.environ,
+    reason="planted bugs among replicas are for `make replicas`",
+)
 @pytest.mark.parametrize("bug", ["no_leases_no_guards", "forgetful_books", "unowned_nodes"])
 def test_planted_bugs_are_found(shared_cluster, database, tmp_path, bug):
-    if "POOLWRIGHT_TEST_KILLS" not in os.environ:
-        pytest.skip("planted bugs among replicas are for `make replicas`")
     with pytest.raises(AssertionError) as found:
         play(
             shared_cluster,
