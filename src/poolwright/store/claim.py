@@ -64,7 +64,7 @@ class Claim:
             except (Conflict, psycopg.Error):
                 connection.close()
                 raise
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             raise Transient(
                 f"the database did not answer: {' '.join(str(error).split())}"
             ) from error
@@ -83,10 +83,10 @@ class Claim:
 
 
 def _refusal(holders: list[tuple[int, str, bool]]) -> str:
-    names = ", ".join(sorted(name for _, name, _ in holders)) or "another server"
+    names = ", ".join(sorted(name for _, name, _ in holders if name)) or "another server"
     if any(alone for _, _, alone in holders):
         return (
-            f"the store belongs to the server {names}, whose clusters live in its process; servers "
+            f"the store belongs to {names}, whose clusters live in its process; servers "
             "can share a store where each is given a Kubernetes (--kubeconfig)"
         )
     return (

@@ -51,15 +51,18 @@ class SharedStore(ScopedStore):
         self._reading: dict[str, Reading] = {}
         self._writing: dict[str, Writing] = {}
         self._counting: dict[str, Counting] = {}
-        """By prefix; there are a handful."""
+        """By prefix."""
         self._attaching: set[str] = set()
         """Scopes that are to be kept even if nothing was ever written to them."""
         self._connecting: asyncio.Future[psycopg.Connection] | None = None
         self._listener: psycopg.Connection | None = None
         self._listening_on = -1
         self._claim: Claim | None = None
+        self._claiming: asyncio.Future[None] | None = None
+        self._claimed_on = -1
         self._beats = 0
-        self._is_polling = False
+        self._polling_again: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def claim(self, holder: str, *, alone: bool) -> None:
         """As `ScopedStore.claim`."""
@@ -69,7 +72,7 @@ class SharedStore(ScopedStore):
         self._claim = claim
         if alone:  # whoever held them is gone
             await asyncio.to_thread(self._database.release_all)
-        asyncio.get_running_loop().add_reader(claim.fileno(), self._claim_lost)
+        self._watch_claim(claim)
         self._beat()
 
     async def time(self) -> datetime:
@@ -121,8 +124,9 @@ class SharedStore(ScopedStore):
 
     async def close(self) -> None:
         """As `ScopedStore.close`."""
-        if self._closed_because is not None:
+        if self._is_closed:
             return
+        self._is_closed = True
         self._end("the store is closed")
         unfinished: list[asyncio.Future[Any]] = []
         for rounds in (
@@ -131,13 +135,12 @@ class SharedStore(ScopedStore):
             *self._counting.values(),
         ):
             unfinished += rounds.unfinished()
-        if self._connecting is not None:
-            unfinished.append(self._connecting)
+        unfinished += [job for job in (self._connecting, self._claiming) if job is not None]
         if unfinished:
             await asyncio.wait(unfinished)
         self._lose_listener()
+        self._unwatch_claim()
         if self._claim is not None:
-            asyncio.get_running_loop().remove_reader(self._claim.fileno())
             self._claim.close()
         await asyncio.to_thread(self._database.close)
 
@@ -190,7 +193,7 @@ class SharedStore(ScopedStore):
                 lambda readers, news: [self._take(scope, news)] * len(readers),
             )
         future = rounds.join(None)
-        future.add_done_callback(lambda _: self._forget_idle(scope))
+        future.add_done_callback(lambda _: _forget_idle(self._reading, scope))
         return future
 
     def _join_counting(self, prefix: str) -> asyncio.Future[Mapping[str, int]]:
@@ -200,12 +203,9 @@ class SharedStore(ScopedStore):
                 lambda _: partial(self._database.revisions, prefix),
                 lambda readers, found: [found] * len(readers),
             )
-        return rounds.join(None)
-
-    def _forget_idle(self, scope: str) -> None:
-        rounds = self._reading.get(scope)
-        if rounds is not None and rounds.is_idle:
-            del self._reading[scope]
+        future = rounds.join(None)
+        future.add_done_callback(lambda _: _forget_idle(self._counting, prefix))
+        return future
 
     def _known(self, scope: str) -> int | None:
         """Up to which revision a scope is in memory. Of a scope that is new to us and that
@@ -261,33 +261,41 @@ class SharedStore(ScopedStore):
         if self._database.beat() and self._listener is not None:
             self._lose_listener()  # as silent as the one that was cut
             self._connect()
-        elif self._beats % _BEATS_PER_POLL == 0 and not self._is_polling:
+        elif self._beats % _BEATS_PER_POLL == 0 and "" not in self._counting:
             self._poll()
+
+    def _watch_claim(self, claim: Claim) -> None:
+        # Remembered, for a lost connection no longer tells its descriptor.
+        self._claimed_on = claim.fileno()
+        asyncio.get_running_loop().add_reader(self._claimed_on, self._claim_lost)
+
+    def _unwatch_claim(self) -> None:
+        if self._claimed_on >= 0:
+            asyncio.get_running_loop().remove_reader(self._claimed_on)
+            self._claimed_on = -1
 
     def _claim_lost(self) -> None:
         """The connection of our claim has something to say: that it ended."""
-        claim, loop = self._claim, asyncio.get_running_loop()
-        assert claim is not None
-        loop.remove_reader(claim.fileno())
-        if self._closed_because is None:
-            loop.run_in_executor(None, claim.take).add_done_callback(self._claim_taken)
+        self._unwatch_claim()
+        self._retake_claim()
+
+    def _retake_claim(self) -> None:
+        if self._closed_because is None and self._claim is not None:
+            loop = asyncio.get_running_loop()
+            self._claiming = loop.run_in_executor(None, self._claim.take)
+            self._claiming.add_done_callback(self._claim_taken)
 
     def _claim_taken(self, job: asyncio.Future[None]) -> None:
         assert self._claim is not None
-        loop = asyncio.get_running_loop()
+        self._claiming = None
         try:
             job.result()
         except Conflict as error:
             self._end(error.message)
         except PoolwrightError:
-            loop.call_later(_BEAT_SECONDS, self._retake_claim)
+            asyncio.get_running_loop().call_later(_BEAT_SECONDS, self._retake_claim)
         else:
-            loop.add_reader(self._claim.fileno(), self._claim_lost)
-
-    def _retake_claim(self) -> None:
-        if self._closed_because is None and self._claim is not None:
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, self._claim.take).add_done_callback(self._claim_taken)
+            self._watch_claim(self._claim)
 
     def _is_followed(self, scope: str) -> bool:
         return any(scope.startswith(follower.prefix) for follower in self._followers)
@@ -347,18 +355,24 @@ class SharedStore(ScopedStore):
     def _poll(self) -> None:
         """Look for commits that nobody told us about."""
         if self._closed_because is None:
-            loop = asyncio.get_running_loop()
-            self._is_polling = True
-            loop.run_in_executor(None, self._database.revisions, "").add_done_callback(self._polled)
+            self._join_counting("").add_done_callback(self._polled)
 
-    def _polled(self, job: asyncio.Future[dict[str, int]]) -> None:
-        self._is_polling = False
+    def _polled(self, job: asyncio.Future[Mapping[str, int]]) -> None:
         try:
             self._compare(job.result())
         except PoolwrightError:
             # The next attempt to listen polls again.
             if self._listener is not None:
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._poll)
+                self._poll_soon()
+
+    def _poll_soon(self) -> None:
+        if self._polling_again is None:
+            loop = asyncio.get_running_loop()
+            self._polling_again = loop.call_later(RETRY_SECONDS, self._poll_again)
+
+    def _poll_again(self) -> None:
+        self._polling_again = None
+        self._poll()
 
     def _compare(self, newest: Mapping[str, int]) -> None:
         for scope, revision in newest.items():
@@ -373,4 +387,10 @@ class SharedStore(ScopedStore):
 
     def _caught_up(self, job: asyncio.Future[ScopeState]) -> None:
         if not job.cancelled() and job.exception() is not None:
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._poll)
+            self._poll_soon()
+
+
+def _forget_idle(served: dict[str, Rounds[Any, Any, Any]], key: str) -> None:
+    rounds = served.get(key)
+    if rounds is not None and rounds.is_idle:
+        del served[key]
