@@ -8,10 +8,13 @@ import pytest
 from control.rooms import KEY, SCOPE, STATE, SYSTEM, Rooms
 from plan.pool_world import IMAGE, OLD_IMAGE, gpu_spec, pool_spec
 from poolwright.model.agent_pool import OperationState
+from poolwright.model.gpu import InstallProfile
 from poolwright.model.kubernetes import DAEMON_SETS, DEPLOYMENTS, EVENTS, NODES, PODS
 from poolwright.model.machine import MachinePhase, MachineRequest
 from poolwright.model.scarcity import InjectedFailure, Scarcity
 from poolwright.model.taint import Taint
+from poolwright.plan.components import COMPONENTS
+from poolwright.ports.kube import PatchKind
 from poolwright.sim.loop import run
 
 
@@ -190,6 +193,34 @@ def test_a_component_that_somebody_else_made_is_left_alone():
     play(story)
 
 
+def test_components_that_somebody_fights_over_go_with_the_last_pool():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        await rooms.create_pool(gpu_spec(name="gpunp", count=1), "add")
+        await rooms.ended("add")
+        kube = rooms.clusters.kube(KEY)
+
+        async def change_all(seconds):
+            change = {"spec": {"minReadySeconds": seconds}}
+            for name in COMPONENTS:
+                await kube.patch(
+                    DAEMON_SETS, name, change, kind=PatchKind.MERGE, namespace="default"
+                )
+
+        for number in range(8):  # each time we wait longer before we insist
+            await change_all(number + 1)
+            await rooms.later(seconds=2 * 2**number)
+        await change_all(0)
+        await rooms.later(seconds=10)
+        await rooms.change_pool("gpunp", STATE.DELETING, "delete", deleted=True)
+        await rooms.ended("delete")
+        await rooms.later(minutes=5)
+        assert (await kube.list(DAEMON_SETS)).items == []
+
+    play(story)
+
+
 def test_components_are_applied_once_and_then_watched():
     async def story(rooms):
         await rooms.create_cluster(SYSTEM)
@@ -332,6 +363,34 @@ def test_a_pool_that_is_managed_by_the_old_tag_says_so(tags):
         events = (await rooms.clusters.kube(KEY).list(EVENTS, namespace="default")).items
         about = [e["involvedObject"]["name"] for e in events if e["reason"] == "DeprecatedTag"]
         assert about == (["gpunp"] if tags else [])
+
+    play(story)
+
+
+@pytest.mark.parametrize("had", [InstallProfile.DRIVER_ONLY, InstallProfile.EVERYTHING])
+def test_an_upgrade_that_makes_a_pool_managed_says_so_beforehand(had):
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        made = gpu_spec(name="gpunp", count=1, node_image_version=OLD_IMAGE)
+        await rooms.create_pool(replace(made, install_profile=had), "add")
+        await rooms.ended("add")
+        managed = InstallProfile.EVERYTHING
+        await rooms.change_pool(
+            "gpunp", STATE.UPGRADING, "up", node_image_version=IMAGE, install_profile=managed
+        )
+        assert (await rooms.ended("up")).state is OperationState.SUCCEEDED
+        events = (await rooms.clusters.kube(KEY).list(EVENTS, namespace="default")).items
+        told = [e for e in events if e["reason"] == "ManagedGPUEnabled"]
+        if had is managed:
+            assert not told
+            return
+        (event,) = told
+        assert event["type"] == "Normal"
+        assert event["involvedObject"]["name"] == "gpunp"
+        assert "device plugin, DCGM exporter" in event["message"]
+        surge = next(e for e in events if e["reason"] == "Surge")
+        assert event["firstTimestamp"] <= surge["firstTimestamp"]
 
     play(story)
 

@@ -45,6 +45,8 @@ class ComponentsController:
         self._insistence: Insistence[tuple[ClusterKey, str]] = Insistence()
         self._namespace = namespace
         self._applied: dict[ClusterKey, dict[str, _Applied]] = {}
+        self._removed: dict[ClusterKey, None] = {}
+        """Clusters that have none of ours, as far as was seen."""
         self._revisions: dict[ClusterKey, str] = {}
 
     async def reconcile(self, key: ClusterKey) -> Instant | None:
@@ -57,6 +59,8 @@ class ComponentsController:
             or not cluster.status.running_kubernetes_version
         ):
             self._applied.pop(key, None)
+            self._removed.pop(key, None)
+            self._revisions.pop(key, None)
             return None
         pools, _ = await self._store.list(key.arm_scope, AGENT_POOL)
         wanted = managed_components(
@@ -65,10 +69,12 @@ class ComponentsController:
         kube = self._clusters.kube(key)
         if wanted:
             note(planned=len(wanted), because="the cluster has managed GPU pools")
+            self._removed.pop(key, None)
             return await self._apply_all(key, kube, wanted)
-        if self._applied.get(key) != {}:
+        if key not in self._removed:
             await self._remove(kube)
-            self._applied[key] = {}
+            self._applied.pop(key, None)
+            self._removed[key] = None
         return None
 
     async def _apply_all(
@@ -157,6 +163,8 @@ class ComponentsController:
 
     def _forget_changed(self, key: ClusterKey, seen: Mapping[str, int | None]) -> bool:
         """Forget the components that are not as they were applied; whether there were any."""
+        if any(generation is not None for generation in seen.values()):
+            self._removed.pop(key, None)
         applied = self._applied.get(key, {})
         changed = [
             name
