@@ -24,13 +24,13 @@ from poolwright.kubesim.version import View
 from poolwright.kubesim.watch import select
 from poolwright.model.json_value import child
 
-_PATCHES = (
+_JSON, _MERGE, _STRATEGIC, _APPLY = _PATCHES = (
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
-_PATCHES_OF_CUSTOM = (*_PATCHES[:2], _PATCHES[3])
+_PATCHES_OF_CUSTOM = (_JSON, _MERGE, _APPLY)
 _UNKNOWN_MAX = 100  # as the strict decoder stops collecting
 
 
@@ -301,7 +301,7 @@ async def patch(call: Call, target: Target) -> None:
         raise negotiate.unsupported_patch()
     data = await call.body()
     change = negotiate.read_value(data, media)
-    if media == _PATCHES[3]:
+    if media == _APPLY:
         required_manager(options.manager)
         if isinstance(change, dict):
             _declared_only(target, cast("dict[str, Any]", change))
@@ -309,51 +309,23 @@ async def patch(call: Call, target: Target) -> None:
         out = output(call, target)
         await call.answer(201 if is_new else 200, out.body(made, None), out.media)
         return
-    view = target.view
     call.note_duplicates(data, change)
-    if media != _PATCHES[0] and not isinstance(change, dict):
-        start = "error decoding patch: " if media == _PATCHES[1] else ""
+    if media != _JSON and not isinstance(change, dict):
+        start = "error decoding patch: " if media == _MERGE else ""
         raise status.bad_request(
             f"{start}json: cannot unmarshal {negotiate.go_kind(change)} into Go value of type"
             " map[string]interface {}"
         )
-    kind = view.shape
 
     def mutate(stored: dict[str, Any]) -> dict[str, Any]:
         call.warnings.clear()  # this may be another try
-        revision = stored["metadata"]["resourceVersion"]
-        shown = view.to_wire(stored)
-        new: Any
-        if media == _PATCHES[0]:
-            new = json_patch(meta.copy_of(shown), change)
-        elif media == _PATCHES[1]:
-            new = merge(shown, change)
-        else:
-            new = strategic(shown, cast("dict[str, Any]", change), kind)
-        # What the patch left alone was held against the schema when it was written.
-        is_known = media != _PATCHES[0] and view.declared is None
-        data = encode(_changed(new, shown) if is_known else new)
-        copied: dict[str, Any] = {**new, **decode(data)} if is_known else decode(data)
-        if not child(copied, "metadata").get("name"):
-            raise status.bad_request(
-                f"the name of the object ({target.name} based on URL) was undeterminable: name must"
-                " be provided"
-            )
-        if media == _PATCHES[2]:  # it is laid over the typed object, which keeps its kind
-            copied.update(kind=view.resource.kind, apiVersion=view.resource.api_version)
-        _check_patched(call, view, copied, data, new, change if media == _PATCHES[2] else None)
-        sent_uid, uid = copied["metadata"].get("uid"), stored["metadata"]["uid"]
-        if sent_uid and sent_uid != uid:
-            cause = status.invalid("metadata.uid", sent_uid, "field is immutable")
-            resource = view.resource
-            raise status.unprocessable(resource.group, resource.kind, target.name, [cause, cause])
-        sent = copied["metadata"].get("resourceVersion")
-        if not sent:
-            copied["metadata"]["resourceVersion"] = revision
-        return view.from_wire(copied)
+        body = _patched(call, target, target.view.to_wire(stored), change, media)
+        if not body["metadata"].get("resourceVersion"):
+            body["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
+        return target.view.from_wire(body)
 
     made = await call.registry.update(
-        view.kind,
+        target.view.kind,
         target.name,
         mutate,
         namespace=target.namespace,
@@ -363,6 +335,39 @@ async def patch(call: Call, target: Target) -> None:
         derives=True,
     )
     await _answer_written(call, target, made)
+
+
+def _patched(
+    call: Call, target: Target, shown: dict[str, Any], change: Any, media: str
+) -> dict[str, Any]:
+    """An object, as clients see it, after a patch that is none to apply."""
+    view, new = target.view, _result_of(target.view, shown, change, media)
+    # What the patch left alone was held against the schema when it was written.
+    is_known = media != _JSON and view.declared is None
+    data = encode(_changed(new, shown) if is_known else new)
+    body: dict[str, Any] = {**new, **decode(data)} if is_known else decode(data)
+    if not child(body, "metadata").get("name"):
+        raise status.bad_request(
+            f"the name of the object ({target.name} based on URL) was undeterminable: name must"
+            " be provided"
+        )
+    if media == _STRATEGIC:  # it is laid over the typed object, which keeps its kind
+        body.update(kind=view.resource.kind, apiVersion=view.resource.api_version)
+    _check_patched(call, view, body, data, new, change if media == _STRATEGIC else None)
+    sent_uid, uid = body["metadata"].get("uid"), shown["metadata"]["uid"]
+    if sent_uid and sent_uid != uid:
+        cause = status.invalid("metadata.uid", sent_uid, "field is immutable")
+        resource = view.resource
+        raise status.unprocessable(resource.group, resource.kind, target.name, [cause, cause])
+    return body
+
+
+def _result_of(view: View, shown: dict[str, Any], change: Any, media: str) -> Any:
+    if media == _JSON:
+        return json_patch(meta.copy_of(shown), change)
+    if media == _MERGE:
+        return merge(shown, change)
+    return strategic(shown, cast("dict[str, Any]", change), view.shape)
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
