@@ -14,7 +14,7 @@ from poolwright.plan.kubernetes.action import Plan, Target
 from poolwright.plan.kubernetes.garbage import Dependent, plan_dependents, plan_leaving_owner
 from poolwright.reconcile.loop import Loop, note
 
-_HOLDERS = (b'"foregroundDeletion"', b'"orphan"')
+_FOREGROUND, _ORPHAN = b'"foregroundDeletion"', b'"orphan"'
 
 
 class GarbageController:
@@ -53,7 +53,7 @@ class GarbageController:
         for uid in entry.owners:
             if not self._exists(uid, entry.namespace):
                 self._loop.wake(uid)
-        if b'"deletionTimestamp"' in entry.data and any(h in entry.data for h in _HOLDERS):
+        if _waits(entry, _FOREGROUND, _ORPHAN):
             self._loop.wake(entry.uid)
 
     def _on_change(self, change: ObjectChange) -> None:
@@ -105,16 +105,18 @@ class GarbageController:
 
     def _is_solid(self, uid: str, namespace: str) -> bool:
         """Whether an owner is there for objects of a namespace, and does not wait for them."""
-        if not self._exists(uid, namespace):
-            return False
-        entry = self._entry(uid)
-        waits = entry is not None and b'"deletionTimestamp"' in entry.data
-        return entry is not None and not (waits and _HOLDERS[0] in entry.data)
+        entry = self._entry(uid) if self._exists(uid, namespace) else None
+        return entry is not None and not _waits(entry, _FOREGROUND)
 
     def _is_waited_for(self, uid: str) -> bool:
         """Whether an object has a dependent that waits for its own dependents."""
         return any(
-            b'"deletionTimestamp"' in entry.data and _HOLDERS[0] in entry.data
+            _waits(entry, _FOREGROUND)
             for kind in self._kinds()
             for entry in self._registry.owned_by(kind, uid)
         )
+
+
+def _waits(entry: Entry, *finalizers: bytes) -> bool:
+    """Whether an object is being deleted, but has one of these finalizers still."""
+    return b'"deletionTimestamp"' in entry.data and any(f in entry.data for f in finalizers)
