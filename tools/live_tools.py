@@ -69,6 +69,52 @@ TERRAFORM = (
 TOOLS = {tool.name: tool for tool in (*STACK, *SUITE, *CHART, *TERRAFORM)}
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """YAML that a Go module publishes, gathered into one file that is kept beside a tool."""
+
+    name: str
+    tool: str
+    module: str
+    version: str
+    files: tuple[str, ...]
+    """Patterns within the module."""
+
+
+STAGES = Document(
+    "kwok-stages.yaml",
+    "kwok",
+    "sigs.k8s.io/kwok",
+    KWOK_VERSION,
+    tuple(
+        f"kustomize/stage/{part}/{kind}-*.yaml"
+        for kind, part in (
+            ("node", "node/fast"),
+            ("node", "node/heartbeat-with-lease"),
+            ("pod", "pod/fast"),
+        )
+    ),
+)
+"""The life of nodes and pods that KWOK plays; without stages it does nothing."""
+SERVICE_MONITORS = Document(
+    "servicemonitors.yaml",
+    "helm",
+    "github.com/prometheus-operator/prometheus-operator",
+    "v0.85.0",
+    ("example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",),
+)
+"""The Prometheus operator's definition of one of the kinds in our chart."""
+CERTIFICATES = Document(
+    "certificates.yaml",
+    "helm",
+    "github.com/cert-manager/cert-manager",
+    "v1.21.2",
+    ("deploy/crds/cert-manager.io_certificates.yaml",),
+)
+"""cert-manager's definition of another."""
+DOCUMENTS = (STAGES, SERVICE_MONITORS, CERTIFICATES)
+
+
 def pinned(module: str, dependency: str) -> str:
     """The version of a dependency in one of our module files."""
     found = re.search(
@@ -202,29 +248,31 @@ def build(tool: Tool, parallel: int) -> None:
         "GOWORK": "off",
     }
     subprocess.run(["nice", *command], cwd=where, env=environment, check=True)
-    if tool.name == "kwok":
-        _keep_stages()
     (scratch / tool.name).replace(place / tool.name)
 
 
-def stages(kwok: Path) -> Path:
-    """The life of nodes and pods that KWOK plays: published beside it, kept beside the binary."""
-    return kwok.with_name("kwok-stages.yaml")
+def document(wanted: Document) -> Path:
+    """Where a document is kept.
+
+    Raises:
+        ToolsMissing: it is not there; says what to do.
+    """
+    path = folder() / wanted.name
+    if not path.exists():
+        raise ToolsMissing(f"{wanted.name} not found ({how_to_get()})")
+    return path
 
 
-def _keep_stages() -> None:
-    """Gather KWOK's stages from its module; without stages it does nothing."""
-    query = ["go", "mod", "download", "-json", f"sigs.k8s.io/kwok@{KWOK_VERSION}"]
+def gather(wanted: Document) -> None:
+    """Take a document out of its module."""
+    query = ["go", "mod", "download", "-json", f"{wanted.module}@{wanted.version}"]
     said = subprocess.run(query, cwd=HERE, capture_output=True, check=True)
     module = Path(json.loads(said.stdout)["Dir"])
-    parts = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
-    files = [
-        file
-        for part in parts
-        for file in sorted((module / "kustomize/stage" / part).glob("*.yaml"))
-    ]
-    texts = [file.read_text() for file in files if "kustomization" not in file.name]
-    stages(folder() / "kwok").write_text("\n---\n".join(texts))
+    files = [file for pattern in wanted.files for file in sorted(module.glob(pattern))]
+    assert files, f"{wanted.module} {wanted.version} has no {wanted.files}"
+    target = folder() / wanted.name
+    target.with_suffix(".new").write_text("\n---\n".join(file.read_text() for file in files))
+    target.with_suffix(".new").replace(target)
 
 
 def main() -> int:
@@ -248,20 +296,29 @@ def main() -> int:
 def _get(wanted: Sequence[Tool], parallel: int) -> int:
     """Build what is missing; the exit status."""
     for tool in wanted:
-        if find(tool.name) is None:
+        beside = [each for each in DOCUMENTS if each.tool == tool.name]
+        lacking = [each for each in beside if not (folder() / each.name).exists()]
+        if lacking or find(tool.name) is None:
             if shutil.which("go") is None:
                 print(f"{tool.name}: {how_to_get()}", file=sys.stderr)
                 return 1
-            began = time.monotonic()
-            print(f"{tool.name}: building", flush=True)
             try:
-                build(tool, parallel)
+                for each in lacking:  # before the tool: whoever waits for that needs both
+                    gather(each)
+                if find(tool.name) is None:
+                    _build_and_tell(tool, parallel)
             except subprocess.CalledProcessError as error:
                 print(f"{tool.name}: go ended with {error.returncode}", file=sys.stderr)
                 return 1
-            print(f"{tool.name}: built in {time.monotonic() - began:.0f} s")
         print(f"{tool.name}: {find(tool.name) or 'missing'}")
     return 0
+
+
+def _build_and_tell(tool: Tool, parallel: int) -> None:
+    began = time.monotonic()
+    print(f"{tool.name}: building", flush=True)
+    build(tool, parallel)
+    print(f"{tool.name}: built in {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":
