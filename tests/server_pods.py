@@ -81,9 +81,11 @@ def sources_of(objects, **secrets):
 class Pod:
     """A pod's process in the pod's folders."""
 
+    _folders = PodFolders
+
     def __init__(self, folder, objects, container, secrets, account):
         self.spec = pod_specs(objects)[container]
-        self.folders = PodFolders(folder, self.spec, sources_of(objects, **secrets))
+        self.folders = self._folders(folder, self.spec, sources_of(objects, **secrets))
         if self.spec["automountServiceAccountToken"]:
             for name, text in account.items():
                 (self.folders.here(ACCOUNT) / name).write_text(text)
@@ -104,12 +106,16 @@ class Pod:
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(scratch),
                 "TMPDIR": str(scratch),
-                **(_HERE if "ports" in self.spec["containers"][0] else {}),
-                **self.folders.environment(),
+                **self.environment(),
             },
         )
         log.close()
         return self
+
+    def environment(self):
+        """What the pod's container has of its own, and where a server listens here."""
+        listens = "ports" in self.spec["containers"][0]
+        return {**(_HERE if listens else {}), **self.folders.environment()}
 
     def end(self):
         """Wait for it to end by itself; its exit code."""
