@@ -239,7 +239,7 @@ class LiveStack:
             case _:
                 return [
                     f"--kubeconfig={self.kubeconfig}",
-                    f"--config={live_tools.stages(self._tools['kwok'])}",
+                    f"--config={live_tools.document(live_tools.STAGES)}",
                     f"--manage-nodes-with-annotation-selector={_KWOK}=fake"
                     if self._by_annotation
                     else "--manage-all-nodes=true",
