@@ -15,6 +15,8 @@ from absent import missing
 from helm_chart import ACCOUNT, CHART, VALUES, HelmFailed, one, pod_specs
 from live_stack import live_tools
 from poolwright.app.settings import load_settings
+from poolwright.arm.resource_groups import check_group_name
+from poolwright.model.errors import InvalidRequest
 
 pytestmark = pytest.mark.slow
 
@@ -239,11 +241,58 @@ def test_what_is_needed_is_asked_for(helm, path):
         ("tokenKeys.keys={../x}", "at '/tokenKeys/keys/0'"),
         (r"podLabels.app\.kubernetes\.io/name=x", "invalid propertyName 'app.kubernetes.io/name'"),
         ("serviceMonitor.enabled=true", "Prometheus must know the CA"),
+        ("cluster.location=mars", "at '/cluster/location': value must be one of 'eastus'"),
+        ("cluster.name=-x-", "at '/cluster/name'"),
+        ("cluster.resourceGroup=a b", "at '/cluster/resourceGroup'"),
+        ("settings.control.parallel=0", "at '/settings/control/parallel': minimum: got 0, want 1"),
+        ("settings.cloud.failure_weights.driver=2", "maximum: got 2, want 1"),
+        ("settings.cloud.failure_weights.diver=1", "invalid propertyName 'diver'"),
+        ("settings.cloud.scarcity.default_quota=-1", "minimum: got -1, want 0"),
+        ("settings.arm.retry_after_ms=1", "minimum: got 1, want 10"),
+        ("settings.arm.token_lifetime=P1W", "at '/settings/arm/token_lifetime'"),
+        ("settings.cloud.lease_duration=PT2.9S", "must be between 3 s and 300 s, not PT2.9S"),
+        ("settings.control.pools.deadline=PT1H1S", "must be between 1 s and 3600 s"),
+        ("settings.arm.token_lifetime=P1DT1M", "must be between 300 s and 86400 s"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm, words, said):
     with pytest.raises(HelmFailed, match=re.escape(said)):
         helm.render(LEAST, "--set", words)
+
+
+def test_bounds_themselves_are_taken(helm, tmp_path):
+    given = {
+        "cloud": {"lease_duration": "PT4M60S", "delay_factor": 100},
+        "control": {"pools": {"deadline": None, "debounce": "PT0S"}, "parallel": 1},
+        "arm": {"token_lifetime": "P1D", "locations": ["Mars One"]},
+    }
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({"settings": given, "cluster": {"location": "marsone"}}))
+    text = one(helm.render(LEAST, "-f", values), "ConfigMap")["data"]["poolwright.toml"]
+    (tmp_path / "toml").write_text(text)
+    settings = load_settings(tmp_path / "toml", {}, {})
+    assert settings.cloud.lease_duration.total_seconds() == 300
+    assert settings.arm.token_lifetime.total_seconds() == 86_400
+    assert settings.adopt.location == "marsone"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("A-1_(b).c", True), ("ü1", True), ("x" * 90, True), ("x" * 91, False), ("a.", False),
+     ("a/b", False), ("a+b", False)],
+)  # fmt: skip
+def test_a_name_of_a_group_is_one_to_both(helm, tmp_path, name, is_one):
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({"cluster": {"resourceGroup": name}}))
+    try:
+        check_group_name(name)
+    except InvalidRequest:
+        assert not is_one
+        with pytest.raises(HelmFailed, match="at '/cluster/resourceGroup'"):
+            helm.render(LEAST, "-f", values)
+    else:
+        assert is_one
+        helm.render(LEAST, "-f", values)
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 
 from poolwright.arm.settings import ArmSettings
 from poolwright.control.run import ControlSettings
 from poolwright.kubesim.server import KubeSimSettings
+from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.telemetry.logs import LogSettings
 from poolwright.telemetry.settings import TelemetrySettings
@@ -67,15 +69,20 @@ class ServerSettings:
     identity_port: int = 0
     """Port of the plain-HTTP managed-identity endpoint on 127.0.0.1; 0 picks a free one."""
 
+    BOUNDS: ClassVar[Bounds] = {
+        "port": (0, 65535),
+        "drain": (0, 300),
+        "identity_port": (0, 65535),
+    }
+
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ValueError("port: must be between 0 and 65535")
+        check_bounds(self, self.BOUNDS)
         if self.store and not self.store.startswith(_STORES):
             raise ValueError("store: must be postgresql://…, or empty for SQLite")
-        if not 0 <= self.drain.total_seconds() <= 300:
-            raise ValueError("drain: must be between 0 s and 5 min")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key: give both or none")
+        if self.tls_ca and not self.tls_certificate:
+            raise ValueError("tls_ca: says nothing without tls_certificate")
 
     @property
     def is_loopback(self) -> bool:
@@ -92,9 +99,10 @@ class WorldSettings:
     seed: str = ""
     """Seed of the world's chance; empty (default) draws one for a new data directory."""
 
+    BOUNDS: ClassVar[Bounds] = {"speed": (1, 100_000)}
+
     def __post_init__(self) -> None:
-        if not 1 <= self.speed <= 100_000:
-            raise ValueError("speed: must be between 1 and 100000")
+        check_bounds(self, self.BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,13 @@ class AdoptSettings:
     def __post_init__(self) -> None:
         if self.kubeconfig and self.clusters:
             raise ValueError("adopt.kubeconfig and adopt.clusters: give one of them")
-        names: dict[tuple[str, str], None] = {}
+        names: set[tuple[str, str]] = set()
         sources: dict[tuple[str, str], str] = {}
         for each in self.clusters:
             name = (each.resource_group.lower(), each.cluster_name.lower())
             if name in names:
                 raise ValueError(f"adopt.clusters: {'/'.join(name)} is given twice")
-            names[name] = None
+            names.add(name)
             source = (each.kubeconfig, each.context)
             if source in sources:
                 one, other = sources[source], each.cluster_name
@@ -185,9 +193,10 @@ def _unknown(kind: Any, value: Any, path: str) -> str | None:
     if not dataclasses.is_dataclass(kind) or not isinstance(value, Mapping):
         return None
     hints = typing.get_type_hints(kind)
+    fields = {field.name for field in dataclasses.fields(kind)}
     for name, inner in cast("Mapping[str, Any]", value).items():
         here = f"{path}.{name}" if path else name
-        if name not in hints:
+        if name not in fields:
             return here
         found = _unknown(hints[name], inner, here)
         if found:
@@ -210,24 +219,52 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _pace(tree: dict[str, Any]) -> None:
-    """Somebody else's Kubernetes lives in real time, and so do we then; it makes its clusters."""
-    adopt, world = tree.get("adopt"), tree.get("world", {})
+_PLACE = re.compile(r"(.*) - at `\$\.?(.*)`")
+"""How msgspec says where a value is wrong."""
+
+
+def _placed(said: str) -> str:
+    """The place first: ``world.speed: must be …``."""
+    found = _PLACE.fullmatch(said)
+    if found is None or not found[2]:
+        return said
+    what, where = found[1], found[2]
+    return f"{where}{'.' if re.match('[a-z_.]+: ', what) else ': '}{what}"
+
+
+def _adopting(tree: dict[str, Any]) -> str:
+    """The member of ``adopt`` that names clusters; empty where they are made here.
+
+    Raises:
+        SettingsError: a member says more of a cluster that is not named.
+    """
+    adopt = tree.get("adopt")
     if not isinstance(adopt, dict):
-        return
+        return ""
     given = cast("dict[str, Any]", adopt)
     if not given.get("kubeconfig"):
         for name in ("context", "cluster_name", "resource_group", "location"):
             if name in given:
                 raise SettingsError(f"adopt.{name}: says nothing without adopt.kubeconfig")
-    named = next((name for name in ("kubeconfig", "clusters") if given.get(name)), "")
+    return next((name for name in ("kubeconfig", "clusters") if given.get(name)), "")
+
+
+def _derive(tree: dict[str, Any]) -> None:
+    """Set what follows from the rest: somebody else's Kubernetes lives in real time, and so do we
+    then, and make no clusters beside it.
+    """
+    server = tree.get("server")
+    host = cast("dict[str, Any]", server).get("host") if isinstance(server, dict) else None
+    _assign(tree, ["arm", "is_loopback"], host is None or host in _LOOPBACK)
+    named = _adopting(tree)
+    _assign(tree, ["arm", "makes_clusters"], not named)
     if not named:
         return
+    world = tree.get("world", {})
     speed = cast("dict[str, Any]", world).get("speed", 1) if isinstance(world, dict) else 1
     if speed != 1:
         raise SettingsError(f"world.speed: must be 1 with adopt.{named}, not {speed}")
     _assign(tree, ["world", "speed"], 1)
-    _assign(tree, ["arm", "makes_clusters"], False)
 
 
 def load_settings(
@@ -244,21 +281,19 @@ def load_settings(
         try:
             tree = tomllib.loads(config.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{config}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SettingsError(f"{config}: {reason}") from error
     for name, text in sorted(environment.items()):
         if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS):
             _assign(tree, name.removeprefix(_PREFIX).lower().split("__"), _literal(text))
     for path, value in options.items():
         if value is not None:
             _assign(tree, path.split("."), value)
-    _pace(tree)
-    server = tree.get("server")
-    host = cast("dict[str, Any]", server).get("host") if isinstance(server, dict) else None
-    _assign(tree, ["arm", "is_loopback"], host is None or host in _LOOPBACK)
+    _derive(tree)
     stranger = _unknown(Settings, tree, "")
     if stranger:
         raise SettingsError(f"unknown setting {stranger!r}")
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(_placed(str(error))) from error

@@ -49,7 +49,7 @@ from poolwright.model.record import Stored
 from poolwright.ports.store import Create, Update
 
 TYPE = "Microsoft.Resources/resourceGroups"
-_NAME_LENGTH_MAX = 90
+NAME_LENGTH_MAX = 90
 _INVALID_CHARACTER = re.compile(r"[^-\w.()]")
 _ATTEMPTS = 4
 DELETING = "Deleting"
@@ -188,8 +188,8 @@ def check_group_name(name: str) -> None:
     Raises:
         InvalidRequest: with what is wrong.
     """
-    if len(name) > _NAME_LENGTH_MAX:
-        raise _NAME_TOO_LONG(length=len(name), limit=_NAME_LENGTH_MAX)
+    if len(name) > NAME_LENGTH_MAX:
+        raise _NAME_TOO_LONG(length=len(name), limit=NAME_LENGTH_MAX)
     invalid = "".join(dict.fromkeys(_INVALID_CHARACTER.findall(name)))
     if invalid:
         raise _INVALID_NAME(name=name, characters=invalid)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import ClassVar
+
+from poolwright.model.bounds import Bounds, check_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,19 @@ class ArmSettings:
     locations: tuple[str, ...] = ()
     """Further locations beside Azure's public regions."""
     makes_clusters: bool = True
-    """Whether managed clusters can be created; ``app`` switches it off where clusters are given."""
+    """Whether managed clusters can be created; ``app`` derives it: not where clusters are given."""
     feature_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Further features that can be registered, by provider namespace."""
+
+    BOUNDS: ClassVar[Bounds] = {
+        "retry_after_seconds": (1, 60),
+        "retry_after_ms": (10, 10_000),
+        "body_bytes_max": (1, 64 * 1024 * 1024),
+        "body_timeout": (0.001, 600),
+        "token_lifetime": (300, 86_400),
+        "feature_registration": (0, 86_400),
+        "provider_registration": (0, 86_400),
+    }
 
     def __post_init__(self) -> None:
         if not self.subscriptions:
@@ -84,14 +97,4 @@ class ArmSettings:
                 "is_development accepts any credential and is refused on a non-loopback address; "
                 "register clients and switch it off"
             )
-        for name, value, least, most in (
-            ("retry_after_seconds", self.retry_after_seconds, 1, 60),
-            ("retry_after_ms", self.retry_after_ms, 10, 10_000),
-            ("body_bytes_max", self.body_bytes_max, 1, 64 * 1024 * 1024),
-            ("body_timeout", self.body_timeout.total_seconds(), 0.001, 600),
-            ("token_lifetime", self.token_lifetime.total_seconds(), 300, 86_400),
-            ("feature_registration", self.feature_registration.total_seconds(), 0, 86_400),
-            ("provider_registration", self.provider_registration.total_seconds(), 0, 86_400),
-        ):
-            if value is not None and not least <= value <= most:
-                raise ValueError(f"{name}: {value} is not between {least} and {most}")
+        check_bounds(self, self.BOUNDS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from poolwright.control.act import Actor
 from poolwright.control.agent_pool import AgentPoolController
@@ -17,6 +17,7 @@ from poolwright.control.contact import ContactController
 from poolwright.control.managed_cluster import ManagedClusterController
 from poolwright.control.orphans import OrphansController
 from poolwright.model.agent_pool import AGENT_POOL
+from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.model.cluster_key import ClusterKey, PoolKey
 from poolwright.model.errors import Transient, Unknown
 from poolwright.model.managed_cluster import MANAGED_CLUSTER
@@ -53,6 +54,11 @@ class ControlSettings:
     """The loop of the autoscaler: it scans when something changed, at most this often."""
     others: LoopSettings = field(default_factory=LoopSettings)
     """The loops of components and orphans."""
+
+    BOUNDS: ClassVar[Bounds] = {"actions_max": (1, 1000), "parallel": (1, 256)}
+
+    def __post_init__(self) -> None:
+        check_bounds(self, self.BOUNDS)
 
 
 def cluster_key(scope: str) -> ClusterKey | None:

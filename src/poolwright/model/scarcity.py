@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
+from typing import ClassVar
+
+from poolwright.model.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class InjectedFailure:
     every: int = 1
     seen: int = 0
 
+    BOUNDS: ClassVar[Bounds] = {"times": (1, inf), "every": (1, inf)}
+
 
 @dataclass(frozen=True, slots=True)
 class Scarcity:
@@ -50,6 +56,8 @@ class Scarcity:
     default_quota: int = 100_000
     restrictions: tuple[Restriction, ...] = ()
     failures: tuple[InjectedFailure, ...] = ()
+
+    BOUNDS: ClassVar[Bounds] = {"quotas": (0, inf), "default_quota": (0, inf)}
 
 
 @dataclass(frozen=True, slots=True)

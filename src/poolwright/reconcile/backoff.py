@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
+from typing import ClassVar
+
+from poolwright.model.bounds import Bounds, check_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +17,16 @@ class Backoff:
     """
 
     first: timedelta = timedelta(milliseconds=200)
+    """1 ms to 1 min."""
     factor: float = 2.0
+    """1 to 10."""
     most: timedelta = timedelta(seconds=30)
+    """1 ms to 1 h."""
+
+    BOUNDS: ClassVar[Bounds] = {"first": (0.001, 60), "factor": (1, 10), "most": (0.001, 3_600)}
+
+    def __post_init__(self) -> None:
+        check_bounds(self, self.BOUNDS)
 
     def delay(self, failures: int, rng: Random) -> timedelta:
         """The wait after ``failures`` failures in a row (at least 1)."""

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from random import Random
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import structlog
 
+from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.model.errors import PoolwrightError, Precondition, Refused, Transient
 from poolwright.model.instant import Instant
 from poolwright.ports.clock import Clock
@@ -107,6 +108,17 @@ class LoopSettings:
     """3 s to 5 min; how long a dead replica's keys lie."""
     raise_bugs: bool = False
     """Whether a bug ends the loop: true in simulations, which must not hide one."""
+
+    BOUNDS: ClassVar[Bounds] = {
+        "workers": (1, 256),
+        "debounce": (0, 1),
+        "precondition_retries": (0, 10),
+        "deadline": (1, 3_600),
+        "lease_duration": (3, 300),
+    }
+
+    def __post_init__(self) -> None:
+        check_bounds(self, self.BOUNDS)
 
 
 def note(**facts: Any) -> None:
@@ -360,11 +372,15 @@ async def _sleep_unless(woken: asyncio.Event, delay: timedelta) -> bool:
 
 async def contain(
     name: str, work: Callable[[], Awaitable[None]], *, raise_bugs: bool = False
-) -> None:
-    """Run a piece of work to its end; an error in it is logged and ends nothing else."""
+) -> bool:
+    """Run a piece of work to its end; an error in it is logged and ends nothing else. Whether it
+    went well.
+    """
     try:
         await work()
     except Exception as error:
         _log.error("work failed", work=name, exc_info=error)
         if raise_bugs:
             raise
+        return False
+    return True

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
+
+from poolwright.model.bounds import Bounds, check_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,11 @@ class TelemetrySettings:
     gpu_requests: int = 8
     """Exporters asked at once, 1 to 256."""
 
+    BOUNDS: ClassVar[Bounds] = {
+        "gpu_interval": (1, 3_600),
+        "gpu_idle": (10, 86_400),
+        "gpu_requests": (1, 256),
+    }
+
     def __post_init__(self) -> None:
-        for name, value, least, most in (
-            ("gpu_interval", self.gpu_interval.total_seconds(), 1, 3_600),
-            ("gpu_idle", self.gpu_idle.total_seconds(), 10, 86_400),
-            ("gpu_requests", self.gpu_requests, 1, 256),
-        ):
-            if not least <= value <= most:
-                raise ValueError(f"{name}: {value} is not between {least} and {most}")
+        check_bounds(self, self.BOUNDS)

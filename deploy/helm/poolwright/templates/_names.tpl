@@ -51,8 +51,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ concat (list $service (printf "%s.cluster.local" $service)) .Values.tls.names | toYaml }}
 {{- end }}
 
+{{/* The seconds of an ISO 8601 duration. */}}
+{{- define "poolwright.seconds" -}}
+{{- $date := regexFind "^P[^T]*" . -}}
+{{- $time := regexFind "T.*$" . -}}
+{{- $days := regexFind "[0-9.]+D" $date | trimSuffix "D" | float64 -}}
+{{- $hours := regexFind "[0-9.]+H" $time | trimSuffix "H" | float64 -}}
+{{- $minutes := regexFind "[0-9.]+M" $time | trimSuffix "M" | float64 -}}
+{{- $seconds := regexFind "[0-9.]+S" $time | trimSuffix "S" | float64 -}}
+{{ addf (mulf $days 86400) (mulf $hours 3600) (mulf $minutes 60) $seconds }}
+{{- end }}
+
+{{/* Refuses durations that the servers would refuse; values.schema.json has the other bounds. */}}
+{{- define "poolwright.checkDurations" -}}
+{{- range $path, $bounds := .Files.Get "files/durations.json" | fromJson -}}
+{{- $value := $.Values.settings -}}
+{{- range $name := splitList "." $path -}}
+{{- if kindIs "map" $value }}{{ $value = get $value $name }}{{ else }}{{ $value = "" }}{{ end -}}
+{{- end -}}
+{{- if $value -}}
+{{- $seconds := include "poolwright.seconds" $value | float64 -}}
+{{- $least := index $bounds 0 | float64 -}}
+{{- $most := index $bounds 1 | float64 -}}
+{{- if or (lt $seconds $least) (gt $seconds $most) -}}
+{{- fail (printf "settings.%s: must be between %v s and %v s, not %s" $path $least $most $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The settings, as YAML: what was given, and over it what the chart decides. */}}
 {{- define "poolwright.settings" -}}
+{{- include "poolwright.checkDurations" . -}}
 {{- $server := dict
   "host" "0.0.0.0"
   "port" 8443

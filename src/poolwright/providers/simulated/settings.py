@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import ClassVar
 
+from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.model.scarcity import Scarcity
 
 STEPS = ("allocate", "boot", "deallocate", "delete", "driver", "gpu-stack", "kubelet", "mig",
@@ -37,27 +39,20 @@ class SimulatedCloudSettings:
     scarcity: Scarcity = field(default_factory=Scarcity)
     """What a region refuses before anybody set something else."""
 
+    BOUNDS: ClassVar[Bounds] = {
+        "delay_factor": (0, 100),
+        "failure_weights": (0, 1),
+        "default_run_seconds": (0, 1e9),
+        "requests_parallel": (1, 256),
+        "unreachable_attempts": (1, 1_000_000),
+        "lease_duration": (3, 300),
+    }
+
     def __post_init__(self) -> None:
-        for step, chance in self.failure_weights.items():
+        for step in self.failure_weights:
             if step not in STEPS:
                 raise ValueError(f"failure_weights: no step {step!r}; there are {', '.join(STEPS)}")
-            if not 0 <= chance <= 1:
-                raise ValueError(f"failure_weights.{step}: must be between 0 and 1")
-        scarcity = self.scarcity
-        for name, limit in (("default_quota", scarcity.default_quota), *scarcity.quotas.items()):
-            if limit < 0:
-                raise ValueError(f"scarcity.{name}: a quota is 0 or more")
-        for failure in scarcity.failures:
-            if failure.every < 1 or (failure.times is not None and failure.times < 1):
-                raise ValueError(
-                    f"scarcity.failures {failure.name!r}: times and every are 1 or more"
-                )
-        for name, value, least, most in (
-            ("delay_factor", self.delay_factor, 0, 100),
-            ("default_run_seconds", self.default_run_seconds, 0, 1e9),
-            ("lease_duration", self.lease_duration.total_seconds(), 3, 300),
-            ("requests_parallel", self.requests_parallel, 1, 256),
-            ("unreachable_attempts", self.unreachable_attempts, 1, 1_000_000),
-        ):
-            if not least <= value <= most:
-                raise ValueError(f"{name}: must be between {least:g} and {most:g}")
+        check_bounds(self, self.BOUNDS)
+        check_bounds(self.scarcity, self.scarcity.BOUNDS, "scarcity.")
+        for failure in self.scarcity.failures:
+            check_bounds(failure, failure.BOUNDS, f"scarcity.failures.{failure.name}.")
