@@ -33,11 +33,20 @@ class Certificates:
     bundle: Path
 
 
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a whole file, or leave it as it is: a full disk makes no half one."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+    partial.replace(path)
+
+
 def write_secret(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+    write_file(path, data, 0o600)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
@@ -98,7 +107,7 @@ def _make_ca(directory: Path, now: datetime) -> None:
         .sign(key, hashes.SHA256())
     )
     write_secret(directory / "ca.key", _pem(key))
-    (directory / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    write_file(directory / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _make_leaf(directory: Path, names: Sequence[str], now: datetime) -> None:
@@ -124,7 +133,7 @@ def _make_leaf(directory: Path, names: Sequence[str], now: datetime) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     write_secret(directory / "server.key", _pem(key))
-    (directory / "server.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    write_file(directory / "server.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _leaf_serves(directory: Path, names: Sequence[str], now: datetime) -> bool:
@@ -143,7 +152,7 @@ def _system_bundle() -> bytes:
 
 def _bundle(directory: Path, ca: Path) -> Path:
     bundle = directory / "ca-bundle.pem"
-    bundle.write_bytes(_system_bundle().rstrip() + b"\n" + ca.read_bytes())
+    write_file(bundle, _system_bundle().rstrip() + b"\n" + ca.read_bytes())
     return bundle
 
 
@@ -153,8 +162,11 @@ def given_certificates(directory: Path, certificate: Path, key: Path, ca: Path) 
     Raises:
         OSError: a file cannot be read, or the pair is none.
     """
+    for file in (certificate, key):
+        file.open("rb").close()  # ssl does not say which one it cannot read
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password="")  # without one it asks the terminal
     except ssl.SSLError as error:
         raise OSError(f"{certificate} and {key} are no pair: {error.reason or error}") from error
     return Certificates(ca, certificate, key, _bundle(directory, ca))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from poolwright.app.certificates import write_secret
+from poolwright.app.settings import SettingsError
 
 CLIENT_ID = "poolwright-development"
 
@@ -23,10 +25,19 @@ class DataDirectory:
         """The directory at ``path``; made if it is not there.
 
         Raises:
-            OSError: it cannot be made or written.
+            SettingsError: it cannot be made or written.
         """
         root = path.expanduser().resolve()
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise SettingsError(f"data directory {root}: is a file") from None
+        except OSError as error:
+            raise SettingsError(
+                f"data directory {root}: cannot be made: {error.strerror}"
+            ) from error
+        if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
+            raise SettingsError(f"data directory {root}: cannot be written")
         return cls(root)
 
     @property

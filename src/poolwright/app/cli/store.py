@@ -26,13 +26,14 @@ def migrate(target: _TARGET = None, config: _CONFIG = None) -> None:
 
 @store.command("check")
 def check(target: _TARGET = None, config: _CONFIG = None) -> None:
-    """Say whether the store's tables are those of this version; change nothing."""
+    """Say whether PostgreSQL's tables are those of this version; change nothing."""
     _open(target, config, migrates=False)
 
 
 def _open(target: str | None, config: Path | None, *, migrates: bool) -> None:
     from poolwright.app.data_directory import DataDirectory  # noqa: PLC0415 - loads the store
     from poolwright.app.real_clock import RealClock  # noqa: PLC0415 - as above
+    from poolwright.app.refusal import refusal  # noqa: PLC0415 - as above
     from poolwright.app.settings import SettingsError, load_settings  # noqa: PLC0415 - as above
     from poolwright.model.errors import PoolwrightError  # noqa: PLC0415 - as above
     from poolwright.store import SqlStore  # noqa: PLC0415 - as above
@@ -40,12 +41,16 @@ def _open(target: str | None, config: Path | None, *, migrates: bool) -> None:
 
     async def whole() -> None:
         settings = load_settings(config, os.environ, {"server.store": target}).server
+        if not settings.store and not migrates:
+            raise SettingsError(
+                "server.store: names no PostgreSQL; a server migrates SQLite itself"
+            )
         place = settings.store or DataDirectory.open(Path(settings.data_dir)).store
         await SqlStore.open(place, clock=RealClock(), migrates=migrates).close()
 
     try:
         asyncio.run(whole())
     except (SettingsError, PoolwrightError, OSError) as error:
-        sys.stderr.write(f"poolwright: {error}\n")
+        sys.stderr.write(f"poolwright: {refusal(error)}\n")
         raise typer.Exit(1) from error
     typer.echo(f"the store is at revision {HEAD}")
