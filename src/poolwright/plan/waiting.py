@@ -18,7 +18,8 @@ def operation_message(rollout: Rollout, status: AgentPoolStatus, now: Instant) -
     """The status word of a running operation: what it waits for beyond the usual time of machines,
     or of a creation how far it is, as AKS shows it.
     """
-    for name, drain in rollout.held:
+    if rollout.held:
+        name, drain = rollout.held[0]
         left = ", ".join(drain.remaining[:_NAMED])
         return f"WaitingForDrain: {name} still has {left}; budget {drain.blocked_by} allows none"
     count = rollout.spec.count

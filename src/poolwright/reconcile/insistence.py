@@ -34,7 +34,7 @@ class Insistence(Generic[K]):
         self._swept = 0
 
     def may_at(self, key: K, what: Hashable, now: Instant) -> Instant:
-        """When this may be written; ``now`` at the latest if nothing speaks against it."""
+        """When this may be written: not after ``now`` if nothing speaks against it."""
         known = self._written.get(key)
         return now if known is None or known.what != what else known.again_at
 
