@@ -85,9 +85,11 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def cluster(*, controllers=False):
+async def cluster(*, controllers=False, before=lambda store: store):
+    """``before`` may put something between the server and its store."""
     clock = FakeClock()
-    store = SqlStore.open(None, clock=clock)
+    opened = SqlStore.open(None, clock=clock)
+    store = before(opened)
     settings = KubeSimSettings(controllers=controllers, system_pods=False)
     sim = KubeSim(store, clock, FakeIdentity(), FakeKubelet(), settings)
     running = asyncio.ensure_future(sim.run())
@@ -97,7 +99,7 @@ async def cluster(*, controllers=False):
     finally:
         running.cancel()
         await asyncio.wait([running])
-        await store.close()
+        await opened.close()
 
 
 def run(test, *, controllers=False):

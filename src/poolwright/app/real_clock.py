@@ -8,22 +8,29 @@ would let every one of its own deadlines pass. So world time is
 * up to the speed; while a short internal wait is pending (a debounce, a first retry: somebody is
   about to act), no more than at `_ATTENTIVE`, which leaves room for many of them.
 
-At speed 1 this is exactly real time.
+At speed 1 this is exactly real time. While its position cannot be written down, as on a full
+disk, the world stands still: nobody is shown a time to which it could go back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import structlog
 
 from poolwright.app.idle_loop import idle_seconds
+from poolwright.model.errors import InvalidRequest
 from poolwright.model.instant import Instant, Now
+
+_log: Any = structlog.get_logger("poolwright.clock")
 
 _RESERVED = 0.1
 """Real seconds of world time that are reserved on disk before any of it is shown. After a kill the
@@ -40,6 +47,8 @@ half a world minute then, and deadlines are tens of minutes. The default speed i
 _BUSY_NAP = 1e-3
 """Real seconds that a sleeper naps at least once it woke too early, because the process was busy:
 looking at every turn of the loop cost a tenth of bringing up nodes at top speed."""
+_RETRY = 0.25
+"""Real seconds until the disk is asked again after it took no position."""
 _SHORT = 0.25
 """Internal waits below so many seconds are part of work; longer ones are sweeps and long
 back-offs."""
@@ -92,14 +101,24 @@ class RealClock:
         self._gained: float = 0.0  # world seconds beyond real time
         self._short_waits = 0
         self._naps: dict[asyncio.Future[None], None] = {}
-        self._reserved_until = -1
+        self._reserved_until = self._world_anchor
+        self._retry_at = float("-inf")
+        self._stands_still = False
 
     def now(self) -> Now:
         """Both times at this moment."""
+        return Now(self._shown(), datetime.now(UTC))
+
+    def _shown(self) -> Instant:
+        """The world's position; what was not reserved on disk has not happened."""
         world = self._world()
-        if self._path is not None and world.micros > self._reserved_until:
-            self._reserve(world)
-        return Now(world, datetime.now(UTC))
+        over = world.micros - self._reserved_until
+        if self._path is None or over < 0:
+            return world
+        if self._readings.monotonic() >= self._retry_at and self._reserve(world):
+            return world
+        self._world_anchor -= over
+        return Instant(self._reserved_until)
 
     def _world(self) -> Instant:
         self._gain()
@@ -142,8 +161,8 @@ class RealClock:
         loop = asyncio.get_running_loop()
         # At least a microsecond: less could vanish in the loop's floating-point time.
         least = 1e-6
-        while (left := at.micros - self._world().micros) > 0:
-            seconds = max(left / 1e6 / self._rate(), least)
+        while (left := at.micros - self._shown().micros) > 0:
+            seconds = max(left / 1e6 / self._rate(), _RETRY if self._stands_still else least)
             least = _BUSY_NAP
             nap: asyncio.Future[None] = loop.create_future()
             self._naps[nap] = None
@@ -160,15 +179,30 @@ class RealClock:
             for nap in self._naps:
                 _end_nap(nap)
 
-    def _reserve(self, world: Instant) -> None:
+    def _reserve(self, world: Instant) -> bool:
+        """Write down that the world may come some way further; False if the disk refuses."""
         reserved = min(max(_RESERVED * self.speed, _RESERVED_LEAST), _RESERVED_MOST)
-        self._reserved_until = world.micros + int(reserved * 1_000_000)
-        self._write(self._reserved_until)
+        until = world.micros + int(reserved * 1_000_000)
+        try:
+            self._write(until)
+        except OSError as error:
+            if not self._stands_still:
+                _log.warning("the world stands still", path=str(self._path), error=error.strerror)
+            self._stands_still = True
+            self._retry_at = self._readings.monotonic() + _RETRY
+            return False
+        if self._stands_still:
+            _log.warning("the world goes on", path=str(self._path))
+        self._stands_still = False
+        self._reserved_until = until
+        return True
 
     def close(self) -> None:
-        """Write down where the world stops: the next process goes on from there."""
-        self._reserved_until = self._world().micros
-        self._write(self._reserved_until)
+        """Write down where the world stops: the next process goes on from there, or, if the disk
+        refuses that, from the end of what was reserved.
+        """
+        with contextlib.suppress(OSError):
+            self._write(self._shown().micros)
 
     def _write(self, micros: int) -> None:
         if self._path is None:
@@ -186,4 +220,7 @@ def _end_nap(nap: asyncio.Future[None]) -> None:
 def _resume(path: Path | None) -> int:
     if path is None or not path.exists():
         return 0
-    return int(json.loads(path.read_text())["world_micros"])
+    try:
+        return int(json.loads(path.read_text())["world_micros"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest(f"{path} does not say where the world stopped") from error

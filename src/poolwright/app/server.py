@@ -23,13 +23,16 @@ from poolwright.app.certificates import (
     ensure_certificates,
     ensure_signing_key,
     given_certificates,
+    write_file,
 )
 from poolwright.app.composition import Product
 from poolwright.app.data_directory import DataDirectory, client_environment
 from poolwright.app.header_deadline import TimelyHttpProtocol
+from poolwright.app.last_answer import LastAnswer
 from poolwright.app.outside import Outside
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
+from poolwright.app.refusal import refusal
 from poolwright.app.renewal import Renewal
 from poolwright.app.settings import (
     ClusterToAdopt,
@@ -133,7 +136,7 @@ def _world_seed(settings: Settings, directory: DataDirectory) -> str:
         return settings.world.seed
     path = directory.root / "world.seed"
     if not path.exists():
-        path.write_text(secrets.token_hex(8))
+        write_file(path, secrets.token_hex(8).encode())
     return path.read_text().strip()
 
 
@@ -214,7 +217,7 @@ def _token_keys(server: ServerSettings, directory: DataDirectory) -> TokenKeys:
         return TokenKeys.from_pem(ensure_signing_key(directory.root))
     try:
         return TokenKeys.from_pem(*(Path(name).read_bytes() for name in server.token_keys))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: the key is encrypted
         raise SettingsError(f"server.token_keys: {error}") from error
 
 
@@ -268,7 +271,7 @@ async def _run(
     sockets: list[socket.socket],
     endpoint: str,
 ) -> None:
-    server = _uvicorn(product, certificates)
+    server = _uvicorn(LastAnswer(product), certificates)
     servers = [server]
     environment = client_environment(
         directory,
@@ -277,17 +280,18 @@ async def _run(
         secret=_DEVELOPMENT_SECRET if settings.arm.is_development else "",
         bundle=certificates.bundle,
     )
+    identity_sockets: list[socket.socket] = []
+    if settings.server.is_loopback:
+        identity_sockets = _listen("127.0.0.1", settings.server.identity_port)
+        port = identity_sockets[0].getsockname()[1]
+        environment["POOLWRIGHT_IDENTITY_ENDPOINT"] = f"http://127.0.0.1:{port}"
+    directory.write_environment(environment)
     async with asyncio.TaskGroup() as group:
         behind = group.create_task(product.run())
         serving = [group.create_task(server.serve(sockets))]
-        if settings.server.is_loopback:
-            msi_sockets = _listen("127.0.0.1", settings.server.identity_port)
-            msi = _uvicorn(identity, None)
-            servers.append(msi)
-            serving.append(group.create_task(msi.serve(msi_sockets)))
-            port = msi_sockets[0].getsockname()[1]
-            environment["POOLWRIGHT_IDENTITY_ENDPOINT"] = f"http://127.0.0.1:{port}"
-        directory.write_environment(environment)
+        if identity_sockets:
+            servers.append(_uvicorn(identity, None))
+            serving.append(group.create_task(servers[-1].serve(identity_sockets)))
         while not all(each.started for each in servers):  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.005)
         assert server.config.ssl is not None
@@ -326,5 +330,5 @@ def serve(config: Path | None, options: Mapping[str, Any]) -> None:
         _spare_the_collector()
         idle_loop.run(_serve(settings, directory))
     except (SettingsError, PoolwrightError, OSError) as error:
-        sys.stderr.write(f"poolwright: {error}\n")
+        sys.stderr.write(f"poolwright: {refusal(error)}\n")
         sys.exit(1)

@@ -18,6 +18,7 @@ from poolwright.kubesim.kinds.pod import quality_of_service
 from poolwright.kubesim.kinds.quota import RESOURCE_QUOTA
 from poolwright.kubesim.objects import Objects
 from poolwright.kubesim.status import StatusError
+from poolwright.model.errors import Transient, Unknown
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.quantity import parse_quantity, quantity_text
 
@@ -386,6 +387,9 @@ class QuotaLedger:
             except StatusError as error:
                 if error.reason not in {"NotFound", "Conflict"}:
                     raise
+            except (Transient, Unknown):
+                self._wake(quota)
+                raise
 
 
 def _pairs(amounts: Usage, names: Iterable[str], quota: _Quota) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from random import Random
+from typing import ClassVar
 
 from starlette.types import ASGIApp
 
@@ -24,12 +27,14 @@ from poolwright.kubesim.housekeeping import expire_events, keep_definitions, kee
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
+from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import NotFound, Precondition
 from poolwright.model.json_value import Json
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import ControlPlane, Kubelet
 from poolwright.ports.store import Create, Store, Update
+from poolwright.reconcile.loop import supervise
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _API_SERVICE = {
@@ -58,6 +63,11 @@ class KubeSimSettings:
     """Whether a bug in a controller ends the process: true in simulations."""
     event_seconds: int = 3600
     """How long events are kept (kube-apiserver --event-ttl). Legal: 60 to 86,400."""
+
+    BOUNDS: ClassVar[Bounds] = {"event_seconds": (60, 86_400)}
+
+    def __post_init__(self) -> None:
+        check_bounds(self, self.BOUNDS)
 
 
 class KubeSim:
@@ -210,16 +220,24 @@ class KubeSim:
             task.cancel()
 
     async def _serve(self, cluster: Cluster) -> None:
+        """All that goes on in a cluster; a store that refuses for a while ends none of it."""
+        registry, rng = cluster.registry, Random(f"{cluster.key}/server")  # jitter of back-off only
+        works: dict[str, Callable[[], Awaitable[None]]] = {
+            "namespaces": partial(keep_namespaces, registry),
+            "definitions": partial(keep_definitions, registry),
+            "quotas": registry.quotas.run,
+            "old events": partial(
+                expire_events, registry, timedelta(seconds=self._settings.event_seconds)
+            ),
+        }
+        if self._settings.controllers:
+            works["controllers"] = partial(self._control, cluster)
         async with asyncio.TaskGroup() as group:
-            group.create_task(cluster.registry.follow())
-            group.create_task(keep_namespaces(cluster.registry))
-            group.create_task(keep_definitions(cluster.registry))
-            group.create_task(cluster.registry.quotas.run())
-            group.create_task(
-                expire_events(cluster.registry, timedelta(seconds=self._settings.event_seconds))
-            )
-            if self._settings.controllers:
-                group.create_task(self._control(cluster))
+            group.create_task(registry.follow())
+            for name, work in works.items():
+                group.create_task(
+                    supervise(name, work, self._clock, rng, raise_bugs=self._settings.raise_bugs)
+                )
 
     async def _control(self, cluster: Cluster) -> None:
         settings = ControllerSettings(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +20,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from poolwright.model.errors import Expired, Refused, Transient, Unknown
+import structlog
+
+from poolwright.model.errors import Expired, InvalidRequest, Refused, Transient, Unknown
 from poolwright.model.record import Kind
 from poolwright.ports.clock import Clock
 from poolwright.ports.store import Change, Commit, Write
@@ -30,6 +33,7 @@ from poolwright.store.scope_state import ScopeState
 from poolwright.store.scoped_store import RING_SIZE, Follower, ScopedStore
 from poolwright.store.sqlite_file import SqliteFile
 
+_log: Any = structlog.get_logger("poolwright.store")
 _DISK_BROKE = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """Primary result codes after which nobody knows what is on the disk."""
 
@@ -54,17 +58,22 @@ class EmbeddedStore(ScopedStore):
         super().__init__(kinds)
         self._clock = clock
         self._file = SqliteFile(path)
-        self._revisions = self._file.revisions()
-        """Of the scopes that are not loaded."""
-        self._occupied = set(self._file.occupied())
-        """Scopes that are not loaded and hold records."""
+        try:
+            self._revisions = self._file.revisions()
+            """Of the scopes that are not loaded."""
+            self._occupied = set(self._file.occupied())
+            """Scopes that are not loaded and hold records."""
+            leases = self._file.leases()
+        except sqlite3.Error as error:
+            self._file.close()
+            raise InvalidRequest(f"{path} cannot be read as a database: {error}") from error
         self._leases = {
-            key: Lease(holder, epoch, float("-inf"))
-            for key, (holder, epoch) in self._file.leases().items()
+            key: Lease(holder, epoch, float("-inf")) for key, (holder, epoch) in leases.items()
         }
         self._drafts: dict[str, Draft] = {}
         self._queue: list[tuple[asyncio.Future[Any], Answer]] = []
         self._lease_writes: dict[str, tuple[str, int]] = {}
+        self._takes_writes = True
 
     async def transact(self, scope: str, writes: Sequence[Write]) -> Commit:
         """As `Store.transact`."""
@@ -94,10 +103,8 @@ class EmbeddedStore(ScopedStore):
         if not state.revision:
             return
         revision = state.revision + 1
-        try:
+        with self._guarded():
             self._file.drop(scope, revision)
-        except sqlite3.Error as error:
-            raise self._failure(error)() from error
         state.replace(ScopeState(scope, revision, ring_size=RING_SIZE))
 
     async def lease(self, key: str, holder: str, duration: timedelta) -> int | None:
@@ -167,6 +174,8 @@ class EmbeddedStore(ScopedStore):
         self._followers.append(follower)
 
     async def _history(self, state: ScopeState, after: int) -> Sequence[Change]:
+        with self._guarded():
+            rows = self._file.changes(state.scope, after)
         found = [
             Change(
                 state.scope,
@@ -174,7 +183,7 @@ class EmbeddedStore(ScopedStore):
                 record_of(state.scope, self._kind(state.scope, row.kind), row),
                 deleted,
             )
-            for row, deleted in self._file.changes(state.scope, after)
+            for row, deleted in rows
         ]
         if not found or found[0].revision != after + 1:
             raise Expired(f"changes of {state.scope} after revision {after} are no longer kept")
@@ -190,8 +199,9 @@ class EmbeddedStore(ScopedStore):
             return state
         state = ScopeState(scope, self._revisions.get(scope, 0), ring_size=RING_SIZE)
         if scope in self._occupied:
-            for kind, rows in groupby(self._file.rows(scope), key=attrgetter("kind")):
-                state.load(self._kind(scope, kind), rows)
+            with self._guarded():
+                for kind, rows in groupby(self._file.rows(scope), key=attrgetter("kind")):
+                    state.load(self._kind(scope, kind), rows)
         if keep or state.revision:
             self._states[scope] = state
             self._revisions.pop(scope, None)
@@ -218,21 +228,39 @@ class EmbeddedStore(ScopedStore):
         try:
             self._file.write(self._batch(drafts.values()))
             failure = None
+            self._lease_writes = {}
             for draft in drafts.values():
                 self._publish(self._states[draft.scope], draft.effects)
+            self._note(None)
         except sqlite3.Error as error:
             failure = self._failure(error)
+            self._note(error)
         finally:
             _answer(queue, failure)
 
     def _batch(self, drafts: Iterable[Draft]) -> Batch:
         batch = Batch()
-        batch.leases, self._lease_writes = self._lease_writes, {}
+        batch.leases = self._lease_writes
         for draft in drafts:
             policy = policy_of(draft.scope)
             batch.is_durable = batch.is_durable or policy.survives_power_cut
             batch.add(draft, keeps_log=policy.keeps_log)
         return batch
+
+    @contextmanager
+    def _guarded(self) -> Generator[None]:
+        """What the database says in here, in the words of the port."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._failure(error)() from error
+
+    def _note(self, error: sqlite3.Error | None) -> None:
+        """Say once that the database takes no writes, and once that it does again."""
+        if self._takes_writes is not (error is None):
+            self._takes_writes = error is None
+            said = "takes writes again" if error is None else "takes no writes"
+            _log.warning(f"the database {said}", error=str(error) if error else None)
 
     def _failure(self, error: sqlite3.Error) -> Failure:
         """What to tell those whose write failed; after an I/O error the store ends, for only a
@@ -241,7 +269,7 @@ class EmbeddedStore(ScopedStore):
         if error.sqlite_errorcode & 0xFF in _DISK_BROKE:
             self._end(f"the database failed: {error}")
             return partial(Unknown, f"the database failed: {error}")
-        return partial(Transient, f"the database refused the write: {error}")
+        return partial(Transient, f"the database refuses: {error}")
 
 
 def _answer(queue: Iterable[tuple[asyncio.Future[Any], Answer]], failure: Failure | None) -> None:

@@ -37,11 +37,16 @@ class SqliteFile:
             if path.is_dir():
                 path /= FILE_NAME
             self._lock = _take_lock(path)
-        self._connection = _connect(path)
         self._is_full = False
         if path is None:
+            self._connection = _connect(path)
             _template().backup(self._connection)
             return
+        try:
+            self._connection = _connect(path)
+        except sqlite3.Error as error:
+            self._give_back()
+            raise InvalidRequest(f"{path} cannot be opened as a database: {error}") from error
         try:
             _settle(self._connection)
         except sqlite3.DatabaseError as error:
@@ -51,6 +56,9 @@ class SqliteFile:
     def close(self) -> None:
         """Copy the log into the database and give the file back."""
         self._connection.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._lock is not None:
             self._lock.close()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 
@@ -20,6 +21,24 @@ class LogSettings:
     """Least level that is written; info has one line per reconcile that did something."""
     format: Literal["text", "json"] = "text"
     """Text for a terminal, or one JSON object per line."""
+
+
+class Stderr:
+    """The process's stderr, where a line that cannot be written ends nothing: it may be a file on
+    the disk whose trouble the line tells of.
+    """
+
+    @staticmethod
+    def write(text: str) -> None:
+        """Write, if that is possible."""
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    @staticmethod
+    def flush() -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def _without_secrets(
@@ -50,7 +69,7 @@ def configure_logs(settings: LogSettings) -> None:
     structlog.configure(
         processors=[*before, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Stderr())),
         cache_logger_on_first_use=True,
     )
     _configure_libraries(max(level, logging.WARNING), before, renderers)
