@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,19 +23,31 @@ from poolwright.store import SqlStore
 OLD_IMAGE = "AKSUbuntu-2204gen2containerd-202604.13.0"
 
 
-async def _read(target: str | Path):
+@asynccontextmanager
+async def opened(target: str | Path):
+    """A store, as a server opens it."""
     store = SqlStore.open(target, clock=RealClock())
     try:
-        machines = await store.find("cloud/", MACHINE)
-        bills = await store.find("cloud/", BILLING)
-        operations = [
-            record
-            for scope in await store.scopes("arm/")
-            for record in (await store.list(scope, OPERATION))[0]
-        ]
+        yield store
     finally:
         await store.close()
+
+
+async def read_books(store):
+    """The machines, the bills and the operations."""
+    machines = await store.find("cloud/", MACHINE)
+    bills = await store.find("cloud/", BILLING)
+    operations = [
+        record
+        for scope in await store.scopes("arm/")
+        for record in (await store.list(scope, OPERATION))[0]
+    ]
     return machines, bills, operations
+
+
+async def _read(target: str | Path):
+    async with opened(target) as store:
+        return await read_books(store)
 
 
 def check_books(directory: Path, nodes: list[str], store: str = "") -> None:
@@ -96,14 +109,11 @@ async def _add_snapshot(
     spec = DocumentSpec(name, body)
     uid = "00000000-0000-4000-8000-000000000001"
     now = datetime(2026, 4, 20, tzinfo=UTC)
-    store = SqlStore.open(target, clock=RealClock())
-    try:
+    async with opened(target) as store:
         await store.transact(
             subscription_scope(subscription),
             [Create(SNAPSHOT, f"{group.lower()}/{name}", uid, spec, DocumentStatus(), now)],
         )
-    finally:
-        await store.close()
 
 
 def add_snapshot(

@@ -50,7 +50,7 @@ class World:
         self.name = name
         self.stack = stack
         self._kubectl = kubectl
-        self._client = _client(stack.kubeconfig)
+        self._client = connect(stack.kubeconfig)
         version = json.loads(self.kubectl("version --client -o json").out)["clientVersion"]
         self.kubectl_minor: str = version["minor"].rstrip("+")
 
@@ -140,7 +140,8 @@ class World:
         return response.json()
 
 
-def _client(kubeconfig: Path) -> httpx.Client:
+def connect(kubeconfig: Path) -> httpx.Client:
+    """A client of the API that is meant, as the user that is meant."""
     config = yaml.safe_load(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     user = config["users"][0]["user"]

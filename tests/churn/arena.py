@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
+from behaviour.world import connect
 from server_process import ServerProcess
 
 HERE = Path(__file__).parent
@@ -40,7 +38,7 @@ def go_client() -> Path:
     """The client-go program, built when its source or modules changed; kept outside the tree.
 
     Raises:
-        ClientMissing: there is no Go.
+        ClientMissing: there is no Go, or it could not build the program and said why.
     """
     if shutil.which("go") is None:
         raise ClientMissing("Go 1.26 (it builds the client-go program of tests/churn)")
@@ -54,7 +52,11 @@ def go_client() -> Path:
         unfinished = place / f"unfinished-{os.getpid()}"
         command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), "."]
         flags = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-        subprocess.run(command, cwd=source, env={**os.environ, **flags}, check=True)
+        try:
+            subprocess.run(command, cwd=source, env={**os.environ, **flags}, check=True)
+        except subprocess.CalledProcessError as error:
+            said = f"go build ended with {error.returncode}"
+            raise ClientMissing(f"the client-go program of tests/churn ({said})") from error
         unfinished.replace(target)
     return target
 
@@ -96,7 +98,7 @@ class Arena:
         assert self.server.stop() == 0
         self.server.speed = self._speed
         self.server.start()
-        self._client = _client(self.kubeconfig)
+        self._client = connect(self.kubeconfig)
         self.names = [node["metadata"]["name"] for node in self.items("nodes")]
         self._furnish()
 
@@ -173,19 +175,6 @@ _DEPLOYMENT = {
         },
     },
 }
-
-
-def _client(kubeconfig: Path) -> httpx.Client:
-    config = yaml.safe_load(kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    context = ssl.create_default_context(cadata=authority)
-    return httpx.Client(
-        base_url=cluster["server"].rstrip("/") + "/",
-        verify=context,
-        headers={"Authorization": f"Bearer {user['token']}"},
-        timeout=30,
-    )
 
 
 class Program:

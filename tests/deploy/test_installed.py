@@ -7,12 +7,12 @@ chart's account, and goes on when that account's token is renewed.
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 import yaml
 
 from absent import live_binaries
+from adopted import Kubectl
 from helm_chart import ACCOUNT, CHART, secret
 from live_stack import COMPONENTS, LiveStack
 from server_pods import SECRETS, Client, Pod
@@ -37,12 +37,8 @@ MINE = ("-n", "poolwright")
 
 
 @pytest.fixture(scope="module")
-def tools():
-    return live_binaries(*COMPONENTS, "kubectl", "helm")
-
-
-@pytest.fixture(scope="module")
-def cluster(tools, tmp_path_factory):
+def cluster(tmp_path_factory):
+    live_binaries(*COMPONENTS, "kubectl", "helm")
     stack = LiveStack(tmp_path_factory.mktemp("live"), nodes=3)
     stack.start()
     yield stack
@@ -50,20 +46,8 @@ def cluster(tools, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def kubectl(tools, cluster):
-    def run(*words, stdin=None, check=True):
-        done = subprocess.run(
-            [str(tools["kubectl"]), "--kubeconfig", str(cluster.kubeconfig), *words],
-            input=None if stdin is None else json.dumps(stdin),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert not check or done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
+def kubectl(cluster):
+    return Kubectl(cluster.kubeconfig)
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +57,12 @@ def prepared(kubectl, store):
     """
     label = ",".join(f"{name}={value}" for name, value in SIMULATED.items())
     kubectl("label", "node", "node-1", label)
-    kubectl("create", "-f", "-", stdin=NAMESPACE)
+    kubectl("create", "-f", "-", stdin=json.dumps(NAMESPACE))
     for each in (
         secret("poolwright-store", url=store),
         *(secret(name, **texts) for name, texts in SECRETS.items()),
     ):
-        kubectl(*MINE, "create", "-f", "-", stdin=each)
-
-
-def items(kubectl, *words):
-    return json.loads(kubectl("get", *words, "-o", "json"))["items"]
+        kubectl(*MINE, "create", "-f", "-", stdin=json.dumps(each))
 
 
 def test_install_upgrade_serve_and_uninstall(helm, kubectl, cluster, prepared, store, tmp_path):
@@ -91,10 +71,10 @@ def test_install_upgrade_serve_and_uninstall(helm, kubectl, cluster, prepared, s
     more = ("--set", f"cluster.server={cluster.endpoint}", "--set", "replicaCount=3")
     helm("install", *words, *more)
     assert hooks(helm) == {"pw-migrate": "Succeeded"}
-    pods = items(kubectl, "pods", *MINE)
+    pods = kubectl.items("pods", *MINE)
     assert len(pods) == 3
     assert {pod["spec"]["nodeName"] for pod in pods} == {"node-0", "node-2"}
-    assert items(kubectl, "jobs", *MINE) == []
+    assert kubectl.items("jobs", *MINE) == []
 
     new = ("--set-json", "settings.cloud.delay_factor=0.02", "--set", "drainSeconds=1")
     before = {pod["metadata"]["uid"] for pod in pods}
@@ -109,11 +89,11 @@ def test_install_upgrade_serve_and_uninstall(helm, kubectl, cluster, prepared, s
     helm("uninstall", "pw", *MINE, "--wait")
     kinds = "all,cm,sa,pdb,networkpolicy,role,rolebinding,clusterrole,clusterrolebinding"
     ours = (kinds, "-A", "-l", "app.kubernetes.io/instance=pw")
-    until(lambda: not items(kubectl, *ours))
+    until(lambda: not kubectl.items(*ours))
 
 
 def settled(kubectl, count):
-    pods = items(kubectl, "pods", *MINE)
+    pods = kubectl.items("pods", *MINE)
     return pods if len(pods) == count else None
 
 
@@ -129,7 +109,7 @@ def serve(kubectl, cluster, url, hook, folder):
         for kind in ("deployment", "configmap")
     ]
     secrets = {"poolwright-store": {"url": url}, **SECRETS}
-    bodies = [pod["metadata"]["name"] for pod in items(kubectl, "pods", *MINE)]
+    bodies = [pod["metadata"]["name"] for pod in kubectl.items("pods", *MINE)]
 
     def token(pod):
         bound = ("--bound-object-kind", "Pod", "--bound-object-name", pod)
@@ -153,7 +133,7 @@ def serve(kubectl, cluster, url, hook, folder):
                 assert answer.status_code == 201, answer.text
 
             def has_node(name):
-                return items(kubectl, "nodes", "-l", f"agentpool={name}")
+                return kubectl.items("nodes", "-l", f"agentpool={name}")
 
             add("one")
             until(lambda: has_node("one"), 120)

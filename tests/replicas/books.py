@@ -11,17 +11,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from poolwright.app.real_clock import RealClock
 from poolwright.app.shared_world import WORLD
-from poolwright.model.agent_pool import OPERATION
 from poolwright.model.instant import Instant
-from poolwright.providers.simulated.ledger import BILLING, MACHINE
-from poolwright.store import SqlStore
 from replicas.load import Broken, User
 from replicas.team import CLUSTER
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from ledger import check_bills, check_machines, check_operations
+from ledger import check_bills, check_machines, check_operations, opened, read_books
 from live_stack import live_tools
 
 _PATIENCE = 40.0
@@ -50,19 +46,13 @@ def _nodes(kubeconfig: Path) -> dict[str, str]:
 
 
 async def _read(database: str):
-    store = SqlStore.open(database, clock=RealClock())
-    try:
-        machines = await store.find("cloud/", MACHINE)
-        bills = await store.find("cloud/", BILLING)
-        operations = []
-        for scope in await store.scopes("arm/"):
-            operations += (await store.list(scope, OPERATION))[0]
+    """The books, and the time of the world that the servers share."""
+    async with opened(database) as store:
+        books = await read_books(store)
         world = await store.get("server/world", WORLD, "world")
-        assert world is not None
-    finally:
-        await store.close()
+    assert world is not None
     passed = datetime.now(UTC) - world.spec.began_at
-    return machines, bills, operations, Instant(passed // timedelta(microseconds=1))
+    return books, Instant(passed // timedelta(microseconds=1))
 
 
 def check_all(users: list[User], database: str, kubeconfig: Path) -> None:
@@ -73,7 +63,7 @@ def check_all(users: list[User], database: str, kubeconfig: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         nodes = _nodes(kubeconfig)
-        machines, bills, operations, now = asyncio.run(_read(database))
+        (machines, bills, operations), now = asyncio.run(_read(database))
         try:
             assert Counter(nodes.values()) == wanted, f"nodes {nodes}; there must be {wanted}"
             check_machines(machines, now, sorted(nodes))
