@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 
 import pytest
 
 from absent import live_binaries
+from adopted import Kubectl
 from live_stack import COMPONENTS, LiveStack
 from poolwright.app.cli.arm_client import AKS_API_VERSION, ArmClient, CliError
 from server_process import ServerProcess
@@ -65,8 +65,9 @@ class Adopted:
     """A real cluster, a server that adopted it, and what its owner sees of both."""
 
     def __init__(self, folder):
-        self._kubectl = live_binaries(*COMPONENTS, "kubectl")["kubectl"]
+        live_binaries(*COMPONENTS, "kubectl")
         self.stack = LiveStack(folder / "live", nodes=1, by_annotation=True)
+        self.kubectl = Kubectl(self.stack.kubeconfig)
         config = CONFIG.format(kubeconfig=self.stack.kubeconfig)
         self.server = ServerProcess(folder / "data", speed=1, config=config, command=("-c", HASTE))
 
@@ -107,14 +108,6 @@ class Adopted:
         found = re.search(r"^poolwright_cluster_reachable\{.*/live\"\} (\S+)$", text, re.MULTILINE)
         return float(found[1])
 
-    def kubectl(self, *words, stdin=None):
-        done = subprocess.run(
-            [str(self._kubectl), "--kubeconfig", str(self.stack.kubeconfig), *words],
-            input=stdin, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
 
 class Operation:
     def __init__(self, arm, url):
@@ -132,6 +125,20 @@ class Operation:
     def ended(self):
         shown = self.show()
         return shown if shown["status"] in {"Succeeded", "Failed", "Canceled"} else None
+
+
+def heard(**waiting):
+    """What each operation waits for, by the word that it begins with; in whatever order."""
+    said = {}
+
+    def all_said():
+        for word, operation in waiting.items():
+            if word not in said and (status := operation.said(f"{word}: ")):
+                said[word] = status
+        return len(said) == len(waiting)
+
+    until(all_said, told=lambda: f"only {said} was said")
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +213,10 @@ def test_a_drain_that_never_ends_and_a_node_that_somebody_deleted(world):
     upgrading = world.change("held", orchestratorVersion=NEW)
     growing = world.change("lost", count=2)
 
-    said = until(lambda: upgrading.said("WaitingForDrain: "))
-    assert said.endswith("still has default/web-1; budget default/web allows none")
-    said = until(lambda: growing.said("WaitingForNodes: "))
-    assert f"{node.removeprefix('node/')}: Registration, " in said
+    said = heard(WaitingForDrain=upgrading, WaitingForNodes=growing)
+    blocked = "still has default/web-1; budget default/web allows none"
+    assert said["WaitingForDrain"].endswith(blocked)
+    assert f"{node.removeprefix('node/')}: Registration, " in said["WaitingForNodes"]
 
     error = until(upgrading.ended)["error"]
     assert error["code"] == "PodDrainFailure"

@@ -115,6 +115,13 @@ def lend(kubectl, names):
     kubectl("taint", "node", *names, "lent=yes:NoSchedule")
 
 
+def heard(audit, seconds):
+    """What is asked for in so many seconds."""
+    before = len(audit())
+    time.sleep(seconds)
+    return audit()[before:]
+
+
 def live(served, kubectl, life, audit):
     """Create, scale, change, drain behind a budget, upgrade, grow by need, and delete."""
     served("feature", "register", "--namespace", "Microsoft.ContainerService", "-n",
@@ -134,9 +141,8 @@ def live(served, kubectl, life, audit):
     fresh = [name for name in life.nodes if name not in names]
     lend(kubectl, fresh)
 
-    before = len(audit())
-    time.sleep(4)
-    life.idle = audit()[before:]
+    until(lambda: not heard(audit, 1))
+    life.idle = heard(audit, 4)
 
     # The new nodes come without the loan: pods would have nowhere to go.
     kubectl("patch", "deployment", "web", "--type=json", "-p",
@@ -160,12 +166,13 @@ def live(served, kubectl, life, audit):
         served("aks", "nodepool", "delete", *CLUSTER, "-n", pool)
     assert kubectl.items(*OURS) == []
     until(lambda: [d["metadata"]["name"] for d in kubectl.items("daemonsets", "-A")] == ["mine"])
+    served("aks", "delete", "-g", "rg1", "-n", "live", "-y")  # and gives the cluster up
 
 
 @pytest.fixture(scope="module")
 def life(shared_cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("citizen")
-    kubectl = Kubectl(str(shared_cluster.kubeconfig))
+    kubectl = Kubectl(shared_cluster.kubeconfig)
     apply(kubectl, *FOREIGN)
     seen = Life()
     seen.foreign.append(foreign(kubectl))

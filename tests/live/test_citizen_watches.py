@@ -189,6 +189,8 @@ def test_a_throttled_client_comes_back_when_it_was_told_to(shared_cluster):
                     await asyncio.sleep(0.05)
                 if traffic.methods["GET"] > asked:
                     break  # it was sent away, and came back
+            else:
+                pytest.fail("never sent away")
             for task in others:
                 task.cancel()
 

@@ -39,7 +39,7 @@ def cluster(shared_cluster):
 
 @pytest.fixture
 def kubectl(cluster):
-    return Kubectl(str(cluster.kubeconfig))
+    return Kubectl(cluster.kubeconfig)
 
 
 @pytest.fixture
@@ -51,14 +51,22 @@ def served(cluster, tmp_path):
         assert "Traceback" not in errors
 
 
-def test_gpu_pool_on_a_cluster_that_somebody_else_made(served, cluster, kubectl, tmp_path):
-    kubectl("create", "-f", "-", stdin="\n---\n".join(map(json.dumps, FOREIGN)))
+@pytest.fixture
+def foreign(kubectl):
+    """What others have there, as it is when one looks; gone after the test."""
+    theirs = "\n---\n".join(map(json.dumps, FOREIGN))
+    kubectl("create", "-f", "-", stdin=theirs)
 
-    def foreign():
+    def seen():
         shown = [json.loads(kubectl("get", *w, "-o", "json", "--show-managed-fields"))
                  for w in (("node", "foreign"), ("pod", "mine"))]  # fmt: skip
         return [essence(thing) for thing in shown]
 
+    yield seen
+    kubectl("delete", "-f", "-", stdin=theirs)
+
+
+def test_gpu_pool_on_a_cluster_that_somebody_else_made(served, cluster, kubectl, foreign, tmp_path):
     until(lambda: kubectl("get", "pod", "mine", "-o", "jsonpath={.status.phase}") == "Running")
     before = foreign()
     assert not any(seen[-1] for seen in before)
@@ -101,7 +109,7 @@ def test_gpu_pool_on_a_cluster_that_somebody_else_made(served, cluster, kubectl,
     assert ready(kubectl.items(*OURS)) == names[:1]
 
     served("aks", "get-credentials", "-g", "rg1", "-n", "live", "-f", str(tmp_path / "theirs"))
-    theirs = Kubectl(str(tmp_path / "theirs"))
+    theirs = Kubectl(tmp_path / "theirs")
     assert names[0] in theirs("get", "nodes", "-o", "name")
 
     served("aks", "nodepool", "delete", *CLUSTER, "-n", "gpunp")

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", params=["embedded", pytest.param("live", marks=pytest.mark.live)])
 def world(request, tmp_path_factory):
-    live_tools.await_build()
+    live_tools.await_build("kubectl")
     kubectl = live_tools.find("kubectl") or shutil.which("kubectl")
     if kubectl is None:
         missing("kubectl")
