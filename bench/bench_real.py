@@ -35,6 +35,8 @@ from measured import (
     ADOPTING,
     RESULTS,
     Server,
+    cluster_path,
+    counters,
     cpu_seconds,
     machine,
     memory_mib,
@@ -88,10 +90,7 @@ class Adopted:
             self.stack.stop()
             raise
         self.client: ArmClient = self.server.client()
-        self.cluster = (
-            f"/subscriptions/{self.client.subscription}/resourceGroups/bench/providers/"
-            "Microsoft.ContainerService/managedClusters/c"
-        )
+        self.cluster = cluster_path(self.client, "c")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -124,14 +123,7 @@ class Adopted:
 
     def requests(self) -> dict[str, float]:
         """Requests of the server to the cluster's API so far, by method and resource."""
-        text = self.client.send("GET", "/metrics", api_version="").text
-        found: dict[str, float] = {}
-        for line in text.splitlines():
-            if line.startswith("poolwright_cluster_requests_total{"):
-                labels, value = line.split("{")[1].split("} ")
-                method, resource = (part.split('"')[1] for part in labels.split(","))
-                found[f"{method} {resource}"] = float(value)
-        return found
+        return counters(self.client, "poolwright_cluster_requests_total")
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far, by process."""

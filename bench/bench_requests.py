@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from measured import ADOPTING, Server, machine, until, write_result
+from measured import ADOPTING, Server, cluster_path, machine, until, write_result
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from live_stack import COMPONENTS, LiveStack, live_tools
@@ -76,10 +76,7 @@ def quiet(client: ArmClient) -> Counter[str]:
 
 
 def measure(client: ArmClient, stack: LiveStack, nodes: int, idle: int) -> dict[str, Any]:
-    pool = (
-        f"/subscriptions/{client.subscription}/resourceGroups/bench/providers/"
-        "Microsoft.ContainerService/managedClusters/c/agentPools/gpunp"
-    )
+    pool = f"{cluster_path(client, 'c')}/agentPools/gpunp"
     start = counted(client)
     body = {"properties": {**POOL, "count": nodes}}
     client.operate("PUT", pool, body=body, api_version=API_VERSION)

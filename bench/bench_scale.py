@@ -1,6 +1,6 @@
 """Simulated nodes to Ready at top speed, with and without the managed components' pods.
 
-Run: python bench/bench_scale.py [--minutes 6] [--parts 1000/with_components ...]
+Run: python bench/bench_scale.py [--minutes 8] [--parts 1000/with_components ...]
 Server and simulated machines are one process, as in ``poolwright up``; this program only makes
 the pools and watches through the API. A part that is not done in its time says how far it came.
 """
@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import pstats
-import re
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from measured import (
     Server,
     cluster_body,
     cluster_path,
+    counters,
     cpu_seconds,
     kubectl,
     machine,
@@ -94,15 +94,6 @@ def pods_running(kubeconfig: Path) -> int:
 def nodes_ready(kubeconfig: Path) -> int:
     text = kubectl(kubeconfig, "get", "nodes", "--no-headers")
     return sum(line.split()[1] == "Ready" for line in text.splitlines())
-
-
-def counters(client: ArmClient, name: str) -> dict[str, float]:
-    """A counter of ``/metrics`` by its labels' values."""
-    text = client.send("GET", "/metrics", api_version="").text
-    return {
-        " ".join(re.findall(r'"([^"]*)"', labels)): float(value)
-        for labels, value in re.findall(rf"^{name}{{(.*)}} (\S+)$", text, re.MULTILINE)
-    }
 
 
 def per_node(before: dict[str, float], after: dict[str, float], nodes: int) -> dict[str, float]:
@@ -282,7 +273,7 @@ def is_missed(found: dict[str, Any]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=6, help="how long all of it may take")
+    parser.add_argument("--minutes", type=float, default=8, help="how long all of it may take")
     parser.add_argument("--name", default="scale")
     options = parser.parse_args()
     began, start = machine(), time.monotonic()

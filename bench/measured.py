@@ -66,7 +66,7 @@ def write_result(name: str, began: Mapping[str, Any], result: Mapping[str, Any])
     whole = {
         "name": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "machine": dict(began),
         "load_average_after": [round(each, 2) for each in os.getloadavg()],
         **result,
@@ -257,6 +257,15 @@ def cluster_body(pool_count: int = 1) -> dict[str, Any]:
             "kubernetesVersion": "1.36.1",
             "agentPoolProfiles": [pool],
         },
+    }
+
+
+def counters(client: ArmClient, name: str) -> dict[str, float]:
+    """A counter of ``/metrics`` so far, by its labels' values."""
+    text = client.send("GET", "/metrics", api_version="").text
+    return {
+        " ".join(re.findall(r'"([^"]*)"', labels)): float(value)
+        for labels, value in re.findall(rf"^{name}{{(.*)}} (\S+)$", text, re.MULTILINE)
     }
 
 
