@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "tests/conformance_k8s"
 BEHAVIOUR = ROOT / "tests/behaviour"
+_SPECS_SHOWN = 3
+"""Specs named under one reason."""
 _SHOWN = 12
 """Requests named under one reason; the file has them all."""
 
@@ -20,7 +23,8 @@ def _read(path: Path) -> Any:
 
 def page() -> str:
     """The whole page."""
-    parts = ["# The embedded Kubernetes and the real one\n", _conformance(), _behaviour()]
+    title = "# The embedded Kubernetes and the real one\n"
+    parts = [title, _conformance(), _outside(), _behaviour()]
     return "\n".join(parts)
 
 
@@ -54,6 +58,39 @@ def _conformance() -> str:
             text.append(f"| {_plain(name)} | {scoped} | {_cell(why)} |")
     text += ["\nThose that do:\n"]
     text += [f"- {_plain(name)}" for name in names if results[name]["result"] == "passed"]
+    return "\n".join([*text, ""])
+
+
+def _outside() -> str:
+    """The specs outside the list: how many were run, how many pass, and why not the others."""
+    names: list[str] = [spec["name"] for spec in _read(SUITE / "outside.json")["specs"]]
+    found: Mapping[str, Any] = _read(SUITE / "outside_results.json")["specs"]
+    results = {n: found[n]["result"] for n in names if n in found}
+    results = {name: result for name, result in results.items() if result != "not run"}
+    passed = [name for name in names if results.get(name) == "passed"]
+    others = [name for name in names if name not in passed]
+    rows: list[str] = []
+    for reason in _read(SUITE / "outside_reasons.json"):
+        mine = [n for n in others if any(re.search(each, n) for each in reason["match"])]
+        others = [name for name in others if name not in mine]
+        tried = sum(name in results for name in mine)
+        shown = "; ".join(_plain(name) for name in mine[:_SPECS_SHOWN])
+        rest = f"; and {len(mine) - _SPECS_SHOWN} more" if len(mine) > _SPECS_SHOWN else ""
+        if mine:
+            rows.append(f"| {_cell(reason['why'])} | {len(mine)} | {tried} | {shown}{rest} |")
+    if others:
+        rows.append(f"| not run yet | {len(others)} | 0 | |")
+    text = [
+        "### Specs outside the list\n",
+        "Kubernetes' suite has more specs of the areas that node pools meet: api-machinery, apps, "
+        "scheduling, auth and instrumentation, and of sig-node those about objects, taints, "
+        "leases and pods. `python -m conformance_k8s.run --outside` runs them, but for those of "
+        "which it is known that they cannot pass.\n",
+        f"**Of {len(names)}, {len(results)} were tried and {len(passed)} pass.** The others:\n",
+        "| why not | specs | tried | which |",
+        "|---|---|---|---|",
+        *rows,
+    ]
     return "\n".join([*text, ""])
 
 

@@ -30,11 +30,11 @@ _ALONE = ("[Serial]", "[Disruptive]")
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A spec of the list, and what it takes on a real cluster."""
+    """A spec of the list, and what it takes on a real cluster (outside the list: about, here)."""
 
     name: str
-    in_scope: bool
     seconds: float
+    in_scope: bool = True
 
     @property
     def is_alone(self) -> bool:
@@ -52,9 +52,38 @@ class Outcome:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why specs outside the list do not pass. ``match`` are regexes of names; of those with
+    ``runs`` false it is known without running them.
+    """
+
+    why: str
+    match: Sequence[str]
+    runs: bool = True
+
+    def names(self, name: str) -> bool:
+        """Whether it is the reason of this spec."""
+        return any(re.search(each, name) for each in self.match)
+
+
 def specs() -> list[Spec]:
     """The list."""
-    return [Spec(**item) for item in json.loads((HERE / "specs.json").read_text())["specs"]]
+    return _specs("specs.json")
+
+
+def outside() -> list[Spec]:
+    """Kubernetes' own specs of the same areas outside the list."""
+    return _specs("outside.json")
+
+
+def outside_reasons() -> list[Reason]:
+    """Why some of them do not pass; the first that names a spec is its reason."""
+    return [Reason(**item) for item in json.loads((HERE / "outside_reasons.json").read_text())]
+
+
+def _specs(file: str) -> list[Spec]:
+    return [Spec(**item) for item in json.loads((HERE / file).read_text())["specs"]]
 
 
 def shards(chosen: Sequence[Spec], count: int) -> list[list[Spec]]:

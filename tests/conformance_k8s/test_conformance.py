@@ -56,3 +56,19 @@ def test_every_spec_has_a_result_and_every_exception_is_one():
     assert set(reasons) <= set(names)
     failing = {name for name in names if last[name]["result"] != "passed"}
     assert failing <= set(reasons), "a spec that does not pass needs its reason"
+
+
+def test_every_spec_outside_the_list_that_failed_has_its_reason():
+    listed = {spec.name for spec in suite.specs()}
+    names = [spec.name for spec in suite.outside()]
+    last = json.loads((HERE / "outside_results.json").read_text())["specs"]
+    reasons = suite.outside_reasons()
+    assert listed.isdisjoint(names)
+    assert set(last) <= set(names)
+    results = {name: last.get(name, {}).get("result") for name in names}
+    failed = [name for name in names if results[name] == "failed"]
+    unexplained = [name for name in failed if not any(each.names(name) for each in reasons)]
+    assert not unexplained, "a spec that fails needs its reason"
+    others = [name for name in names if results[name] != "passed"]
+    idle = [each.why for each in reasons if not any(each.names(name) for name in others)]
+    assert not idle, "a reason that no spec needs"

@@ -164,3 +164,13 @@ def test_a_pod_that_was_active_for_too_long_fails():
         assert world.kube.pod("later")["status"]["reason"] == "DeadlineExceeded"
 
     with_node(story)
+
+
+def test_a_pause_container_never_ends():
+    async def story(world):
+        body = pod("wait", "registry.k8s.io/pause:3.10", restartPolicy="Never")
+        await world.kube.bind(body, NODE)
+        await world.passes(minutes=30)
+        assert world.kube.pod("wait")["status"]["phase"] == "Running"
+
+    with_node(story)
