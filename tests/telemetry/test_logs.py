@@ -52,3 +52,12 @@ def test_nothing_is_said_of_what_the_client_was_told(capsys, text):
     said = capsys.readouterr().err
     assert text not in said
     assert said.count("another") == 1
+
+
+@pytest.mark.usefixtures("as_it_was")
+def test_no_secret_of_a_library_is_said(capsys):
+    configure_logs(LogSettings(format="json"))
+    logging.getLogger("httpx").error("refused", extra={"token": "sesame", "status": 401})
+    said = capsys.readouterr().err
+    assert "sesame" not in said
+    assert json.loads(said)["status"] == 401
