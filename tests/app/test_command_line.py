@@ -84,6 +84,16 @@ def test_a_bundle_that_is_gone_is_named(monkeypatch, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+def test_a_store_on_sqlite_has_nothing_to_check(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["poolwright", "store", "check"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("poolwright: server.store: names no PostgreSQL")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_password_that_breaks_the_url_of_the_store_is_not_repeated(monkeypatch, capsys):
     url = "postgresql://poolwright:a@b:sesame@localhost/db"
     monkeypatch.setattr(sys, "argv", ["poolwright", "store", "migrate", "--store", url])

@@ -31,6 +31,7 @@ def test_a_misspelt_setting_is_named():
         ({"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"diver": 0.5}'}, "diver"),
         ({"POOLWRIGHT_CLOUD__SCARCITY__DEFAULT_QUOTA": "-1"}, "quota"),
         ({"POOLWRIGHT_CLOUD__DELAY_FACTOR": "-1"}, "delay_factor"),
+        ({"POOLWRIGHT_SERVER__TLS_CA": "ca.pem"}, "tls_ca: says nothing without"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(environment, said):
@@ -43,3 +44,13 @@ def test_a_file_that_is_not_text_is_one_line(tmp_path):
     config.write_bytes(b"\xd0\xff")
     with pytest.raises(SettingsError, match=r"poolwright\.toml"):
         load_settings(config, {}, {})
+
+
+def test_what_follows_from_the_rest_cannot_be_set():
+    """A server that made clusters, and shared its store as one that makes none, would make each of
+    them in every replica.
+    """
+    environment = {"POOLWRIGHT_ARM__MAKES_CLUSTERS": "false"}
+    assert load_settings(None, environment, {}).arm.makes_clusters
+    environment = {"POOLWRIGHT_ARM__MAKES_CLUSTERS": "true", "POOLWRIGHT_ADOPT__KUBECONFIG": "f"}
+    assert not load_settings(None, environment, {}).arm.makes_clusters
