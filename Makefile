@@ -11,6 +11,7 @@ export POOLWRIGHT_TEST_KUBERNETES := $(KUBERNETES_VENV)/bin/python
 SEEDS ?= 50
 SEED ?=
 CRASHES ?= 200
+IMAGE ?= localhost/poolwright:dev
 # A module's tests share servers, so they stay together.
 SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
 MINUTES ?= 30
@@ -109,8 +110,14 @@ churn-bugs: setup kubernetes-client  ## plant bugs in the server: the judge of `
 
 .PHONY: replicas
 replicas: KILLS ?= 12
-replicas: setup  ## kill, pause and cut off servers that share a store: KILLS=40, SEED=7
-	POOLWRIGHT_TEST_KILLS=$(KILLS) $(if $(SEED),POOLWRIGHT_TEST_SEED=$(SEED)) $(BIN)/pytest tests/replicas -s
+replicas: setup  ## kill, pause and cut off servers that share a store, keep bench/results/kills.json: KILLS=40, SEED=7
+	POOLWRIGHT_TEST_KILLS=$(KILLS) $(if $(SEED),POOLWRIGHT_TEST_SEED=$(SEED)) \
+		POOLWRIGHT_TEST_KILL_RESULT=bench/results/kills.json $(BIN)/pytest tests/replicas -s
+
+.PHONY: image
+image: setup  ## build the container image with buildah and serve from it: BASE=… without a way to docker.io
+	buildah build --layers -f deploy/Containerfile $(if $(BASE),--build-arg BASE=$(BASE)) -t $(IMAGE) .
+	POOLWRIGHT_TEST_IMAGE=$(IMAGE) $(BIN)/pytest tests/deploy/test_containers.py
 
 .PHONY: bench
 bench: setup  ## measure; results go to bench/results
