@@ -433,11 +433,13 @@ def kubernetes() -> str:
         + rows(("group", "resource"), ((group or "core", code(name)) for group, name in missing))
         + "\nWhy: [SCOPE.md](../../SCOPE.md).\n\n## CEL\n\nAdmission policies, rules of custom "
         "resources and selectors of device classes are evaluated by the CEL project's runtime, "
-        "with its strings, optional and math functions and Kubernetes' own: "
+        "with its strings and optional functions and Kubernetes' own: "
         + ", ".join(code(name) for name in sorted({name for name, *_ in _ROWS}))
-        + ".\n\nNot there: `authorizer`, whose use is refused with the compiler's error when a "
-        "policy is created; cost budgets; warnings of type checking; RE2's syntax where Python's "
-        "differs ([ADR 8](../adr/0008-cel.md)).\n"
+        + ".\n\nPolicies have `authorizer`, too. What cannot be is refused when a policy or a "
+        "definition is made, with an API server's words; `status.typeChecking` of a policy says "
+        "what does not fit the kinds that it matches. Not there: macros over two variables, and "
+        "`sortBy`. Loops end after 10,000 steps, sooner than an API server ends them "
+        "([ADR 8](../adr/0008-cel.md)).\n"
     )
 
 

@@ -186,6 +186,175 @@ def test_a_policy_in_cel_denies_and_warns():
     run(test)
 
 
+def policy_of(name, *validations, **spec):
+    rule = {
+        "apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
+        "resources": ["configmaps", "deployments"],
+    }  # fmt: skip
+    listed = [{"expression": each} if isinstance(each, str) else each for each in validations]
+    matched = {"resourceRules": [rule]}
+    spec = {"matchConstraints": matched, "validations": listed, **spec}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+async def bound(call, policy):
+    name = policy["metadata"]["name"]
+    made = await call("POST", POLICIES, policy)
+    assert made.status == 201, made.body["message"]
+    spec = {"policyName": name, "validationActions": ["Deny"]}
+    await call("POST", BINDINGS, {"metadata": {"name": name}, "spec": spec})
+
+
+async def checked(call, name, generation):
+    """A policy, once its types were checked."""
+    while True:
+        found = (await call("GET", f"{POLICIES}/{name}")).body
+        if found["status"].get("observedGeneration") == generation:
+            return found
+        await asyncio.sleep(0)
+
+
+async def denied(call, **more):
+    """Why a configmap is not let in; empty if it is."""
+    answer = await call("POST", f"{CONFIGS}?dryRun=All", {"metadata": {"name": "x"}}, **more)
+    if answer.status == 201:
+        return ""
+    return answer.body["message"].partition("denied request: ")[2]
+
+
+def test_expressions_that_do_not_fit_what_they_match_are_told():
+    async def test(call):
+        wanted = {
+            "expression": "object.spec.replicas > '1'",
+            "messageExpression": "'got ' + object.spec.replicas",
+        }
+        rules = [{
+            "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
+            "resources": ["deployments"],
+        }]  # fmt: skip
+        spec = {"matchConstraints": {"resourceRules": rules}, "validations": [wanted]}
+        await call("POST", POLICIES, {"metadata": {"name": "confused"}, "spec": spec})
+        told = await checked(call, "confused", 1)
+        assert told["status"]["observedGeneration"] == 1
+        first, second = told["status"]["typeChecking"]["expressionWarnings"]
+        assert first == {
+            "fieldRef": "spec.validations[0].expression",
+            "warning": (
+                "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for"
+                " '_>_' applied to '(int, string)'\n | object.spec.replicas > '1'\n"
+                " | .....................^\n"
+            ),
+        }
+        assert second["fieldRef"] == "spec.validations[0].messageExpression"
+        managers = told["metadata"]["managedFields"]
+        assert ("validatingadmissionpolicy-status-controller", "status") in [
+            (entry["manager"], entry.get("subresource")) for entry in managers
+        ]
+        change = {"spec": {"validations": [{"expression": "object.spec.replicas > 1"}]}}
+        await call("PATCH", f"{POLICIES}/confused", change, content_type=MERGE)
+        status = (await checked(call, "confused", 2))["status"]
+        assert status == {"observedGeneration": 2, "typeChecking": {}}
+
+    run(test)
+
+
+def test_an_authorizer_answers_by_roles():
+    async def test(call):
+        may = "authorizer.group('').resource('secrets').namespace('default').check('get')"
+        await bound(call, policy_of("secrets", {"expression": f"{may}.allowed()", "message": "no"}))
+        assert await denied(call) == ""  # an administrator may all
+        rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]
+        role = {"metadata": {"name": "maker"}, "rules": rules}
+        await call("POST", f"{RBAC}/namespaces/default/roles", role)
+        binding = {
+            "metadata": {"name": "makers"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maker"},
+            "subjects": [{"kind": "User", "name": "bob"}],
+        }
+        await call("POST", f"{RBAC}/namespaces/default/rolebindings", binding)
+        bob = [(b"impersonate-user", b"bob")]
+        assert await denied(call, headers=bob) == "no"
+        rules.append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]})
+        await call("PUT", f"{RBAC}/namespaces/default/roles/maker", role)
+        assert await denied(call, headers=bob) == ""
+        told = 'RBAC: allowed by RoleBinding "makers/default" of Role "maker" to User "bob"'
+        mine = f"authorizer.requestResource.check('create').reason() == '{told}'"
+        await bound(call, policy_of("why", mine))
+        assert await denied(call, headers=bob) == ""
+        asked = {"name": "a", "expression": "string(authorizer.path('/x').check('get').allowed())"}
+        shown = {"expression": "false", "messageExpression": "variables.a", "message": "plain"}
+        await bound(call, policy_of("shown", shown, variables=[asked]))
+        assert await denied(call) == "plain"  # messages have no authorizer, nor what asks it
+
+    run(test)
+
+
+def test_an_expression_may_cost_only_so_much():
+    async def test(call):
+        three = " && ".join(["authorizer.path('/x').check('get').allowed()"] * 3)
+        await bound(call, policy_of("three", three))
+        assert await denied(call) == (
+            f"expression '{three}' resulted in error: operation cancelled: actual cost limit"
+            " exceeded"
+        )
+        await call("DELETE", f"{BINDINGS}/three")
+        two = " && ".join(["authorizer.path('/x').check('get').allowed()"] * 2)
+        await bound(call, policy_of("many", *[two] * 14))
+        assert await denied(call) == ""
+        await call("DELETE", f"{BINDINGS}/many")
+        await bound(call, policy_of("too-many", *[two] * 15))
+        assert await denied(call) == (
+            "validation failed due to running out of cost budget, no further validation rules will"
+            " be run"
+        )
+
+    run(test)
+
+
+def test_a_variable_without_a_value_is_an_error_where_it_is_used():
+    async def test(call):
+        broken = [{"name": "v", "expression": "object.data.nope"}]
+        await bound(call, policy_of("broken", "variables.v == 'x' || true", variables=broken))
+        assert await denied(call) == ""
+        await call("DELETE", f"{BINDINGS}/broken")
+        await bound(call, policy_of("used", "variables.v == 'x'", variables=broken))
+        assert await denied(call) == (
+            "expression 'variables.v == 'x'' resulted in error: composited variable \"v\" fails to"
+            " evaluate: no such key: data"
+        )
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "said"),
+    [
+        ({"validations": [{"expression": "1"}]}, "validations[0].expression",
+         'Invalid value: "1": must evaluate to bool but got int'),
+        ({"validations": [{"expression": "true", "messageExpression": "1"}]},
+         "validations[0].messageExpression",
+         'Invalid value: "1": must evaluate to string but got int'),
+        ({"auditAnnotations": [{"key": "k", "valueExpression": "1"}]},
+         "auditAnnotations[0].valueExpression",
+         'Invalid value: "1": must evaluate to one of [string null_type] but got int'),
+        ({"variables": [{"name": "for", "expression": "1"}]}, "variables[0].name",
+         'Invalid value: "for": must be a valid CEL identifier'),
+        ({"matchConditions": [{"name": "a", "expression": "variables.x == 1"}]},
+         "matchConditions[0].expression",
+         'Invalid value: "variables.x == 1": compilation failed: ERROR: <input>:1:1: undeclared'
+         " reference to 'variables' (in container '')\n | variables.x == 1\n | ^"),
+    ],
+)  # fmt: skip
+def test_what_an_expression_of_a_policy_must_be(spec, field, said):
+    async def test(call):
+        refused = await call("POST", POLICIES, policy_of("bad", "true", **spec))
+        assert refused.status == 422
+        causes = [(each["field"], each["message"]) for each in refused.body["details"]["causes"]]
+        assert set(causes) == {(f"spec.{field}", said)}
+
+    run(test)
+
+
 def test_an_expression_that_does_not_compile_is_refused():
     async def test(call):
         rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}

@@ -3,6 +3,7 @@
 import pytest
 
 from poolwright.kubesim import cel
+from poolwright.kubesim.cel_type import DYN
 
 OBJECT = {"memory": "1Gi", "numbers": [3, 1, 2], "words": ["a", "b", "a"], "name": "web-1"}
 
@@ -38,6 +39,12 @@ TRUE = [
     "!format.dns1123Label().validate(object.name).hasValue()",
     "format.dns1123Label().validate('A').value().size() == 1",
     "format.named('uuid').hasValue() && !format.named('nothing').hasValue()",
+    "object.numbers.sort() == [1, 2, 3] && object.numbers.reverse() == [2, 1, 3]",
+    "object.words.distinct() == ['a', 'b'] && object.words.slice(1, 3) == ['b', 'a']",
+    "[[1], [2, [3]]].flatten() == [1, 2, [3]] && [[1], [2, [3]]].flatten(2) == [1, 2, 3]",
+    "sets.contains(object.words, ['b']) && !sets.contains(['b'], object.words)",
+    "sets.equivalent(object.words, ['b', 'a']) && sets.intersects([1, 2], object.numbers)",
+    "lists.range(3) == [0, 1, 2]",
     "string(1) == '1' && {'a': 1}['a'] == 1 && optional.of(1).hasValue()",
 ]
 
@@ -56,6 +63,9 @@ def test_what_holds(expression):
         ("ip('x').family() == 4", 'IP Address "x" parse error during conversion from string'),
         ("url('x').getHost() == ''", "invalid URI for request"),
         ("quantity('1').isLoopback()", "no such overload"),
+        ("[1, 2].slice(1, 3) == []", "cannot slice(1, 3), list is length 2"),
+        ("lists.range(1000001).size() == 0", "operation cancelled: actual cost limit exceeded"),
+        ("'a'.find('(') == ''", "Illegal regex: missing ): ("),
     ],
 )
 def test_what_has_no_value(expression, said):
@@ -68,6 +78,7 @@ def test_what_has_no_value(expression, said):
     ("expression", "said"),
     [
         ("authorizer.group('').resource('pods').check('get').allowed()", "undeclared reference"),
+        ("params.x == 1", "undeclared reference to 'params' (in container '')"),
         ("nothing('x')", "undeclared reference to 'nothing'"),
         ("quantity(1)", "found no matching overload for 'quantity' applied to '(int)'"),
         ("quantity('1') > quantity('2')", "found no matching overload for '_>_'"),
@@ -75,5 +86,17 @@ def test_what_has_no_value(expression, said):
 )
 def test_what_cannot_be_compiled(expression, said):
     with pytest.raises(cel.CelError) as refused:
-        cel.check(expression, ("object",))
+        cel.check(expression, {"object": DYN})
     assert said in str(refused.value)
+
+
+def test_a_pattern_takes_no_longer_than_its_text():
+    """Python's own patterns would not be through with this one today."""
+    assert cel.evaluate(f"'{'a' * 60}b'.find('(a+)+$')", {}) == ""
+
+
+def test_loops_end():
+    items = list(range(300))
+    with pytest.raises(cel.CelError) as refused:
+        cel.evaluate("object.all(a, object.all(b, a + b >= 0))", {"object": items})
+    assert str(refused.value) == "operation cancelled: actual cost limit exceeded"

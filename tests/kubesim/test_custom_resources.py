@@ -286,7 +286,9 @@ def test_custom_objects_are_there_after_a_restart():
         ("self.replicas = 42", "Syntax error"),
         ("self.nothing == 1", "undefined field 'nothing'"),
         ("nothing(self)", "undeclared reference to 'nothing'"),
-        ("self.replicas < 5 && self.free.any.thing == 1 && 'self.nothing' != ''", ""),
+        ("self.free.any == 1", "undefined field 'any'"),
+        ("self.replicas", "cel expression must evaluate to a bool"),
+        ("self.replicas < 5 && 'self.nothing' != ''", ""),
     ],
 )
 def test_rules_are_compiled_when_they_are_declared(rule, said):

@@ -7,12 +7,11 @@ k8s.io/apiserver pkg/endpoints/handlers/responsewriters (Forbidden).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from poolwright.kubesim import status
-from poolwright.kubesim.cluster import User
 from poolwright.kubesim.objects import Objects
+from poolwright.kubesim.user import Attempt, User
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.label_selector import LabelSelector
@@ -24,29 +23,19 @@ _ALL_RULES: tuple[Json, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What somebody wants to do: a verb on a resource, or on a ``path`` that is none."""
-
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
-
-    @property
-    def full_resource(self) -> str:
-        """The resource with its subresource."""
-        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
-
-
 def is_allowed(registry: Objects, user: User, attempt: Attempt) -> bool:
     """Whether some rule grants it."""
+    return permission(registry, user, attempt) is not None
+
+
+def permission(registry: Objects, user: User, attempt: Attempt) -> str | None:
+    """Why somebody may do something (empty: as an administrator); None: they may not."""
     if MASTERS in user.groups:
-        return True
-    return any(_grants(rule, attempt) for rule in rules_of(registry, user, attempt.namespace))
+        return ""
+    for binding, subject, rules in _bound_rules(registry, user, attempt.namespace):
+        if any(_grants(rule, attempt) for rule in rules):
+            return f"RBAC: allowed by {_described(binding, subject)}"
+    return None
 
 
 def rules_of(registry: Objects, user: User, namespace: str) -> Iterator[Json]:
@@ -54,17 +43,43 @@ def rules_of(registry: Objects, user: User, namespace: str) -> Iterator[Json]:
     if MASTERS in user.groups:
         yield from _ALL_RULES
         return
-    for entry in registry.list(names.CLUSTER_ROLE_BINDINGS):
-        binding = entry.object()
-        if _binds(binding, user, ""):
-            yield from _role_rules(registry, binding, "")
-    for entry in registry.list(names.ROLE_BINDINGS, namespace) if namespace else ():
-        binding = entry.object()
-        if _binds(binding, user, namespace):
-            yield from _role_rules(registry, binding, namespace)
+    for _, _, rules in _bound_rules(registry, user, namespace):
+        yield from rules
 
 
-def _binds(binding: Json, user: User, namespace: str) -> bool:
+def _bound_rules(
+    registry: Objects, user: User, namespace: str
+) -> Iterator[tuple[Json, Json, Sequence[Json]]]:
+    """The bindings of a user with what they are bound by, and the rules that they give."""
+    homes = [(names.CLUSTER_ROLE_BINDINGS, "")]
+    if namespace:
+        homes.append((names.ROLE_BINDINGS, namespace))
+    for resource, home in homes:
+        for entry in registry.list(resource, home):
+            binding = entry.object()
+            subject = _subject(binding, user, home)
+            if subject is not None:
+                yield binding, subject, _role_rules(registry, binding, home)
+
+
+def _described(binding: Json, subject: Json) -> str:
+    """Source: k8s.io/kubernetes pkg/registry/rbac/validation/rule.go."""
+    metadata, role = binding["metadata"], child(binding, "roleRef")
+    home = metadata.get("namespace")
+    kind, name = ("RoleBinding", f"{metadata['name']}/{home}") if home else (
+        "ClusterRoleBinding", metadata["name"]
+    )  # fmt: skip
+    who = subject.get("name")
+    if subject.get("kind") == "ServiceAccount":
+        who = f"{who}/{subject.get('namespace') or home or ''}"
+    return (
+        f'{kind} "{name}" of {role.get("kind")} "{role.get("name")}" to'
+        f' {subject.get("kind")} "{who}"'
+    )
+
+
+def _subject(binding: Json, user: User, namespace: str) -> Json | None:
+    """By which of its subjects a binding is about a user."""
     for subject in children(binding, "subjects"):
         name = subject.get("name")
         match subject.get("kind"):
@@ -78,8 +93,8 @@ def _binds(binding: Json, user: User, namespace: str) -> bool:
             case _:
                 found = False
         if found:
-            return True
-    return False
+            return subject
+    return None
 
 
 def _role_rules(registry: Objects, binding: Json, namespace: str) -> Sequence[Json]:

@@ -1,21 +1,37 @@
 """Common Expression Language, as admission policies and custom resources use it.
 
 The language itself is the CEL project's own runtime (see docs/adr); here are the variables that
-Kubernetes gives an expression, and its wording of what went wrong.
+Kubernetes gives an expression, what it refuses to compile, and its wording of what went wrong.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+from cel_expr_python.ext import ext_optional, ext_strings
 
-from poolwright.kubesim.cel_library import library
+from poolwright.kubesim import cel_authorizer, cel_library
+from poolwright.kubesim.cel_check import check_types
+from poolwright.kubesim.cel_tree import Tree, literal_arguments, read_tree
+from poolwright.kubesim.cel_type import Type
+
+COST_EXCEEDED = "operation cancelled: actual cost limit exceeded"
+"""Said of an expression that would take too long. The runtime counts the steps of loops only."""
 
 _MISSING_KEY = 'Key not found in map : "'
+_NO_FIELD = "has() argument must be a field selection"
+_STEPS_EXCEEDED = "Iteration budget exceeded"
+_WORDS = (
+    (re.compile(r"No matching overloads found"), "no such overload"),
+    (re.compile(r"Index error: index=(-?\d+)"), r"index out of bounds: \1"),
+    (re.compile(r"divide by zero"), "division by zero"),
+)
+_LITERALS = {"duration": "duration({})", "timestamp": "timestamp({})", "matches": "''.matches({})"}
 
 
 class CelError(ValueError):
@@ -29,8 +45,8 @@ def _environment(names: tuple[str, ...]) -> cel.Env:
         extensions=[
             ext_strings.ExtStrings(),
             ext_optional.ExtOptional(),
-            ext_math.ExtMath(),
-            library(),
+            cel_library.library(),
+            cel_authorizer.library(),
         ],
     )
 
@@ -43,18 +59,65 @@ def _compiled(expression: str, names: tuple[str, ...]) -> cel.Expression:
         raise CelError(_compile_text(str(error))) from None
 
 
-def check(expression: str, names: Sequence[str]) -> None:
-    """Raise `CelError` unless an expression over these variables can be compiled."""
-    _compiled(expression, tuple(names))
+def parse(expression: str) -> Tree:
+    """The syntax tree of an expression.
+
+    Raises:
+        CelError: it is none.
+    """
+    try:
+        parsed = _environment(()).compile(expression, disable_check=True)
+    except RuntimeError as error:
+        raise CelError(_compile_text(str(error))) from None
+    return read_tree(expression, parsed.serialize())
 
 
-def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
-    """The value of an expression.
+def check(expression: str, declared: Mapping[str, Type]) -> Type:
+    """The type of an expression over these variables.
+
+    Raises:
+        CelError: it cannot be compiled.
+    """
+    tree = parse(expression)
+    verdict = check_types(tree, declared)
+    problems = verdict.problems or _unreadable(tree)
+    if problems:
+        raise CelError(problems)
+    _compiled(expression, tuple(declared))
+    return verdict.result
+
+
+def _unreadable(tree: Tree) -> str:
+    """Durations, times and patterns that are written in an expression and are none."""
+    return tree.complaints(
+        (node["id"], f"invalid {name} argument")
+        for name, form in _LITERALS.items()
+        for node, text in literal_arguments(tree.root, name)
+        if not _has_value(form.format(json.dumps(text)))
+    )
+
+
+def _has_value(expression: str) -> bool:
+    try:
+        evaluate(expression, {})
+    except CelError:
+        return False
+    return True
+
+
+def evaluate(
+    expression: str, values: Mapping[str, Any], functions: Sequence[cel.Function] = ()
+) -> Any:
+    """The value of an expression; ``functions`` are those that only this evaluation knows.
 
     Raises:
         CelError: it cannot be compiled, or evaluating it fails.
     """
-    result = _compiled(expression, tuple(values)).eval(data=dict(values))
+    compiled = _compiled(expression, tuple(values))
+    try:
+        result = compiled.eval(data=dict(values), functions=functions)
+    except RuntimeError as error:
+        raise CelError(_eval_text(str(error))) from None
     if result.type() == cel.Type.ERROR:
         raise CelError(_eval_text(str(result.value())))
     return result.plain_value()
@@ -62,12 +125,19 @@ def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
 
 def _compile_text(text: str) -> str:
     """Without the runtime's own status words, which cel-go does not print."""
-    return text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+    plain = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+    return plain.replace(_NO_FIELD, "invalid argument to has() macro")
 
 
 def _eval_text(text: str) -> str:
     """cel-go's words for the errors that users meet."""
+    if _STEPS_EXCEEDED in text:
+        return COST_EXCEEDED
     plain = text.partition(": ")[2] or text
     if plain.startswith(_MISSING_KEY):
         return f"no such key: {plain.removeprefix(_MISSING_KEY).rstrip(chr(34))}"
+    for form, words in _WORDS:
+        found = form.match(plain)
+        if found:
+            return found.expand(words)
     return plain

@@ -20,6 +20,7 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import re2
 from cel_expr_python import cel
 
 from poolwright.kubesim import rules
@@ -90,14 +91,66 @@ def _last_index(items: list[Any], wanted: Any) -> int:
     return len(items) - 1 - items[::-1].index(wanted) if wanted in items else -1
 
 
+def _slice(items: list[Any], start: int, end: int) -> list[Any]:
+    wrong = f"cannot slice({start}, {end}), "
+    if start < 0 or end < 0:
+        raise ValueError(f"{wrong}negative indexes not supported")
+    if start > end:
+        raise ValueError(f"{wrong}start index must be less than or equal to end index")
+    if end > len(items):
+        raise ValueError(f"{wrong}list is length {len(items)}")
+    return items[start:end]
+
+
+def _flat(items: list[Any], depth: int = 1) -> list[Any]:
+    if depth < 0:
+        raise ValueError("level must be non-negative")
+    if not depth:
+        return items
+    return [
+        inner
+        for item in items
+        for inner in (_flat(item, depth - 1) if isinstance(item, list) else [item])
+    ]
+
+
+def _sorted(items: list[Any]) -> list[Any]:
+    try:
+        return sorted(items)
+    except TypeError:
+        raise ValueError("list elements must have the same type") from None
+
+
+def _distinct(items: list[Any]) -> list[Any]:
+    return [item for place, item in enumerate(items) if items.index(item) == place]
+
+
+def _range(count: int) -> list[int]:
+    if count > _ITEMS_MAX:
+        raise ValueError("operation cancelled: actual cost limit exceeded")
+    return list(range(count))
+
+
+def _contains_all(items: list[Any], wanted: list[Any]) -> bool:
+    return all(item in items for item in wanted)
+
+
+_ITEMS_MAX = 1_000_000
+
+
 # Regular expressions
 
 
+_QUIET = re2.Options()
+_QUIET.log_errors = False
+
+
 def _matches(text: str, pattern: str) -> list[str]:
+    """In time that grows with the text alone, whatever the pattern."""
     try:
-        return [found[0] for found in re.finditer(pattern, text)]
-    except re.error as error:
-        raise ValueError(f"Illegal regex: {error}") from None
+        return [str(found[0]) for found in re2.compile(pattern, options=_QUIET).finditer(text)]
+    except re2.error as error:
+        raise ValueError(f"Illegal regex: {error.args[0].decode()}") from None
 
 
 def _find(text: str, pattern: str) -> str:
@@ -363,6 +416,23 @@ _ROWS: Iterable[_Row] = (
     *_members([_LIST], _DYN, sum=_sum, min=_extreme("min", min), max=_extreme("max", max)),
     *_members([_LIST], _BOOL, isSorted=_is_sorted),
     *_members([_LIST, _DYN], _INT, indexOf=_index, lastIndexOf=_last_index),
+    *_members(
+        [_LIST], _LIST,
+        flatten=_flat, sort=_sorted, distinct=_distinct, reverse=lambda items: items[::-1],
+    ),
+    *_members([_LIST, _INT], _LIST, flatten=_flat),
+    *_members([_LIST, _INT, _INT], _LIST, slice=_slice),
+    ("lists.range", False, [_INT], _T.List(_INT), _range),
+    *_globals(
+        [_LIST, _LIST], _BOOL,
+        **{
+            "sets.contains": _contains_all,
+            "sets.equivalent": lambda one, other: (
+                _contains_all(one, other) and _contains_all(other, one)
+            ),
+            "sets.intersects": lambda one, other: any(item in one for item in other),
+        },
+    ),
     *_members([_STRING, _STRING], _STRING, find=_find),
     *_members([_STRING, _STRING], _STRINGS, findAll=_matches),
     *_members([_STRING, _STRING, _INT], _STRINGS, findAll=_find_some),

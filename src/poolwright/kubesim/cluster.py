@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 
 from poolwright.kubesim.registry import Registry
+from poolwright.kubesim.user import User
 from poolwright.kubesim.watch import WatchHub
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.record import Kind
@@ -30,15 +31,6 @@ CONTROL_PLANE: Kind[ControlPlaneRecord, None] = Kind(
     "poolwright/controlplanes", ControlPlaneRecord, type(None)
 )
 CONTROL_PLANE_NAME = "control-plane"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who calls, as ``userInfo``."""
-
-    name: str
-    groups: tuple[str, ...]
-    uid: str = ""
 
 
 _ADMIN = User("masterclient", ("system:masters", "system:authenticated"))

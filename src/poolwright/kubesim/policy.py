@@ -5,15 +5,20 @@ Source of matching, variables and wording: k8s.io/apiserver pkg/admission/plugin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from poolwright.kubesim import cel, status
+from poolwright.kubesim.access import permission
+from poolwright.kubesim.cel_authorizer import Authorizer
+from poolwright.kubesim.cel_tree import descendants, qualified_name
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.objects import Objects
 from poolwright.kubesim.quota import forbidden
 from poolwright.kubesim.selector import matches
+from poolwright.kubesim.user import Attempt
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.label_selector import LabelSelector
@@ -51,6 +56,7 @@ class Request:
             "subResource": self.subresource,
             "requestKind": gvk,
             "requestResource": gvr,
+            "requestSubResource": self.subresource,
             "name": metadata.get("name", ""),
             "namespace": metadata.get("namespace", ""),
             "operation": self.operation,
@@ -79,14 +85,11 @@ def review(registry: Objects, request: Request) -> list[str]:
             continue
         actions = child(binding, "spec").get("validationActions") or ()
         for reason, message in _problems(registry, policy, binding, request):
-            text = (
-                f"ValidatingAdmissionPolicy '{name}' with binding '{entry.name}' denied request:"
-                f" {message}"
-            )
+            which = f"ValidatingAdmissionPolicy '{name}' with binding '{entry.name}'"
             if "Deny" in actions:
-                raise _denied(request, reason, text)
+                raise _denied(request, reason, f"{which} denied request: {message}")
             if "Warn" in actions:
-                told.append(text.replace("denied request", "failed"))
+                told.append(f"Validation failed for {which}: {message}")
     return told
 
 
@@ -209,48 +212,173 @@ def _problems(
     fails = spec.get("failurePolicy") != "Ignore"
     try:
         for params in _params(registry, policy, binding, request):
-            yield from _validations(registry, spec, request, params, fails=fails)
+            evaluation = _Evaluation(registry, spec, request, params)
+            if evaluation.is_met():
+                messages = _Evaluation(registry, spec, request, params, for_messages=True)
+                yield from list(_validations(evaluation, messages, spec, fails=fails))
     except cel.CelError as error:
         if fails:
             yield "Invalid", str(error)
 
 
 def _validations(
-    registry: Objects, spec: Json, request: Request, params: Any, *, fails: bool
+    evaluation: _Evaluation, messages: _Evaluation, spec: Json, *, fails: bool
 ) -> Iterator[tuple[str, str]]:
-    values = _values(registry, request, params)
-    for condition in children(spec, "matchConditions"):
-        if cel.evaluate(str(condition["expression"]), values) is not True:
-            return
-    for variable in children(spec, "variables"):
-        name = str(variable["name"])
-        try:
-            values["variables"][name] = cel.evaluate(str(variable["expression"]), values)
-        except cel.CelError:
-            continue  # an error only where it is used: there it is missing
     for validation in children(spec, "validations"):
-        expression = str(validation["expression"]).strip()
-        reason = str(validation.get("reason") or "Invalid")
+        expression = str(validation["expression"])
         try:
-            if cel.evaluate(expression, values) is True:
+            if evaluation.value(expression) is True:
                 continue
+        except _OutOfBudget:
+            raise
         except cel.CelError as error:
             if fails:
-                yield "Invalid", f"expression '{expression}' resulted in error: {error}"
+                yield "Invalid", str(error)
             continue
-        yield reason, _message(validation, expression, values)
+        reason = str(validation.get("reason") or "Invalid")
+        yield reason, _message(messages, validation, expression.strip())
 
 
-def _message(validation: Json, expression: str, values: Mapping[str, Any]) -> str:
+def _message(messages: _Evaluation, validation: Json, expression: str) -> str:
     dynamic = validation.get("messageExpression")
     if dynamic:
         try:
-            found = cel.evaluate(str(dynamic), values)
-            if isinstance(found, str) and found.strip():
-                return found.strip()
+            found = messages.value(str(dynamic))
         except cel.CelError:
-            pass
+            found = None
+        text = found.strip() if isinstance(found, str) else ""
+        if text and "\n" not in text and len(text) <= _MESSAGE_MAX:
+            return text
     return str(validation.get("message") or f"failed expression: {expression}").strip()
+
+
+class _OutOfBudget(cel.CelError):
+    """The expressions of a policy have cost more than all of them may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "validation failed due to running out of cost budget, no further validation rules will"
+            " be run"
+        )
+
+
+class _Evaluation:
+    """One policy before one request, with what its variables are.
+
+    A variable is evaluated where an expression names it; one without a value is an error there.
+    Messages cannot ask the authorizer, nor can variables for them.
+    """
+
+    def __init__(
+        self,
+        registry: Objects,
+        spec: Json,
+        request: Request,
+        params: Any,
+        *,
+        for_messages: bool = False,
+    ) -> None:
+        self._spec = spec
+        self._authorizer = _authorizer(registry, request)
+        self._values = _values(registry, request, params)
+        if not for_messages:
+            self._values |= self._authorizer.values
+        self._variables = {
+            str(item["name"]): str(item["expression"]) for item in children(spec, "variables")
+        }
+        self._broken: dict[str, str] = {}
+
+    def is_met(self) -> bool:
+        """Whether the conditions of the policy hold.
+
+        Raises:
+            CelError: one has no value, and none is false.
+        """
+        problems: list[str] = []
+        for condition in children(self._spec, "matchConditions"):
+            try:
+                if self.value(str(condition["expression"])) is not True:
+                    return False
+            except _OutOfBudget:
+                raise
+            except cel.CelError as error:
+                problems.append(str(error))
+        if problems:
+            raise cel.CelError(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+        return True
+
+    def value(self, expression: str) -> Any:
+        """What an expression is.
+
+        Raises:
+            CelError: it has no value.
+        """
+        try:
+            return self._value(expression)
+        except _OutOfBudget:
+            raise
+        except cel.CelError as error:
+            words = f"expression '{expression}' resulted in error: {error}"
+            raise cel.CelError(words) from None
+
+    def _value(self, expression: str) -> Any:
+        for name in _variables_named(expression):
+            self._settle(name)
+        authorizer = self._authorizer
+        authorizer.begin()
+        functions = authorizer.functions if "authorizer" in expression else ()
+        try:
+            found = cel.evaluate(expression, self._values, functions)
+        except cel.CelError as error:
+            broken = self._broken.get(str(error).removeprefix("no such key: "))
+            self._check_cost()
+            raise cel.CelError(broken) if broken else error from None
+        self._check_cost()
+        return found
+
+    def _check_cost(self) -> None:
+        if self._authorizer.is_spent:
+            raise _OutOfBudget
+        if self._authorizer.is_exceeded:
+            raise cel.CelError(cel.COST_EXCEEDED)
+
+    def _settle(self, name: str) -> None:
+        expression = self._variables.pop(name, None)  # one that speaks of itself has no value
+        if expression is None:
+            return
+        try:
+            self._values["variables"][name] = self._value(expression)
+        except _OutOfBudget:
+            raise
+        except cel.CelError as error:
+            self._broken[name] = f'composited variable "{name}" fails to evaluate: {error}'
+
+
+@lru_cache(maxsize=1024)
+def _variables_named(expression: str) -> Sequence[str]:
+    if "variables" not in expression:
+        return ()
+    selects = (
+        node["select"] for node in descendants(cel.parse(expression).root) if "select" in node
+    )
+    named = (each["field"] for each in selects if qualified_name(each["operand"]) == "variables")
+    return tuple(dict.fromkeys(named))
+
+
+_MESSAGE_MAX = 5 * 1024  # MaxEvaluatedMessageExpressionSizeBytes
+
+
+def _authorizer(registry: Objects, request: Request) -> Authorizer:
+    resource, metadata = request.kind.resource, request.body["metadata"]
+    about = Attempt(
+        "",
+        resource.group,
+        resource.plural,
+        request.subresource,
+        str(metadata.get("namespace") or ""),
+        str(metadata.get("name") or ""),
+    )
+    return Authorizer(request.user, about, partial(permission, registry))
 
 
 def _values(registry: Objects, request: Request, params: Any) -> dict[str, Any]:
@@ -262,5 +390,4 @@ def _values(registry: Objects, request: Request, params: Any) -> dict[str, Any]:
         "params": params,
         "namespaceObject": registry.get(names.NAMESPACES, namespace) if namespace else None,
         "variables": {},
-        "authorizer": None,
     }

@@ -18,7 +18,6 @@ from typing import Any, cast
 
 import msgspec
 
-from poolwright.kubesim.entry import decode
 from poolwright.model.instant import wall_text, wall_text_micro
 
 MAGIC = b"k8s\x00"
@@ -36,7 +35,7 @@ class Malformed(ValueError):
 @cache
 def _messages() -> dict[str, _Layout]:
     data = files("poolwright.kubesim").joinpath("messages.json").read_bytes()
-    return cast("dict[str, _Layout]", msgspec.json.decode(data))
+    return cast("dict[str, _Layout]", msgspec.json.decode(data)) | _EXPRESSIONS
 
 
 def read_object(data: bytes) -> dict[str, Any]:
@@ -61,6 +60,11 @@ def read_object(data: bytes) -> dict[str, Any]:
     if name not in _messages():
         raise Malformed(f'no kind "{kind}" is registered for version "{version}"')
     return {"kind": kind, "apiVersion": version, **_message(raw, name)}
+
+
+def read_message(data: bytes, name: str) -> dict[str, Any]:
+    """A message of a type that we know, without an envelope."""
+    return _message(data, name)
 
 
 def _message_name(version: str, kind: str) -> str:
@@ -223,7 +227,7 @@ def _micro_time(data: bytes) -> str | None:
 
 def _json(data: bytes) -> Any:
     raw = next((_bytes(raw) for number, raw in _fields(data) if number == 1), b"")
-    return decode(raw) if raw else {}
+    return msgspec.json.decode(raw) if raw else {}
 
 
 def _schema_or_array(data: bytes) -> Any:
@@ -256,6 +260,7 @@ def _schema_or_strings(data: bytes) -> Any:
 
 _SCHEMA = "apiextensions/v1.JSONSchemaProps"
 _SPECIAL: dict[str, Any] = {
+    "raw": bytes,
     "Quantity": _quantity,
     "IntOrString": _int_or_string,
     "Time": _time,
@@ -266,3 +271,34 @@ _SPECIAL: dict[str, Any] = {
     "SchemaOrBool": _schema_or_bool,
     "SchemaOrStrings": _schema_or_strings,
 }
+
+_EXPRESSIONS: dict[str, _Layout] = {
+    "cel.Any": {"2": ("bytes", "!raw")},
+    "cel.ParsedExpr": {"2": ("expr", "!cel.Expr"), "3": ("sourceInfo", "cel.SourceInfo")},
+    "cel.SourceInfo": {"4": ("positions", "[]cel.Position")},
+    "cel.Position": {"1": ("id", "i"), "2": ("offset", "i")},
+    "cel.Expr": {
+        "2": ("id", "!i"), "3": ("const", "!cel.Constant"), "4": ("ident", "!cel.Ident"),
+        "5": ("select", "!cel.Select"), "6": ("call", "!cel.Call"), "7": ("list", "!cel.List"),
+        "8": ("struct", "!cel.Struct"), "9": ("comprehension", "!cel.Comprehension"),
+    },
+    "cel.Constant": {
+        "1": ("null", "!i"), "2": ("bool", "!b"), "3": ("int", "!i"), "4": ("uint", "!i"),
+        "5": ("double", "!d"), "6": ("string", "!s"), "7": ("bytes", "!y"),
+    },
+    "cel.Ident": {"1": ("name", "s")},
+    "cel.Select": {"1": ("operand", "cel.Expr"), "2": ("field", "!s"), "3": ("testOnly", "b")},
+    "cel.Call": {"1": ("target", "cel.Expr"), "2": ("function", "s"), "3": ("args", "[]cel.Expr")},
+    "cel.List": {"1": ("elements", "[]cel.Expr"), "2": ("optionals", "[]i")},
+    "cel.Struct": {"1": ("name", "s"), "2": ("entries", "[]cel.Entry")},
+    "cel.Entry": {
+        "1": ("id", "!i"), "2": ("field", "s"), "3": ("key", "cel.Expr"),
+        "4": ("value", "cel.Expr"), "5": ("isOptional", "b"),
+    },
+    "cel.Comprehension": {
+        "1": ("variable", "s"), "8": ("second", "s"), "2": ("range", "cel.Expr"),
+        "3": ("accumulator", "s"), "4": ("start", "cel.Expr"), "5": ("condition", "cel.Expr"),
+        "6": ("step", "cel.Expr"), "7": ("result", "cel.Expr"),
+    },
+}  # fmt: skip
+"""A parsed expression in CEL (cel.expr syntax.proto)."""

@@ -126,11 +126,12 @@ def _compile(made: Shape, schema: Mapping[str, Any], name: str) -> None:
 
 
 def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = _reference(schema)
+    reference = reference_of(schema)
     return schemas()[reference].get("properties", {}) if reference else {}
 
 
-def _reference(schema: Mapping[str, Any]) -> str:
+def reference_of(schema: Mapping[str, Any]) -> str:
+    """The name of the schema that one refers to; empty if it says all itself."""
     text = schema.get("$ref") or next(
         (part["$ref"] for part in schema.get("allOf", ()) if "$ref" in part), ""
     )
@@ -138,7 +139,7 @@ def _reference(schema: Mapping[str, Any]) -> str:
 
 
 def _member(schema: Mapping[str, Any]) -> Shape:
-    reference = _reference(schema)
+    reference = reference_of(schema)
     if not reference:
         made = Shape("any")
         _compile(made, schema, "")

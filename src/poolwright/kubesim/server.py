@@ -26,6 +26,7 @@ from poolwright.kubesim.controllers import ControllerSettings, run_controllers
 from poolwright.kubesim.housekeeping import expire_events, keep_definitions, keep_namespaces
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
+from poolwright.kubesim.type_check import keep_policies
 from poolwright.model import kubernetes as names
 from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.model.cluster_key import ClusterKey
@@ -162,6 +163,9 @@ class KubeSim:
         await self._furnish(found.registry)
         return self._shown(found)
 
+    async def confirm(self, cluster: ClusterKey) -> None:
+        """Nothing: a cluster of ours is ours (K19)."""
+
     async def delete(self, cluster: ClusterKey) -> None:
         """Remove with everything in it; a missing one is fine (K9)."""
         found = self._clusters.pop(cluster, None)
@@ -225,6 +229,7 @@ class KubeSim:
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "namespaces": partial(keep_namespaces, registry),
             "definitions": partial(keep_definitions, registry),
+            "policies": partial(keep_policies, registry),
             "quotas": registry.quotas.run,
             "old events": partial(
                 expire_events, registry, timedelta(seconds=self._settings.event_seconds)

@@ -13,12 +13,13 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from poolwright.kubesim import status
-from poolwright.kubesim.access import MASTERS, Attempt, is_allowed, refused
+from poolwright.kubesim.access import MASTERS, is_allowed, refused
 from poolwright.kubesim.api import discovery, openapi, pod_access, resource, review
 from poolwright.kubesim.api.call import Call, Disconnected
 from poolwright.kubesim.api.scale import SCALE
 from poolwright.kubesim.api.target import Target
-from poolwright.kubesim.cluster import Cluster, User
+from poolwright.kubesim.cluster import Cluster
+from poolwright.kubesim.user import Attempt, User
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Transient, Unknown
 

@@ -11,10 +11,11 @@ from starlette.types import Receive, Scope, Send
 from poolwright.kubesim import status
 from poolwright.kubesim.api import compress, negotiate
 from poolwright.kubesim.api.negotiate import BODY_MAX_BYTES, Form
-from poolwright.kubesim.cluster import Cluster, User
+from poolwright.kubesim.cluster import Cluster
 from poolwright.kubesim.entry import decode, encode
 from poolwright.kubesim.meta import WriteOptions
 from poolwright.kubesim.registry import Registry
+from poolwright.kubesim.user import User
 
 Query = Mapping[str, str]
 

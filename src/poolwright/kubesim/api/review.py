@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any, cast
 
 from poolwright.kubesim import status
-from poolwright.kubesim.access import Attempt, is_allowed, rules_of
+from poolwright.kubesim.access import permission, rules_of
 from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
-from poolwright.kubesim.cluster import TOKEN_AUDIENCE, User
+from poolwright.kubesim.cluster import TOKEN_AUDIENCE
+from poolwright.kubesim.user import Attempt, User
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child
 
@@ -42,7 +43,8 @@ def _attempt(body: dict[str, Any]) -> Attempt:
 
 
 def _decision(call: Call, user: User, body: dict[str, Any]) -> dict[str, Any]:
-    return {"allowed": is_allowed(call.registry, user, _attempt(body))}
+    reason = permission(call.registry, user, _attempt(body))
+    return {"allowed": reason is not None, **({"reason": reason} if reason else {})}
 
 
 def _may_i(call: Call, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from poolwright.kubesim import cel
 from poolwright.kubesim.kinds.cell import age_of, selector_text
 from poolwright.kubesim.kinds.declare import (
     all_of,
@@ -18,9 +17,9 @@ from poolwright.kubesim.kinds.declare import (
     needed,
     one_of,
     starts_with_status,
-    values,
 )
 from poolwright.kubesim.kinds.kind import Column, ObjectKind
+from poolwright.kubesim.kinds.policy_expressions import check_expressions
 from poolwright.kubesim.status import Cause, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
@@ -39,34 +38,19 @@ def _param_kind(body: Mapping[str, Any]) -> str:
     return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else "<unset>"
 
 
-def _check_policy(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+def _check_rules(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    if child(new, "spec").get("matchConstraints") is None:
+        yield required("spec.matchConstraints")
+    elif not children(new, "spec", "matchConstraints", "resourceRules"):
+        yield required("spec.matchConstraints.resourceRules")
+
+
+def _check_purpose(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     spec = child(new, "spec")
     if not spec.get("validations") and not spec.get("auditAnnotations"):
         where = "validations or auditAnnotations must contain at least one item"
         yield required("spec.validations", where)
         yield required("spec.auditAnnotations", where)
-    if not children(new, "spec", "matchConstraints", "resourceRules"):
-        yield required("spec.matchConstraints.resourceRules")
-
-
-_VARIABLES = (
-    "object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer",
-)  # fmt: skip
-
-
-def _check_expressions(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    for path in (
-        "spec.validations[].expression",
-        "spec.validations[].messageExpression",
-        "spec.matchConditions[].expression",
-        "spec.variables[].expression",
-        "spec.auditAnnotations[].valueExpression",
-    ):
-        for where, text in values(new, path):
-            try:
-                cel.check(str(text or "true"), _VARIABLES)
-            except cel.CelError as error:
-                yield invalid(where, text, f"compilation failed: {error}")
 
 
 ADMISSION_POLICY = ObjectKind(
@@ -102,21 +86,21 @@ ADMISSION_POLICY = ObjectKind(
         },
         only_in=("spec.matchConstraints",),
     ),
-    prepare=starts_with_status({"observedGeneration": 1, "typeChecking": {}}),
+    prepare=starts_with_status({}),
     validate=all_of(
-        _check_policy,
-        _check_expressions,
         one_of("spec.failurePolicy", ("Fail", "Ignore")),
         one_of("spec.matchConstraints.matchPolicy", ("Equivalent", "Exact")),
         one_of("spec.matchConstraints.resourceRules[].scope", ("*", "Cluster", "Namespaced")),
         one_of("spec.matchConstraints.resourceRules[].operations[]", _OPERATIONS),
         needed(
-            "spec.validations[].expression",
             "spec.matchConstraints.resourceRules[].operations",
             "spec.matchConstraints.resourceRules[].apiGroups",
             "spec.matchConstraints.resourceRules[].apiVersions",
             "spec.matchConstraints.resourceRules[].resources",
         ),
+        _check_rules,
+        check_expressions,
+        _check_purpose,
     ),
     has_generation=True,
 )

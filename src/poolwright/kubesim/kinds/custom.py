@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from poolwright.kubesim import cel
+from poolwright.kubesim.cel_schema import type_of
+from poolwright.kubesim.cel_type import BOOL, DYN, STRING, Type, optional_of
 from poolwright.kubesim.kinds.declare import all_of, needed, one_of, unchanged
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.rules import dns_label_1035, dns_subdomain
@@ -169,45 +171,33 @@ def _check_structure(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
             yield from _check_structure(schema[member], f"{path}.{member}")
 
 
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
-_PATH = re.compile(r"\b(?:self|oldSelf)((?:\.\w+)+)(?!\w*\()")
-_AT_THE_ROOT = ("apiVersion", "kind", "metadata")
+_OF_RULES: tuple[tuple[str, Type, str, str], ...] = (
+    ("rule", BOOL, "", "cel expression must evaluate to a bool"),
+    (
+        "messageExpression",
+        STRING,
+        "messageExpression ",
+        "messageExpression must evaluate to a string",
+    ),
+)
 
 
 def _check_expressions(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
     """Rules in CEL that cannot be compiled, or speak of fields that the schema lacks."""
-    for position, rule in enumerate(children(schema, "x-kubernetes-validations")):
-        where = f"{path}.x-kubernetes-validations[{position}]"
-        for member in ("rule", "messageExpression"):
+    rules = children(schema, "x-kubernetes-validations")
+    if not rules:
+        return
+    found = type_of(schema, "selfType", is_root=path.endswith("openAPIV3Schema")) or DYN
+    for position, rule in enumerate(rules):
+        old = optional_of(found) if rule.get("optionalOldSelf") else found
+        for member, wanted, which, otherwise in _OF_RULES:
             text = str(rule.get(member) or "")
-            problem = _undefined(schema, text, is_root=path.endswith("openAPIV3Schema"))
+            where = f"{path}.x-kubernetes-validations[{position}].{member}"
             try:
-                if text.strip():
-                    cel.check(text, ("self", "oldSelf"))
+                if text.strip() and cel.check(text, {"self": found, "oldSelf": old}) != wanted:
+                    yield invalid(where, text, otherwise)
             except cel.CelError as error:
-                problem = str(error)
-            if problem:
-                yield invalid(f"{where}.{member}", text, f"compilation failed: {problem}")
-
-
-def _undefined(schema: Mapping[str, Any], text: str, *, is_root: bool) -> str:
-    """The compiler's complaint about the first field that a closed schema does not have."""
-    blank = _TEXT.sub(lambda found: " " * len(found[0]), text)
-    for found in _PATH.finditer(blank):
-        here, end = schema, found.start(1)
-        for place, name in enumerate(found[1].split(".")[1:]):
-            known = child(here, "properties")
-            is_open = here.get("x-kubernetes-preserve-unknown-fields") or not known
-            if is_open or "__" in name or (is_root and not place and name in _AT_THE_ROOT):
-                break
-            if name not in known:
-                line = text.replace("\n", " ")
-                return (
-                    f"ERROR: <input>:1:{end + 1}: undefined field '{name}'\n"
-                    f" | {line}\n | {'.' * end}^"
-                )
-            here, end = known[name], end + 1 + len(name)
-    return ""
+                yield invalid(where, text, f"{which}compilation failed: {error}")
 
 
 CUSTOM_RESOURCE_DEFINITION = ObjectKind(

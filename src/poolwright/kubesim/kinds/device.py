@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from poolwright.kubesim import cel
+from poolwright.kubesim.cel_type import DYN
 from poolwright.kubesim.kinds.cell import age_of
 from poolwright.kubesim.kinds.declare import (
     all_of,
@@ -34,7 +35,7 @@ def _check_selectors(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> 
             continue
         text = str(child(selector, "cel").get("expression") or "")
         try:
-            cel.check(text, ("device",))
+            cel.check(text, {"device": DYN})
         except cel.CelError as error:
             where = f"spec.selectors[{position}].cel.expression"
             yield invalid(where, text, f"compilation failed: {error}")
