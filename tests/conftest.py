@@ -6,7 +6,9 @@ What compares with a real Kubernetes comes last: its tools may still be being bu
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
@@ -15,6 +17,7 @@ from live_stack import COMPONENTS, LiveStack
 
 HERE = Path(__file__).parent
 ACCOUNT = "system:serviceaccount:poolwright:poolwright"
+OWNER = "/api/v1/namespaces/kube-system/configmaps/poolwright-owner"
 LAST = ("churn", "behaviour", "pool_stories", "live", "conformance_k8s", "deploy")
 
 
@@ -54,3 +57,14 @@ def shared_cluster(tmp_path_factory):
     stack.start()
     yield stack
     stack.stop()
+
+
+@pytest.fixture(autouse=True)
+def given_up(request):
+    """The shared cluster is nobody's once a test is over: the next one comes with its own store."""
+    is_used = "shared_cluster" in request.fixturenames
+    stack = request.getfixturevalue("shared_cluster") if is_used else None
+    yield
+    if stack is not None:
+        with suppress(HTTPError):
+            stack.request("DELETE", OWNER)

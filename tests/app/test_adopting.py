@@ -8,6 +8,7 @@ import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from itertools import count
 from random import Random
 
 import pytest
@@ -19,12 +20,14 @@ from cryptography.x509.oid import NameOID
 from arm_aks.world import World
 from poolwright.app.adopting import adopt_clusters
 from poolwright.app.settings import AdoptSettings, ClusterToAdopt, SettingsError, load_settings
+from poolwright.kube import ownership
 from poolwright.kube.adopted import AdoptedControlPlanes
 from poolwright.kube.clusters import HttpClusters
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import PoolwrightError, Transient
+from poolwright.model.errors import Conflict, PoolwrightError, Transient
 from poolwright.model.instant import Instant, Now
 from poolwright.model.managed_cluster import MANAGED_CLUSTER
+from poolwright.sim.identity import SeededIdentity
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
@@ -59,8 +62,11 @@ def pair(folder, name, *, since=NOW - 10 * DAY, until=NOW + DAY):
     )
 
 
+OWNER = "/api/v1/namespaces/kube-system/configmaps/poolwright-owner"
+
+
 class Api:
-    """An API server of three answers, on loopback with TLS."""
+    """An API server of three answers and one immutable object, on loopback with TLS."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -69,6 +75,8 @@ class Api:
             "/api/v1/nodes": (200, {"metadata": {"resourceVersion": "1"}, "items": []}),
             "/api/v1/namespaces/kube-system": (200, {"metadata": {"uid": "uid-1"}}),
         }
+        self.owner = None
+        self.asked = []
         self.certificate = "server"
         self.token = None
         self.port = 0
@@ -80,16 +88,42 @@ class Api:
 
     async def _answer(self, reader, writer):
         while head := await reader.readline():
-            path = head.split()[1].decode().partition("?")[0]
+            method, path = head.decode().partition("?")[0].split()[:2]
             lines = [head]
             while lines[-1].strip():
                 lines.append(await reader.readline())
+            sizes = [
+                line.split()[1] for line in lines if line.lower().startswith(b"content-length")
+            ]
+            sent = await reader.readexactly(int(sizes[0])) if sizes else b""
+            self.asked.append((method, path))
             is_known = self.token is None or b"Authorization: Bearer %s\r\n" % self.token in lines
-            code, body = self.answers[path] if is_known else (401, {"message": "Unauthorized"})
+            if not is_known:
+                code, body = 401, {"message": "Unauthorized"}
+            elif path in self.answers:
+                code, body = self.answers[path]
+            else:
+                assert path == OWNER
+                code, body = self._own(method, sent)
             text = body if isinstance(body, bytes) else json.dumps(body).encode()
             writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (code, len(text)) + text)
             await writer.drain()
         writer.close()
+
+    def _own(self, method, sent):
+        """As a server with that object and nothing else: server-side apply, get, delete."""
+        if method == "PATCH":
+            wanted = json.loads(sent)
+            assert wanted["immutable"]
+            if self.owner and self.owner["data"] != wanted["data"]:
+                return 422, {"code": 422, "message": "field is immutable when `immutable` is set"}
+            self.owner = wanted
+        elif method == "DELETE":
+            self.owner = None
+            return 200, {}
+        if self.owner is None:
+            return 404, {"code": 404, "reason": "NotFound", "message": "not found"}
+        return 200, self.owner
 
     @contextlib.asynccontextmanager
     async def serving(self):
@@ -131,8 +165,12 @@ class Today:
 class Start:
     """One start of a server over a store."""
 
+    _seeds = count()
+
     def __init__(self, before=None):
-        self.context = before.context if before else replace(World().context, clock=Today())
+        identity = SeededIdentity(Random(next(self._seeds)))
+        self.context = before.context if before else World().context
+        self.context = replace(self.context, clock=Today(), identity=identity)
         self.control_planes = AdoptedControlPlanes()
 
     async def adopt(self, *wanted):
@@ -323,29 +361,161 @@ def test_a_known_cluster_gets_no_second_name(api):
     asyncio.run(main())
 
 
-def test_the_nodes_of_another_store_are_not_taken_over(api):
-    def node(name, cluster):
-        labels = {"poolwright.dev/machine-provider": "kwok"}
-        annotations = {"poolwright.dev/managed-cluster": str(cluster)}
-        return {"metadata": {"name": name, "labels": labels, "annotations": annotations}}
+# -- whose a cluster is ----------------------------------------------------------------------------
 
+THEIRS = (
+    "the cluster belongs to another store as c1 in rg; start on that store, or end its servers and"
+    " give it up: kubectl delete configmap -n kube-system poolwright-owner"
+)
+
+
+def test_of_two_stores_that_come_at_once_one_gets_the_cluster(api):
+    async def main():
+        starts = Start(), Start()
+        async with api.serving() as served:
+            wanted = named(served.kubeconfig())
+            ends = await asyncio.gather(
+                *(start.adopt(wanted) for start in starts), return_exceptions=True
+            )
+        assert sum(end is None for end in ends) == 1
+        for start, end in zip(starts, ends, strict=True):
+            entered = await start.cluster()
+            if end is None:
+                assert entered is not None
+            else:
+                assert str(end) == f"kubeconfig {wanted.kubeconfig}: {THEIRS}"
+                assert entered is None
+
+    asyncio.run(main())
+
+
+def test_servers_of_one_store_share_its_cluster(api):
     async def main():
         first = Start()
-        theirs = [node("b", first.key()), node("a", first.key())]
-        elsewhere = node("c", first.key("other"))
-        items = {"metadata": {"resourceVersion": "1"}, "items": [*theirs, elsewhere]}
         async with api.serving() as served:
-            path = served.kubeconfig()
-            api.answers["/api/v1/nodes"] = (200, items)
-            said = "2 nodes there, a first, belong to c1 in rg of another store"
-            with pytest.raises(PoolwrightError, match=said):
-                await first.adopt(named(path))
-            assert await first.cluster() is None
+            wanted = named(served.kubeconfig())
+            await asyncio.gather(first.adopt(wanted), Start(first).adopt(wanted))
+            kept = api.owner
+            await Start(first).adopt(wanted)
+        assert api.owner == kept
+        assert await first.cluster() is not None
 
-            api.answers["/api/v1/nodes"] = (200, {**items, "items": [elsewhere]})
-            await first.adopt(named(path))
-            api.answers["/api/v1/nodes"] = (200, items)  # its own, by now
-            await Start(first).adopt(named(path))
+    asyncio.run(main())
+
+
+def test_a_cluster_that_is_given_up_goes_to_the_next_and_not_back(api):
+    async def main():
+        first, second = Start(), Start()
+        async with api.serving() as served:
+            wanted = named(served.kubeconfig())
+            await first.adopt(wanted)
+            api.owner = None
+            await second.adopt(wanted)
+            with pytest.raises(PoolwrightError, match="belongs to another store as c1 in rg"):
+                await Start(first).adopt(wanted)
+
+    asyncio.run(main())
+
+
+def test_another_cluster_in_the_place_of_a_known_one_is_not_claimed(api):
+    async def main():
+        first = Start()
+        async with api.serving() as served:
+            wanted = named(served.kubeconfig())
+            await first.adopt(wanted)
+            api.owner = None
+            api.answers["/api/v1/namespaces/kube-system"] = (200, {"metadata": {"uid": "uid-2"}})
+            with pytest.raises(PoolwrightError, match="is not the cluster that was adopted"):
+                await Start(first).adopt(wanted)
+        assert api.owner is None
+
+    asyncio.run(main())
+
+
+def test_whoever_may_not_say_so_does_not_get_the_cluster(api):
+    said = 'configmaps "poolwright-owner" is forbidden: User "guest" cannot patch it'
+    api.answers[OWNER] = (403, {"kind": "Status", "code": 403, "message": said})
+    assert said in refusal(api)
+
+
+def test_a_deleted_managed_cluster_is_given_up_unless_it_is_anothers(api):
+    async def main():
+        start = Start()
+        async with start.control_planes, api.serving():
+            wanted = named(api.kubeconfig())
+            for owner in (None, {"data": {"store": "theirs"}}):
+                await adopt_clusters(start.context, start.control_planes, (wanted,))
+                kube = client(start)
+                await kube.version()
+                api.owner = owner or api.owner
+                await start.control_planes.delete(start.key())
+                with pytest.raises(Transient, match=r"given up|no running control plane"):
+                    await kube.version()
+                assert api.owner == owner
+                assert await start.control_planes.get(start.key()) is None
+                api.owner = None
+
+    asyncio.run(main())
+
+
+def test_a_managed_cluster_that_is_away_can_be_deleted(api):
+    async def main():
+        start = Start()
+        async with start.control_planes:
+            async with api.serving():
+                wanted = named(api.kubeconfig())
+                await adopt_clusters(start.context, start.control_planes, (wanted,))
+            await start.control_planes.delete(start.key())
+            assert await start.control_planes.get(start.key()) is None
+
+    asyncio.run(main())
+
+
+def client(start):
+    planes = start.control_planes
+    return HttpClusters(planes, planes.transport_for, Today(), Random(1)).kube(start.key())
+
+
+def test_nothing_is_sent_to_a_cluster_that_was_another_stores_when_it_came_back(api):
+    async def main():
+        first = Start()
+        async with api.serving() as served:
+            wanted = named(served.kubeconfig())
+            await first.adopt(wanted)
+        again = Start(first)
+        async with again.control_planes:
+            await adopt_clusters(again.context, again.control_planes, (wanted,))  # it is away
+            api.owner = {**api.owner, "data": {"store": "theirs"}}
+            async with api.serving():
+                api.asked.clear()
+                with pytest.raises(Transient, match="belongs to another store"):
+                    await client(again).version()
+                assert {path for _, path in api.asked} == {OWNER}
+
+    asyncio.run(main())
+
+
+def test_a_running_server_finds_out_that_the_cluster_is_anothers(api, monkeypatch):
+    monkeypatch.setattr(ownership, "_FRESH", timedelta(0))
+
+    async def main():
+        start = Start()
+        async with start.control_planes, api.serving():
+            wanted = named(api.kubeconfig())
+            await adopt_clusters(start.context, start.control_planes, (wanted,))
+            kube = client(start)
+            assert await kube.version() == "v1.35.4"
+            kept, api.owner = api.owner, None
+            await start.control_planes.confirm(start.key())
+            assert api.owner == kept, "made again"
+            api.owner = {**kept, "data": {"store": "theirs"}}
+            with pytest.raises(Conflict, match="belongs to another store"):
+                await start.control_planes.confirm(start.key())
+            for _ in range(2):
+                with pytest.raises(Transient, match="belongs to another store"):
+                    await kube.version()
+            api.owner = kept
+            assert await kube.version() == "v1.35.4"
 
     asyncio.run(main())
 

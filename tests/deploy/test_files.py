@@ -105,7 +105,7 @@ def test_the_charts_rights_are_those_of_the_manifests():
         role: yaml.safe_load((CHART / f"files/{file}-role-rules.yaml").read_text())
         for role, file in (
             ("poolwright", "cluster"),
-            ("poolwright-autoscaler", "autoscaler"),
+            ("poolwright-system", "system"),
             ("poolwright-components", "components"),
         )
     }

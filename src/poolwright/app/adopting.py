@@ -12,12 +12,25 @@ from typing import Any
 import structlog
 
 from poolwright.app.settings import ClusterToAdopt
-from poolwright.arm.adoption import Adoption, adopt_cluster, check_adoption, find_adopted
+from poolwright.app.store_identity import store_identity
+from poolwright.arm.adoption import (
+    Adoption,
+    adopt_cluster,
+    check_adoption,
+    check_identity,
+    find_adopted,
+)
 from poolwright.arm.context import ArmContext
 from poolwright.kube.adopted import AdoptedControlPlanes, Found
 from poolwright.kube.kubeconfig import KubeAccess, read_kubeconfig
-from poolwright.model.errors import Conflict, PoolwrightError, Precondition, Refused
-from poolwright.providers.kwok.node_object import OWNED, is_owned
+from poolwright.model.errors import (
+    Conflict,
+    PoolwrightError,
+    Precondition,
+    Refused,
+    Transient,
+    Unknown,
+)
 
 _log: Any = structlog.get_logger("poolwright.adopting")
 _ATTEMPTS = 5
@@ -48,12 +61,13 @@ async def adopt_clusters(
     answers = await asyncio.gather(*(_look(control_planes, each) for each in candidates))
     found = list(zip(candidates, answers, strict=True))
     _check_distinct([(each, answer.uid) for each, answer in found if answer and answer.uid])
+    store = await store_identity(context.store, context.clock, context.identity)
     for each, answer in found:
         if answer is not None:
-            await _check_new(control_planes, each)
+            await _claim(context, control_planes, each, answer, store)
             await _enter(context, each, answer)
         version = answer.version if answer is not None else each.known_version
-        control_planes.add(each.adoption.key, each.access, version, each.read)
+        control_planes.add(each.adoption.key, each.access, version, store, each.read)
 
 
 async def _candidate(context: ArmContext, wanted: ClusterToAdopt) -> _Candidate:
@@ -85,25 +99,25 @@ async def _look(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> 
         return None
 
 
-async def _check_new(control_planes: AdoptedControlPlanes, candidate: _Candidate) -> None:
-    """Refuse a cluster that another store manages under the same name: its Nodes have no machines
-    in this one, and would be deleted.
+async def _claim(
+    context: ArmContext,
+    control_planes: AdoptedControlPlanes,
+    candidate: _Candidate,
+    found: Found,
+    store: str,
+) -> None:
+    """Two stores must not manage one cluster: each would take the other's nodes for left-overs.
+    What is not known for sure is asked again before anything is sent there.
     """
-    if candidate.known_version:
-        return
     adoption = candidate.adoption
     try:
-        nodes = await control_planes.nodes(candidate.access, OWNED)
+        await check_identity(context, adoption, found.uid)
+        await control_planes.claim(candidate.access, store, adoption.key)
     except PoolwrightError as error:
-        raise _named(candidate.file, error) from error
-    theirs = [node for node in nodes if is_owned(node, adoption.key)]
-    if theirs:
-        first = min(node["metadata"]["name"] for node in theirs)
-        raise Conflict(
-            f"kubeconfig {candidate.file}: {len(theirs)} nodes there, {first} first, belong to"
-            f" {adoption.name} in {adoption.resource_group} of another store; start on that store,"
-            " give the cluster another name, or delete these nodes"
-        )
+        is_away = isinstance(error, Transient | Unknown)
+        if not (is_away and candidate.known_version):
+            raise _named(candidate.file, error) from error
+        _log.warning("cluster not reached", cluster=adoption.name, error=error.message)
 
 
 async def _enter(context: ArmContext, candidate: _Candidate, found: Found) -> None:

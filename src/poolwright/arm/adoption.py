@@ -69,6 +69,21 @@ async def find_adopted(context: ArmContext, adoption: Adoption) -> Cluster | Non
     return known
 
 
+async def check_identity(context: ArmContext, adoption: Adoption, uid: str) -> None:
+    """Refuse another cluster under a known name, and a known cluster under another name.
+
+    Raises:
+        Conflict: it is so, as far as the uids say.
+    """
+    known = await find_adopted(context, adoption)
+    if known is None:
+        await _check_unnamed(context, adoption, uid)
+    elif uid and known.spec.adopted_uid not in {"", uid}:
+        raise Conflict(
+            f"this is not the cluster that was adopted as {adoption.name}; give it another name"
+        )
+
+
 async def adopt_cluster(
     context: ArmContext, adoption: Adoption, version: str, uid: str = ""
 ) -> None:
@@ -78,9 +93,8 @@ async def adopt_cluster(
         Conflict: the group is being deleted, or the name is that of another cluster.
     """
     key = adoption.key
+    await check_identity(context, adoption, uid)
     known = await find_adopted(context, adoption)
-    if known is None:
-        await _check_unnamed(context, adoption, uid)
     await _ensure_group(context, adoption)
     if known is None:
         now = context.clock.now()
@@ -97,10 +111,6 @@ async def adopt_cluster(
         )
         await context.store.transact(key.arm_scope, [create])
         return
-    if uid and known.spec.adopted_uid not in {"", uid}:
-        raise Conflict(
-            f"this is not the cluster that was adopted as {adoption.name}; give it another name"
-        )
     spec = replace(
         known.spec,
         kubernetes_version=version,

@@ -19,7 +19,7 @@ from poolwright.model.record import Stored
 from poolwright.model.version import check_adoptable
 from poolwright.plan.contact import ContactPlan, ContactWorld, Sight, plan_contact
 from poolwright.ports.clock import Clock, Identity
-from poolwright.ports.kube import Clusters
+from poolwright.ports.kube import Clusters, ControlPlanes
 from poolwright.ports.store import Store
 from poolwright.reconcile.loop import note
 
@@ -34,9 +34,17 @@ class ContactController:
 
     name = "contact"
 
-    def __init__(self, store: Store, clusters: Clusters, clock: Clock, identity: Identity) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clusters: Clusters,
+        control_planes: ControlPlanes,
+        clock: Clock,
+        identity: Identity,
+    ) -> None:
         self._store = store
         self._clusters = clusters
+        self._control_planes = control_planes
         self._clock = clock
         self._identity = identity
         self._failing: dict[ClusterKey, Now] = {}
@@ -63,12 +71,13 @@ class ContactController:
         return plan.wake_at
 
     async def _look(self, key: ClusterKey) -> Sight:
-        """Whether it answers, is of a version that we know, and lets us see nodes."""
+        """Whether it answers, is of a version that we know, lets us see nodes, and is ours."""
         kube = self._clusters.kube(key)
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 version = check_adoptable(await kube.version())
                 await kube.list(NODES, field_selector="metadata.name=none")
+                await self._control_planes.confirm(key)
         except TimeoutError:
             return Sight(failure=f"no answer within {PATIENCE.total_seconds():g} s")
         except PoolwrightError as error:

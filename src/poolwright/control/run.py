@@ -132,7 +132,8 @@ class _Control:
             AutoscalerController(store, clusters, clock, outside.identity), settings.autoscaler
         )
         self._contact: Loop[ClusterKey] = loop(
-            ContactController(store, clusters, clock, outside.identity), settings.others
+            ContactController(store, clusters, outside.control_planes, clock, outside.identity),
+            settings.others,
         )
         self._names: dict[ClusterKey, dict[str, None]] = {}
         self._stopping: dict[ClusterKey, None] = {}
@@ -249,6 +250,7 @@ class _Control:
         self._names.pop(key, None)
         self._stopping.pop(key, None)
         self._adopted.pop(key, None)
+        self._clusters.forget(key)  # whoever of us removed it
         for task in self._followed.pop(key, ()):
             task.cancel()
 

@@ -1,16 +1,21 @@
-"""``ports.ControlPlanes`` of clusters that somebody else made: reached, never changed."""
+"""``ports.ControlPlanes`` of clusters that somebody else made: reached, never changed, but for the
+one object that says whose nodes they have (`ownership`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 import httpx
+import structlog
 
 from poolwright.kube.client import Endpoint, HttpKube
 from poolwright.kube.kubeconfig import KubeAccess
+from poolwright.kube.ownership import Claim, claim
 from poolwright.kube.token_file import TokenFileTransport
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import (
@@ -19,13 +24,15 @@ from poolwright.model.errors import (
     PoolwrightError,
     Refused,
     Transient,
+    Unknown,
     Unsupported,
 )
 from poolwright.model.json_value import child
 from poolwright.model.kubernetes import NAMESPACES, NODES
 from poolwright.model.version import check_adoptable
-from poolwright.ports.kube import ControlPlane, Object
+from poolwright.ports.kube import ControlPlane
 
+_log: Any = structlog.get_logger("poolwright.audit")
 _CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 _PATIENCE = timedelta(seconds=10)
 """How long a cluster may take to answer when the server starts."""
@@ -47,6 +54,20 @@ class _Adopted:
     access: KubeAccess
     version: str
     read: Callable[[], KubeAccess] | None
+    claim: Claim
+
+
+class _Gate(httpx.AsyncBaseTransport):
+    """The way to a cluster, closed as soon as it is known to be another store's."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, held: Claim) -> None:
+        self._inner = inner
+        self._claim = held
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._claim.refusal:
+            raise httpx.ConnectError(self._claim.refusal)
+        return await self._inner.handle_async_request(request)
 
 
 class AdoptedControlPlanes:
@@ -93,13 +114,14 @@ class AdoptedControlPlanes:
         except ValueError as error:
             raise InvalidRequest(f"{access.server_url}: {error}") from error
 
-    async def nodes(self, access: KubeAccess, label_selector: str) -> Sequence[Object]:
-        """The Nodes of a cluster with these labels.
+    async def claim(self, access: KubeAccess, store: str, key: ClusterKey) -> None:
+        """Make a cluster the store's, or see that it is.
 
         Raises:
-            PoolwrightError: they cannot be had.
+            Conflict: it is another store's.
+            PoolwrightError: it cannot be reached, or gives no right to say so in it.
         """
-        return (await self._kube(access).list(NODES, label_selector=label_selector)).items
+        await claim(self._kube(access), store, key)
 
     def _kube(self, access: KubeAccess) -> HttpKube:
         transport = self._transport(access)
@@ -114,13 +136,16 @@ class AdoptedControlPlanes:
         key: ClusterKey,
         access: KubeAccess,
         version: str,
+        store: str,
         read: Callable[[], KubeAccess] | None = None,
     ) -> None:
-        """Take a cluster in, whether or not it can be reached now. ``read`` is asked again for the
-        login whenever a connection is made: somebody may have renewed it.
+        """Take a cluster in, whether or not it can be reached now. Nothing is sent to it before it
+        is confirmed as the store's. ``read`` is asked again for the login whenever a connection
+        is made: somebody may have renewed it.
         """
         self._transport(access)
-        self._clusters[key] = _Adopted(access, version, read)
+        held = Claim(lambda: self._kube(self._access(key)), store, key)
+        self._clusters[key] = _Adopted(access, version, read, held)
 
     def _transport(self, access: KubeAccess) -> httpx.AsyncBaseTransport:
         transport = self._transports.get(access.server_url)
@@ -146,11 +171,20 @@ class AdoptedControlPlanes:
         except InvalidRequest:  # it is just being written
             return
         self._retired.append(self._transports.pop(found.access.server_url))
-        self.add(key, access, found.version, found.read)
+        self._transport(access)
+        self._clusters[key] = replace(found, access=access)
 
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
-        """The one transport to a cluster."""
-        return self._transports[control_plane.server_url]
+        """The one transport to a cluster.
+
+        Raises:
+            Transient: it was let go of.
+        """
+        url = control_plane.server_url
+        for found in self._clusters.values():
+            if found.access.server_url == url:
+                return _Gate(self._transports[url], found.claim)
+        raise Transient(f"{url} is no longer managed")
 
     async def get(self, cluster: ClusterKey) -> ControlPlane | None:
         """As `ports.ControlPlanes.get`."""
@@ -175,14 +209,38 @@ class AdoptedControlPlanes:
             )
         return _control_plane(found)
 
+    async def confirm(self, cluster: ClusterKey) -> None:
+        """As `ports.ControlPlanes.confirm` (K19)."""
+        found = self._clusters.get(cluster)
+        if found is not None:
+            await found.claim.confirm()
+
     async def delete(self, cluster: ClusterKey) -> None:
-        """As `ports.ControlPlanes.delete`: let go of it."""
-        self._clusters.pop(cluster, None)
+        """As `ports.ControlPlanes.delete`: let go of it, and let others have it. One that cannot be
+        reached is let go of, too; it then stays the store's until somebody says otherwise.
+        """
+        found = self._clusters.pop(cluster, None)
+        if found is None:
+            return
+        try:
+            await found.claim.release(self._kube(found.access))
+        except PoolwrightError as error:
+            _log.warning("cluster not given up", cluster=str(cluster), error=error.message)
 
     async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
-        """As `ports.ControlPlanes.token`; empty where the transport says who we are."""
+        """As `ports.ControlPlanes.token`; empty where the transport says who we are. Whoever
+        connects comes here first, so a cluster that was away is confirmed before anything else.
+
+        Raises:
+            Transient: it is another store's now, or that cannot be said.
+        """
         self._renew(cluster)
-        return self._access(cluster).token
+        token = self._access(cluster).token
+        try:
+            await self.confirm(cluster)
+        except (Refused, Unknown) as error:
+            raise Transient(error.message) from error
+        return token
 
     async def kubeconfig_user(self, cluster: ClusterKey, *, admin: bool) -> Mapping[str, str]:
         """As `ports.ControlPlanes.kubeconfig_user`: the user of the file that was given."""

@@ -87,6 +87,9 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
 )
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 
+CLUSTER_ANNOTATION = "poolwright.dev/managed-cluster"
+"""On what we make on a cluster that is not ours alone: the key of the managed cluster."""
+
 RENDERED_ANNOTATION = "poolwright.dev/rendered-heartbeat"
 """On a Lease of a simulated node that is alive: heartbeats are not written, the embedded API
 server computes ``renewTime`` when the lease is read. Whoever writes the lease when the node dies

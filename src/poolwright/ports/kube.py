@@ -259,6 +259,15 @@ class ControlPlanes(Protocol):
         """
         ...
 
+    async def confirm(self, cluster: ClusterKey) -> None:
+        """See that the cluster is this store's to manage, and make it so if it is nobody's (K19).
+
+        Raises:
+            Conflict: it is another store's.
+            PoolwrightError: that cannot be said.
+        """
+        ...
+
     async def delete(self, cluster: ClusterKey) -> None:
         """Remove with everything in it; a missing one is fine (K9)."""
         ...

@@ -12,6 +12,7 @@ from typing import Any
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import Json, child, children
+from poolwright.model.kubernetes import CLUSTER_ANNOTATION
 from poolwright.model.node import Node
 from poolwright.providers.simulated.node_object import NodeState, node_object
 
@@ -21,7 +22,6 @@ PROVIDER_LABEL = "poolwright.dev/machine-provider"
 PROVIDER = "kwok"
 OWNED = f"{PROVIDER_LABEL}={PROVIDER}"
 """Selects the Nodes that are ours, of whichever managed cluster."""
-CLUSTER_ANNOTATION = "poolwright.dev/managed-cluster"
 _REGISTERING = {
     "type": "Ready",
     "status": "False",
