@@ -109,3 +109,20 @@ def test_a_cluster_of_our_own_is_not_looked_at():
             assert not [done for done in rooms.passes if done.controller == "contact"]
 
     run(main())
+
+
+def test_the_node_of_a_machine_that_was_deleted_meanwhile_goes_when_the_cluster_is_back():
+    async def story(rooms, line):
+        await rooms.create_pool(pool_spec(count=2), "add")
+        assert (await rooms.ended("add")).state is OperationState.SUCCEEDED
+        line.refusal = cut
+        await rooms.later(minutes=1)
+        await rooms.change_pool("np1", STATE.DELETING, "remove", deleted=True)
+        assert (await rooms.ended("remove")).state is OperationState.SUCCEEDED
+        line.refusal = None
+        assert len(await rooms.nodes()) == 3, "nobody could delete them"
+        await rooms.later(seconds=30)
+        assert len(await rooms.nodes()) == 1
+        assert len(await rooms.machines()) == 1
+
+    play(story)

@@ -40,7 +40,7 @@ from poolwright.plan.actions import (
 from poolwright.plan.bootstrap import STARTUP_TAINT
 from poolwright.plan.machine_name import machine_index, machine_name
 from poolwright.plan.pool import plan_refusal
-from poolwright.plan.upkeep import CORDONED
+from poolwright.plan.upkeep import CORDONED, plan_left_behind
 
 STATE = ProvisioningState
 BLOCKING = {"default": [Budget("default", "web", {"app": "web"}, 0)]}
@@ -348,6 +348,19 @@ def test_a_node_whose_machine_is_gone_is_removed_once_it_is_silent(state):
     ]
     sandbox.step()
     assert {"joining", "alive", *sandbox.machines} == set(sandbox.nodes)
+
+
+def test_nodes_of_pools_without_a_machine_are_left_behind_however_ready_they_are():
+    sandbox = Sandbox(pool_spec()).settled(3)
+    one = sandbox.nodes[name_of(0)]
+    nodes = [
+        *sandbox.nodes.values(),
+        replace(one, name="left", uid="left"),
+        replace(one, name="going", uid="going", deleting=True),
+        replace(one, name="theirs", uid="theirs", is_foreign=True),
+    ]
+    left = plan_left_behind(nodes, set(sandbox.machines))
+    assert [(a.name, a.uid) for a in left] == [("left", "left")]
 
 
 def test_an_abort_gives_cordoned_nodes_back():

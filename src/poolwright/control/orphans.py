@@ -1,11 +1,14 @@
-"""Finds machines that no record owns, and deletes them after a grace.
+"""Finds machines that no record owns, and deletes them after a grace; and nodes of an adopted
+cluster that no machine is behind.
 
-They come about when a call to create a machine lands after its pool was removed: a provider knows
-no generations, so that residue cannot be excluded where the call is made.
+The machines come about when a call to create one lands after its pool was removed: a provider
+knows no generations, so that residue cannot be excluded where the call is made. The nodes come
+about when a machine is deleted while its cluster is out of reach.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +18,13 @@ from poolwright.model.agent_pool import AGENT_POOL
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Precondition
 from poolwright.model.instant import Instant
-from poolwright.model.machine import MachinePhase
+from poolwright.model.kubernetes import NODES
+from poolwright.model.machine import Machine, MachinePhase
+from poolwright.model.managed_cluster import MANAGED_CLUSTER
+from poolwright.model.node import Node
+from poolwright.plan.upkeep import plan_left_behind
 from poolwright.ports.clock import Clock
+from poolwright.ports.kube import Clusters
 from poolwright.ports.machine_provider import MachineProvider
 from poolwright.ports.store import Store
 from poolwright.reconcile.loop import note
@@ -28,19 +36,45 @@ GRACE = timedelta(minutes=5)
 
 
 class OrphansController:
-    """One cluster's machines against its pools' records."""
+    """One cluster's machines against its pools' records, and its nodes against its machines."""
 
     name = "orphans"
 
-    def __init__(self, store: Store, provider: MachineProvider, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, provider: MachineProvider, clusters: Clusters, clock: Clock
+    ) -> None:
         self._store = store
         self._provider = provider
+        self._clusters = clusters
         self._clock = clock
         self._seen: dict[ClusterKey, dict[str, Instant]] = {}
 
     async def reconcile(self, key: ClusterKey) -> Instant | None:
-        """One pass; comes back when the next grace is over."""
+        """One pass; comes back when the next grace is over. Nodes are looked at before machines:
+        a node that was seen had a machine then.
+        """
+        nodes = await self._nodes(key)
         machines = await self._provider.list_machines(key)
+        again_at = await self._delete_unowned(key, machines)
+        for action in plan_left_behind(nodes, {machine.name for machine in machines}):
+            note(planned=1, because=action.because)
+            _log.info("node left behind deleted", cluster=str(key), target=action.name)
+            try:
+                await self._clusters.kube(key).delete(NODES, action.name, uid=action.uid)
+            except Precondition:
+                continue  # it is another node by now
+        return again_at
+
+    async def _nodes(self, key: ClusterKey) -> Sequence[Node]:
+        """Those of an adopted cluster that can be reached; a cluster of ours tells by itself which
+        nodes nobody speaks for.
+        """
+        cluster = await self._store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
+        if cluster is None or not cluster.spec.is_adopted or cluster.status.outage is not None:
+            return ()
+        return self._clusters.view(key).nodes()
+
+    async def _delete_unowned(self, key: ClusterKey, machines: Sequence[Machine]) -> Instant | None:
         pools, _ = await self._store.list(key.arm_scope, AGENT_POOL)
         owned = {pool.name for pool in pools}
         now = self._clock.now().world

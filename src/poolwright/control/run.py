@@ -126,7 +126,7 @@ class _Control:
         )
         self._components: Loop[ClusterKey] = loop(self._components_of, settings.others)
         self._orphans: Loop[ClusterKey] = loop(
-            OrphansController(store, provider, clock), settings.others
+            OrphansController(store, provider, clusters, clock), settings.others
         )
         self._autoscaler: Loop[ClusterKey] = loop(
             AutoscalerController(store, clusters, clock, outside.identity), settings.autoscaler
@@ -207,6 +207,7 @@ class _Control:
             self._on_pool(record)
             if change.deleted:
                 self._names.get(key, {}).pop(record.name, None)
+                self._orphans.wake(key)
             if change.deleted or _changes_spec(change):
                 self._components.wake(key)
         elif record.kind.name == MANAGED_CLUSTER.name:
@@ -216,6 +217,7 @@ class _Control:
             self._on_cluster(record)
             if _concerns_pools(change):
                 self._clusters.wake(key)
+                self._orphans.wake(key)
                 self._components.wake(key)
                 self._wake_pools(key)
 
@@ -268,15 +270,22 @@ class _Control:
         was_synced = False
         if view.is_synced:
             was_synced = True
-            self._wake_pools(key)
+            self._on_synced(key)
         async for change in changes:
             if change.pool:
                 self._pools.wake(PoolKey(key, change.pool))
+                if change.pool not in self._names.get(key, {}):
+                    self._orphans.wake(key)
             elif view.is_synced and not was_synced:
                 # A pool without nodes was perhaps planned before the view could be believed.
                 was_synced = True
-                self._wake_pools(key)
+                self._on_synced(key)
             self._autoscaler.wake(key)
+
+    def _on_synced(self, key: ClusterKey) -> None:
+        """The nodes of a cluster are known from now on."""
+        self._wake_pools(key)
+        self._orphans.wake(key)
 
     def _wake_pools(self, key: ClusterKey) -> None:
         for name in self._names.get(key, {}):

@@ -7,7 +7,7 @@ so that a label that the pool gives up goes away and a foreign one stays.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from poolwright.model.agent_pool import AgentPoolSpec
@@ -101,19 +101,31 @@ def plan_strays(world: PoolWorld) -> list[DeleteNode]:
     Source: kubernetes cloud-provider, controllers/nodelifecycle.
     """
     machines = {machine.name for machine in world.machines}
+    nodes = (world.nodes or {}).values()
     return [
-        DeleteNode(
-            node.name,
-            node.uid,
-            "its machine does not exist",
-            NodeEvent(
-                "DeletingNode",
-                f"Deleting node {node.name} because it does not exist in the cloud provider",
-            ),
-        )
-        for node in (world.nodes or {}).values()
-        if node.name not in machines and not node.deleting and _is_silent(node)
+        _without_machine(node) for node in nodes if _is_lost(node, machines) and _is_silent(node)
     ]
+
+
+def plan_left_behind(nodes: Iterable[Node], machines: Collection[str]) -> list[DeleteNode]:
+    """The nodes that our machines registered on a cluster of somebody else, of whichever pool, and
+    whose machine does not exist: what was deleted while the cluster was out of reach. Whoever
+    plays kubelets there may keep them ready for ever. The machines must have been listed after
+    the nodes were seen.
+    """
+    return [_without_machine(node) for node in nodes if node.pool and _is_lost(node, machines)]
+
+
+def _without_machine(node: Node) -> DeleteNode:
+    event = NodeEvent(
+        "DeletingNode",
+        f"Deleting node {node.name} because it does not exist in the cloud provider",
+    )
+    return DeleteNode(node.name, node.uid, "its machine does not exist", event)
+
+
+def _is_lost(node: Node, machines: Collection[str]) -> bool:
+    return node.name not in machines and not node.deleting
 
 
 def _is_silent(node: Node) -> bool:
