@@ -1,5 +1,6 @@
 """What the server writes on stderr, of its own and of the libraries it stands on."""
 
+import asyncio
 import json
 import logging
 
@@ -52,6 +53,14 @@ def test_nothing_is_said_of_what_the_client_was_told(capsys, text):
     said = capsys.readouterr().err
     assert text not in said
     assert said.count("another") == 1
+
+
+@pytest.mark.usefixtures("as_it_was")
+def test_nothing_is_said_of_a_watch_that_is_cut_at_the_end(capsys):
+    configure_logs(LogSettings())
+    cut = asyncio.CancelledError("Task cancelled, timeout graceful shutdown exceeded")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=cut)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("as_it_was")

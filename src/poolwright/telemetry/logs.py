@@ -84,8 +84,8 @@ _ANSWERED = (
 
 
 def _is_news(line: logging.LogRecord) -> bool:
-    text = line.getMessage()
-    return not any(known in text for known in _ANSWERED)
+    said = (line.getMessage(), str(line.exc_info[1]) if line.exc_info else "")
+    return not any(known in text for known in _ANSWERED for text in said)
 
 
 def _configure_libraries(
