@@ -21,7 +21,7 @@ from ledger import check_bills, check_machines, check_operations, opened, read_b
 from live_stack import live_tools
 
 _PATIENCE = 40.0
-_WHOSE = "poolwright.dev/managed-cluster"
+WHOSE = "poolwright.dev/managed-cluster"
 
 
 def _nodes(kubeconfig: Path) -> dict[str, str]:
@@ -37,7 +37,7 @@ def _nodes(kubeconfig: Path) -> dict[str, str]:
     )
     found = {}
     for node in json.loads(done.stdout)["items"]:
-        if not node["metadata"]["annotations"][_WHOSE].endswith(f"/{CLUSTER}"):
+        if not node["metadata"]["annotations"][WHOSE].endswith(f"/{CLUSTER}"):
             continue
         ready = {c["type"]: c["status"] for c in node["status"].get("conditions", ())}.get("Ready")
         pool = node["metadata"]["labels"]["agentpool"]
