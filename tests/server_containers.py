@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+import poolwright
 from helm_chart import ACCOUNT, ROOT
 from server_pods import Pod, PodFolders
 
@@ -98,11 +99,12 @@ def _stand_in(folder: Path) -> Image:
     for path in map(Path, ("/bin", "/lib", "/lib64", "/sbin")):
         if path.is_symlink():  # into /usr
             (folder / path.name).symlink_to(path.readlink())
-    borrowed = ["/usr", "/etc", sys.base_prefix, sys.prefix, str(ROOT / "src")]
+    source = str(Path(poolwright.__file__).parents[1])
+    borrowed = ["/usr", "/etc", sys.base_prefix, sys.prefix, source]
     return Image(
         folder,
         [sys.executable, "-m", "poolwright"],
-        {**environment, "PATH": "/usr/bin:/bin"},
+        {**environment, "PATH": "/usr/bin:/bin", "PYTHONPATH": source},
         environment["HOME"],
         [path for path in dict.fromkeys(borrowed) if not _is_below(path, borrowed)],
     )
