@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from poolwright.model.errors import Expired, Transient
+from poolwright.model.errors import Expired, Transient, Unknown
 from poolwright.model.record import Kind
 from poolwright.ports.store import Create, Delete, Update
 from poolwright.sim.loop import run as run_virtually
@@ -157,6 +157,29 @@ def test_s4_a_full_disk_refuses_and_changes_nothing(tmp_path: Path) -> None:
     async def restarted(store: ScopedStore) -> None:
         records, revision = await store.list("arm/c", BLOB)
         assert ([r.name for r in records], revision) == (["big"], 3)
+
+    run(path, story)
+    run(path, restarted)
+
+
+def test_a_store_whose_disk_broke_gives_its_file_back(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    def broken(batch: Any) -> None:
+        del batch
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    async def story(store: ScopedStore) -> None:
+        await store.transact("arm/c", [create("a")])
+        store._file.write = broken  # type: ignore[attr-defined]
+        with pytest.raises(Unknown):
+            await store.transact("arm/c", [create("b")])
+        assert "disk I/O error" in store.ended_because
+
+    async def restarted(store: ScopedStore) -> None:
+        assert await store.revision("arm/c") == 1
 
     run(path, story)
     run(path, restarted)

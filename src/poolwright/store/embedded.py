@@ -148,10 +148,12 @@ class EmbeddedStore(ScopedStore):
 
     async def close(self) -> None:
         """As `ScopedStore.close`."""
-        if self._closed_because is None:
-            self._flush()
-            self._end("the store is closed")
-            self._file.close()
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._flush()
+        self._end("the store is closed")
+        self._file.close()
 
     async def _fresh(self, scope: str) -> ScopeState:
         self._require_open()

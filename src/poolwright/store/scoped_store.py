@@ -63,6 +63,7 @@ class ScopedStore(ABC):
         self._kinds: dict[tuple[str, str], Kind[Any, Any]] = {("", k.name): k for k in kinds}
         self._followers: list[Follower] = []
         self._closed_because: str | None = None
+        self._is_closed = False
         self.ended = asyncio.Event()
         """Set when the store cannot be used any more; `ended_because` says why."""
 

@@ -62,7 +62,6 @@ class SharedStore(ScopedStore):
         self._claimed_on = -1
         self._beats = 0
         self._polling_again: asyncio.TimerHandle | None = None
-        self._is_closed = False
 
     async def claim(self, holder: str, *, alone: bool) -> None:
         """As `ScopedStore.claim`."""
