@@ -156,10 +156,11 @@ def applied_object(
     base: dict[str, Any] = dict(live) if live is not None else {}
     managers = Managers(base)
     before = leaves(base, kind)
-    if live is not None and not managers.sets and not subresource:
-        owned = {path for path in before if path[0] != "f:status"}
+    if live is not None and not managers.sets:
+        out_of_reach = "f:spec" if subresource == "status" else "f:status"
+        owned = {path for path in before if path[0] != out_of_reach}
         version = str(wanted.get("apiVersion", "v1"))
-        managers.set(_FIRST, "Update", "", paths=owned, api_version=version, time=time)
+        managers.set(_FIRST, "Update", subresource, paths=owned, api_version=version, time=time)
     mine = managers.find(manager, "Apply", subresource)
     old_set = managers.sets[mine] if mine >= 0 else set[Path]()
     new_leaves = leaves(wanted, kind)
@@ -167,7 +168,10 @@ def applied_object(
     merged = cast("dict[str, Any]", merge_applied(base, wanted, kind))
     others = [s for n, s in enumerate(managers.sets) if n != mine]
     owned_by_others = set[Path]().union(*others) if others else set[Path]()
-    remove_paths(merged, _removable(old_set - new_set, owned_by_others | new_set), kind)
+    gone = _removable(old_set - new_set, owned_by_others | new_set)
+    if gone:
+        remove_paths(merged, gone, kind)
+        merged = merge_applied(merged, wanted, kind)  # what is applied stays, though it is empty
     absent = object()
     changed = {p for p, v in new_leaves.items() if before.get(p, absent) != v}
     conflicts = [

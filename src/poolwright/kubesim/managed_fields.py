@@ -191,6 +191,20 @@ def path_text(path: Path) -> str:
     return "".join(parts)
 
 
+def entry_order(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Entries stand by operation and by time.
+
+    Source: k8s.io/apimachinery pkg/util/managedfields/internal/managedfields.go.
+    """
+    return (
+        entry.get("operation", ""),
+        entry.get("time", ""),
+        entry.get("manager", ""),
+        entry.get("apiVersion", ""),
+        entry.get("subresource", ""),
+    )
+
+
 class Managers:
     """The entries of ``metadata.managedFields``, as sets."""
 
@@ -261,6 +275,6 @@ class Managers:
             if owned
         ]
         if kept:
-            body["metadata"]["managedFields"] = kept
+            body["metadata"]["managedFields"] = sorted(kept, key=entry_order)
         else:
             body["metadata"].pop("managedFields", None)

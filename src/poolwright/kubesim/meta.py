@@ -49,6 +49,8 @@ _SERVER: Mapping[str, Any] = {"username": "system:apiserver", "groups": ["system
 
 DEFAULT_OPTIONS = WriteOptions()
 _OWN_MANAGER = "kube-controller-manager"
+_FORGOTTEN: list[dict[str, Any]] = [{}]
+"""What a client writes so that nobody is said to own anything (managedfields/fieldmanager.go)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def begin_update(kind: ObjectKind, sent: Body, old: Mapping[str, Any], subresour
             metadata[name] = old_metadata[name]
         else:
             metadata.pop(name, None)
-    if "managedFields" not in metadata and "managedFields" in old_metadata:
+    if not metadata.get("managedFields") and "managedFields" in old_metadata:
         metadata["managedFields"] = old_metadata["managedFields"]
     new["metadata"] = metadata
     if kind.has_status and not subresource:
@@ -231,6 +233,9 @@ def track(
     objects) is not tracked before somebody else writes to it under a name.
     """
     if options.applied:
+        return
+    if new["metadata"].get("managedFields") == _FORGOTTEN and not subresource:
+        del new["metadata"]["managedFields"]
         return
     is_told = bool(options.manager or (options.agent and old is None))
     if not is_told and not new["metadata"].get("managedFields"):

@@ -14,6 +14,7 @@ from poolwright.kubesim.managed_fields import (
     ITEM,
     Path,
     differing_leaves,
+    entry_order,
     is_open,
     item_key,
     owned_part,
@@ -176,6 +177,8 @@ def _entry(
 def _write(metadata: dict[str, Any], entries: Iterable[dict[str, Any]]) -> None:
     """Put the entries that own anything back into an object."""
     kept = [entry for entry in entries if entry.get("fieldsV1")]
+    if len(kept) > 1:
+        kept.sort(key=entry_order)
     if kept:
         metadata["managedFields"] = kept
     else:
