@@ -162,7 +162,7 @@ class WorkQueue(Generic[K]):
         ``rest`` real seconds wait until those have passed.
         """
         self._running.discard(key)
-        if rest > self._debounce:
+        if rest > self._debounce > 0:
             self._rests[key] = self._clock.monotonic() + rest
         else:
             self._rests.pop(key, None)
