@@ -177,6 +177,8 @@ class AgentPoolStatus:
     ready_count: int = 0
     current_kubernetes_version: str = ""
     drains: Mapping[str, DrainMemory] = field(default_factory=dict[str, DrainMemory])
+    missing_since: Mapping[str, Instant] = field(default_factory=dict[str, Instant])
+    """Machines that run and whose Node is not there: somebody deleted it."""
     unneeded_since: Mapping[str, Instant] = field(default_factory=dict[str, Instant])
     last_scale_up_at: Instant | None = None
     last_scale_down_at: Instant | None = None

@@ -217,6 +217,7 @@ def _run(world: PoolWorld, now: Instant) -> PoolPlan:
         pending_machines=tuple(rollout.pending),
         leaving=tuple(name for name in status.leaving if name in names),
         drains=rollout.drains,
+        missing_since={lost.member.name: lost.since for lost in rollout.missing},
         current_kubernetes_version=_current_version(rollout, status),
         message=_message(rollout),
         error=None if running else status.error,

@@ -25,6 +25,7 @@ from poolwright.plan.actions import (
 from poolwright.plan.bootstrap import bootstrap, in_zone, of_size, zone_of
 from poolwright.plan.drain import Allowance, Drain, plan_drain
 from poolwright.plan.machine_name import machine_name, vmss_number
+from poolwright.plan.repair import Missing, find_loss
 from poolwright.plan.upgrade import roll_rule
 from poolwright.plan.upkeep import plan_strays, plan_upkeep
 from poolwright.plan.world import Member, PoolWorld, later
@@ -53,6 +54,7 @@ class Rollout:
         self.cordons: dict[str, NodeEvent] = {}
         self.quarantine: list[str] = []
         self.undrainable: list[tuple[str, Drain]] = []
+        self.missing: tuple[Missing, ...] = ()
         self.held: list[tuple[str, Drain]] = []
         """Drains that a disruption budget holds up."""
         self.pending: list[int] = []
@@ -104,6 +106,7 @@ class Rollout:
         else:
             self._shrink(len(alive) - self.spec.count - surge)
         self._roll()
+        self._repair()
         if self.spec.sizes:
             self._grow_to_sizes(parked, surge)
         else:
@@ -136,8 +139,10 @@ class Rollout:
         return (member.memory is None, not chosen, not self._is_lost(member), -member.index)
 
     def _is_lost(self, member: Member) -> bool:
-        """Failed, or not ready for so long that nobody should wait for it."""
-        return member.is_failed or (not member.is_ready and member.late_at <= self.now)
+        """Failed, without its Node, or not ready for so long that nobody should wait for it."""
+        if member.is_failed or member.name in self.status.missing_since:
+            return not member.is_ready
+        return not member.is_ready and member.late_at <= self.now
 
     def _shrink(self, surplus: int, among: Sequence[Member] | None = None) -> None:
         """Choose who goes: those already draining, the autoscaler's choice, the lost, the newest.
@@ -285,15 +290,41 @@ class Rollout:
         if memory.soak_until is not None and memory.soak_until > self.now:
             self.wakes.append(memory.soak_until)
             return
-        zone = member.machine.zone
+        self._reimage(member, because, NodeEvent("Upgrade", f"Reimaging node: {member.name}"))
+
+    def _repair(self) -> None:
+        """Reimage machines whose Node was deleted: they register again."""
+        loss = find_loss(
+            self.alive,
+            self.status,
+            self.now,
+            started_at=self._started_at,
+            outage_ended_at=self.world.cluster_status.outage_ended_at,
+        )
+        self.missing = loss.missing
+        self.wakes += loss.wakes
+        for lost in loss.missing:
+            if lost.repair_at is not None and lost.repair_at <= self.now:
+                self._reimage(
+                    lost.member,
+                    "its Node was deleted",
+                    NodeEvent(
+                        "NodeReimageStart",
+                        "Node auto-repair is initiating a reimage action because the Node of "
+                        f"{lost.member.name} was deleted",
+                    ),
+                )
+
+    def _reimage(self, member: Member, because: str, event: NodeEvent) -> None:
+        machine = member.machine
         self._add(
             ReimageMachine(
                 name=member.name,
-                uid=member.machine.uid,
+                uid=machine.uid,
                 generation=self.world.pool.generation,
-                bootstrap=self._bootstrap(member.machine.vm_size, zone),
+                bootstrap=self._bootstrap(machine.vm_size, machine.zone),
                 because=because,
-                event=NodeEvent("Upgrade", f"Reimaging node: {member.name}"),
+                event=event,
             )
         )
 

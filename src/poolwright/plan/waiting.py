@@ -23,6 +23,11 @@ def operation_message(rollout: Rollout, status: AgentPoolStatus, now: Instant) -
         left = ", ".join(drain.remaining[:_NAMED])
         return f"WaitingForDrain: {name} still has {left}; budget {drain.blocked_by} allows none"
     count = rollout.spec.count
+    for lost in rollout.missing:
+        unmet = lost.member.unmet
+        if unmet is not None and lost.is_in_repair:
+            why = f"{lost.member.name}: {unmet.step}, its Node was deleted, the machine is reimaged"
+            return f"WaitingForNodes: {status.ready_count}/{count} nodes ready; {why}"
     for member in rollout.alive:
         if member.unmet is not None and _slow_since(member, status) <= now:
             why = f"{member.name}: {member.unmet.step}, {member.unmet.message}"
