@@ -25,6 +25,7 @@ import poolwright
 from helm_chart import ACCOUNT, ROOT
 from server_pods import Pod, PodFolders
 
+_PACKAGE = Path(poolwright.__file__).parent
 _CONTAINERFILE = ROOT / "deploy/Containerfile"
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 _PROC = {"destination": "/proc", "type": "proc", "source": "proc"}
@@ -61,8 +62,8 @@ class Image:
     command: list[str]
     environment: dict[str, str]
     directory: str
-    borrowed: list[str] = field(default_factory=list)
-    """Paths of this machine that it has, too."""
+    borrowed: dict[str, str] = field(default_factory=dict)
+    """What of this machine it has, too: paths of this machine by its own."""
 
 
 @contextlib.contextmanager
@@ -99,19 +100,19 @@ def _stand_in(folder: Path) -> Image:
     for path in map(Path, ("/bin", "/lib", "/lib64", "/sbin")):
         if path.is_symlink():  # into /usr
             (folder / path.name).symlink_to(path.readlink())
-    source = str(Path(poolwright.__file__).parents[1])
-    borrowed = ["/usr", "/etc", sys.base_prefix, sys.prefix, source]
+    borrowed = {"/usr": "/usr", "/etc": "/etc", "/opt/source": str(_PACKAGE.parent)}
+    if sys.prefix != sys.base_prefix:
+        borrowed["/opt/environment"] = sys.prefix
+    if not sys.base_prefix.startswith("/usr"):
+        borrowed[sys.base_prefix] = sys.base_prefix
+    python = sys.executable.replace(sys.prefix, "/opt/environment", 1)
     return Image(
         folder,
-        [sys.executable, "-m", "poolwright"],
-        {**environment, "PATH": "/usr/bin:/bin", "PYTHONPATH": source},
+        [python if "/opt/environment" in borrowed else sys.executable, "-m", "poolwright"],
+        {**environment, "PATH": "/usr/bin:/bin", "PYTHONPATH": "/opt/source"},
         environment["HOME"],
-        [path for path in dict.fromkeys(borrowed) if not _is_below(path, borrowed)],
+        borrowed,
     )
-
-
-def _is_below(path: str, others: list[str]) -> bool:
-    return any(Path(other) in Path(path).parents for other in others)
 
 
 class _Mounted(PodFolders):
@@ -191,9 +192,12 @@ class Container(Pod):
                 "capabilities": {},
                 "noNewPrivileges": not own["allowPrivilegeEscalation"],
             },
-            "mounts": [_PROC, _DEVICES, *map(_bound, self.image.borrowed), *self._volumes()],
+            "mounts": [_PROC, _DEVICES, *self._borrowed(), *self._volumes()],
             "linux": {"namespaces": [{"type": each} for each in _NAMESPACES]},
         }
+
+    def _borrowed(self):
+        return (_bound(path, source) for path, source in self.image.borrowed.items())
 
     def _volumes(self):
         group = self.spec["securityContext"]["fsGroup"]
@@ -222,10 +226,10 @@ class Container(Pod):
             file.chmod(0o440)
 
 
-def _bound(path, source=None):
+def _bound(path, source):
     return {
-        "destination": str(path),
+        "destination": path,
         "type": "bind",
-        "source": str(source or path),
+        "source": str(source),
         "options": ["rbind", "ro", "nosuid"],
     }
