@@ -208,8 +208,10 @@ class Kubelets:
             self._limit(pod, life)
             return
         hold(pod, node)
-        if pod.ip.startswith(f"{node.pod_network}."):
-            node.addresses.add(int(pod.ip.rsplit(".", 1)[1]))
+        network, _, address = pod.ip.rpartition(".")
+        is_ours = network == node.pod_network and address.isdecimal() and len(address) <= 3
+        if is_ours:  # others may write a status, too
+            node.addresses.add(int(address))
         known = self._checkpoints.get(pod.uid)
         for run in pod.containers:
             if run.state == "running":
