@@ -219,6 +219,7 @@ class _Control:
                 self._clusters.wake(key)
                 self._orphans.wake(key)
                 self._components.wake(key)
+                self._autoscaler.wake(key)
                 self._wake_pools(key)
 
     def _on_pool(self, record: Stored[Any, Any]) -> None:
