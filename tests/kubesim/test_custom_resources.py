@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import pytest
 
+from poolwright.kubesim import structural
 from poolwright.kubesim.registry import Registry
 
 from .in_process import APPLY, MERGE, STRATEGIC, TABLE, pod, run
@@ -364,3 +365,33 @@ def test_a_kind_that_goes_while_a_namespace_is_emptied_is_empty():
         assert call.registry.entry(kind, "c0", "leaving") is None
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            "self.tags.all(a, self.tags.all(b, a + b != ''))",
+            "'operation cancelled: actual cost limit exceeded': no further validation rules will be"
+            " run due to call cost exceeds limit for rule: ",
+        ),
+        (
+            "self.size > 1",
+            "'no such overload': call arguments did not match a supported operator, function or"
+            " macro signature for rule: ",
+        ),
+        ("self.tags[900] == ''", "index out of bounds: 900 evaluating rule: "),
+    ],
+)
+def test_a_rule_that_cannot_be_evaluated_says_why(rule, said):
+    schema = {
+        "type": "object",
+        "properties": {
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "size": {"x-kubernetes-int-or-string": True},
+        },
+        "x-kubernetes-validations": [{"rule": rule}],
+    }
+    value = {"tags": [str(number) for number in range(150)], "size": "10%"}
+    (cause,) = structural.validate(value, schema)
+    assert cause.message == f'Invalid value: "object": {said}{rule}'

@@ -354,7 +354,10 @@ def _check_rule(
         if cel.evaluate(plain, values) is True:
             return
     except cel.CelError as error:
-        yield invalid(where, kind, f"{error} evaluating rule: {told or text.strip()}")
+        words = "{} evaluating rule: {}"
+        if str(error) in _ERRORS_OF_RULES:
+            words = f"'{{}}': {_ERRORS_OF_RULES[str(error)]} for rule: {{}}"
+        yield invalid(where, kind, words.format(error, told or text.strip()))
         return
     if is_settled and not looks_back:
         return
@@ -371,6 +374,11 @@ def _check_rule(
         yield invalid(where, value, words)
 
 
+_ERRORS_OF_RULES = {
+    "no such overload": "call arguments did not match a supported operator, function or macro"
+    " signature",
+    cel.COST_EXCEEDED: "no further validation rules will be run due to call cost exceeds limit",
+}
 _REFUSALS: Mapping[str, Callable[[str, str], Cause]] = {
     "FieldValueForbidden": forbidden,
     "FieldValueRequired": required,
