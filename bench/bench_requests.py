@@ -1,9 +1,10 @@
 """What our process asks of a real API server: requests and bytes per node over a pool's life, and
 per hour while nothing happens.
 
-Run: python bench/bench_requests.py [--nodes 50] [--idle 200]
+Run: python bench/bench_requests.py [--nodes 50] [--idle 600]
 Needs the binaries of ``make live-tools``. Counted by the server itself (``/metrics``): bytes as
-HTTP/1.1 writes them, with headers, without TLS. The hour is extrapolated from the idle seconds;
+HTTP/1.1 writes them, with headers, without TLS. The hour is extrapolated from the idle seconds,
+in which a cluster whose watches bring something is asked once whether it is still the same;
 KWOK's heartbeats of nodes, every 10 to 20 minutes, are reckoned in by themselves: each is an event
 of about the Node's size for each of the two watches of nodes.
 """
@@ -65,7 +66,7 @@ def shown(counts: Counter[str], factor: float) -> dict[str, Any]:
 
 
 def quiet(client: ArmClient) -> Counter[str]:
-    """The counts once ten seconds brought nothing but watches and probes."""
+    """The counts once ten seconds brought no write."""
     while True:
         before = counted(client)
         time.sleep(10)
@@ -102,7 +103,7 @@ def measure(client: ArmClient, stack: LiveStack, nodes: int, idle: int) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--nodes", type=int, default=50)
-    parser.add_argument("--idle", type=int, default=200, help="seconds")
+    parser.add_argument("--idle", type=int, default=600, help="seconds")
     asked = parser.parse_args()
     try:
         live_tools.require(*COMPONENTS)

@@ -1,5 +1,7 @@
 """An adopted cluster that goes away and comes back, through control and what it writes."""
 
+import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import httpx
@@ -13,12 +15,52 @@ from poolwright.ports.store import Update
 from poolwright.sim.loop import run
 
 
+class Wire(httpx.AsyncByteStream):
+    """An answer on its way, until the line is cut."""
+
+    def __init__(self, inner, is_cut):
+        self._inner = inner
+        self._is_cut = is_cut
+
+    async def __aiter__(self):
+        chunks = aiter(self._inner)
+        while True:
+            chunk = asyncio.ensure_future(anext(chunks))
+            cutting = asyncio.ensure_future(self._is_cut.wait())
+            try:
+                await asyncio.wait((chunk, cutting), return_when=asyncio.FIRST_COMPLETED)
+                if not chunk.done():
+                    raise httpx.ReadError("cut")
+                yield chunk.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                chunk.cancel()
+                cutting.cancel()
+
+    async def aclose(self):
+        await self._inner.aclose()
+
+
 class Line(httpx.AsyncBaseTransport):
     """To the API server, while it is not cut."""
 
     def __init__(self, target):
         self._target = target
-        self.refusal = None
+        self._refusal = None
+        self._is_cut = asyncio.Event()
+
+    @property
+    def refusal(self):
+        return self._refusal
+
+    @refusal.setter
+    def refusal(self, refusal):
+        """What requests get from now on; who is cut off loses what is on its way as well."""
+        self._refusal = refusal
+        if refusal is cut:
+            self._is_cut.set()
+            self._is_cut = asyncio.Event()
 
     async def __aenter__(self):
         await self._target.__aenter__()
@@ -30,7 +72,9 @@ class Line(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request):
         if self.refusal is not None:
             return self.refusal()
-        return await self._target.handle_async_request(request)
+        answer = await self._target.handle_async_request(request)
+        answer.stream = Wire(answer.stream, self._is_cut)
+        return answer
 
 
 def cut():
@@ -93,8 +137,32 @@ def test_a_lost_cluster_is_told_and_its_operation_goes_on_when_it_is_back():
 def test_a_cluster_that_refuses_us_is_lost_too():
     async def story(rooms, line):
         line.refusal = unauthorized
-        await rooms.later(minutes=1)
+        await rooms.later(minutes=12)  # its watches go on; whoever asks for something finds out
         assert "Unauthorized" in (await outage(rooms)).error.message
+
+    play(story)
+
+
+def test_a_call_that_fails_is_reason_enough_to_ask():
+    async def story(rooms, line):
+        await rooms.later(minutes=1)
+        line.refusal = unauthorized
+        await rooms.create_pool(pool_spec(count=2), "add")
+        await rooms.later(minutes=4)
+        assert "Unauthorized" in (await outage(rooms)).error.message
+
+    play(story)
+
+
+def test_a_cluster_that_is_heard_of_is_not_asked():
+    async def story(rooms, line):
+        await rooms.later(minutes=1)
+        before = Counter(rooms.traffic.requests)
+        await rooms.later(minutes=8)
+        asked = rooms.traffic.requests - before
+        assert not [key for key in asked if key[0] != "WATCH"], asked
+        await rooms.later(minutes=2)
+        assert (rooms.traffic.requests - before)["GET", "nodes"] == 1
 
     play(story)
 

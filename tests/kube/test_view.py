@@ -138,6 +138,29 @@ def test_closed_watch_resumes_without_listing(talk):
     talk(scenario)
 
 
+def test_a_view_says_how_long_it_heard_nothing(talk):
+    async def scenario(server, kube):
+        server.bookmark_seconds = 60
+        async with following(kube) as view:
+            assert view.silent_for is None
+            await asyncio.sleep(30)
+            assert 29 < view.silent_for.total_seconds() <= 30
+            await asyncio.sleep(35)
+            assert view.silent_for.total_seconds() < 6, "a bookmark"
+            node(server, "a", "blue")
+            await asyncio.sleep(1)
+            assert view.silent_for.total_seconds() <= 1
+            server.answer = JSONResponse({}, status_code=503)
+            server.close_watches()
+            await asyncio.sleep(1)
+            assert view.silent_for is None
+            server.answer = None
+            await asyncio.sleep(120)
+            assert view.silent_for.total_seconds() < 61
+
+    talk(scenario)
+
+
 def test_expired_watch_lists_again_and_sees_what_went(talk):
     async def scenario(server, kube):
         node(server, "a", "blue")

@@ -24,11 +24,15 @@ from poolwright.model.pod import Budget
 from poolwright.model.record import Stored
 from poolwright.model.version import check_adoptable
 from poolwright.plan.contact import (
+    ASK_EVERY,
+    HEARD_WITHIN,
     LOOK_AGAIN,
     LOOK_EVERY,
     LOST_AFTER,
     ContactWorld,
     Sight,
+    Signs,
+    must_ask,
     plan_contact,
 )
 from poolwright.plan.pool import OUTAGE_PATIENCE
@@ -50,6 +54,30 @@ def look(sight, at=timedelta(0), outage=None, since=SINCE, running="1.35.4"):
 
 AWAY = Sight(failure="no route")
 HERE = Sight(version="1.35.4")
+
+
+SECOND = timedelta(seconds=1)
+HEARD = Signs(SECOND, EPOCH)
+
+
+@pytest.mark.parametrize(
+    ("signs", "at", "asks"),
+    [
+        (HEARD, timedelta(minutes=9), False),
+        (replace(HEARD, silent_for=HEARD_WITHIN), SECOND, False),
+        (replace(HEARD, silent_for=HEARD_WITHIN + SECOND), SECOND, True),
+        (replace(HEARD, silent_for=None), SECOND, True),
+        (replace(HEARD, answered_at=None), SECOND, True),
+        (replace(HEARD, is_failing=True), SECOND, True),
+        (HEARD, ASK_EVERY, True),
+    ],
+)
+def test_a_cluster_whose_watches_bring_something_is_not_asked(signs, at, asks):
+    assert must_ask(CLUSTER_STATUS, signs, EPOCH.after(at)) is asks
+
+
+def test_a_lost_cluster_is_asked_whatever_its_watches_bring():
+    assert must_ask(replace(CLUSTER_STATUS, outage=GONE), HEARD, EPOCH)
 
 
 def test_one_failed_look_is_no_outage():

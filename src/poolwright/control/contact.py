@@ -17,7 +17,15 @@ from poolwright.model.kubernetes import NODES
 from poolwright.model.managed_cluster import MANAGED_CLUSTER, ManagedClusterSpec
 from poolwright.model.record import Stored
 from poolwright.model.version import check_adoptable
-from poolwright.plan.contact import ContactPlan, ContactWorld, Sight, plan_contact
+from poolwright.plan.contact import (
+    LOOK_EVERY,
+    ContactPlan,
+    ContactWorld,
+    Sight,
+    Signs,
+    must_ask,
+    plan_contact,
+)
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import Clusters, ControlPlanes
 from poolwright.ports.store import Store
@@ -48,19 +56,26 @@ class ContactController:
         self._clock = clock
         self._identity = identity
         self._failing: dict[ClusterKey, Now] = {}
+        self._answered: dict[ClusterKey, Instant] = {}
 
     async def reconcile(self, key: ClusterKey) -> Instant | None:
         """One look."""
         cluster = await self._store.get(key.arm_scope, MANAGED_CLUSTER, key.name)
         if cluster is None or cluster.deleted_at is not None or not cluster.spec.is_adopted:
             self._failing.pop(key, None)
+            self._answered.pop(key, None)
             return None
         began = self._clock.now()
+        silent_for = self._clusters.silent_for(key)
+        signs = Signs(silent_for, self._answered.get(key), key in self._failing)
+        if not must_ask(cluster.status, signs, began.world):
+            return began.world.after(LOOK_EVERY)
         sight = await self._look(key)
         if sight.failure:
             self._failing.setdefault(key, began)
         else:
             self._failing.pop(key, None)
+            self._answered[key] = began.world
         world = ContactWorld(cluster, sight, self._failing.get(key))
         plan = plan_contact(world, self._clock.now().world)
         note(failure=sight.failure or None, because=plan.because or None)

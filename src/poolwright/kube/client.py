@@ -143,6 +143,11 @@ class HttpKube:
         self._traffic = traffic or _Unobserved()
         self._endpoint: Endpoint | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server is known and nothing has failed with it since."""
+        return self._endpoint is not None
+
     async def version(self) -> str:
         """The server's gitVersion."""
         said: object = child(await self._call("GET", "/version")).get("gitVersion")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from random import Random
 
@@ -79,6 +80,13 @@ class HttpClusters:
             )
             self._start(cluster)
         return view
+
+    def silent_for(self, cluster: ClusterKey) -> timedelta | None:
+        """For how long the watches of the cluster have brought nothing; None if they cannot say."""
+        view, kube = self._views.get(cluster), self._kubes.get(cluster)
+        if view is None or kube is None or not kube.is_connected:
+            return None
+        return view.silent_for
 
     def wake(self, cluster: ClusterKey) -> None:
         """The cluster may be reachable again: do not wait for the end of a back-off."""

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from poolwright.kube.changes import ChangeFeed
-from poolwright.model.errors import Expired
+from poolwright.model.errors import Expired, PoolwrightError
 from poolwright.model.kubernetes import NODES, POD_DISRUPTION_BUDGETS, PODS, Resource
 from poolwright.model.node import Node
 from poolwright.model.pod import Budget, Pod
@@ -98,12 +99,18 @@ class InformerView:
         self._pending: _Shelves[Pod] = _Shelves()
         self._budgets: _Shelves[Budget] = _Shelves()
         self._reflectors: tuple[_Reflector[Any], ...] = (
-            _Reflector(kube, NODES, self._read_node, self._put_node, self._tell_all),
-            _Reflector(kube, PODS, Pod.from_object, self._put_pod, self._tell_all),
-            _Reflector(
-                kube, POD_DISRUPTION_BUDGETS, Budget.from_object, self._put_budget, self._tell_all
-            ),
+            self._reflector(NODES, self._read_node, self._put_node),
+            self._reflector(PODS, Pod.from_object, self._put_pod),
+            self._reflector(POD_DISRUPTION_BUDGETS, Budget.from_object, self._put_budget),
         )
+
+    def _reflector(
+        self,
+        resource: Resource,
+        read: Callable[[Object], T],
+        put: Callable[[Key, T | None], None],
+    ) -> _Reflector[T]:
+        return _Reflector(self._kube, self._clock, resource, read, put, self._tell_all)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -125,6 +132,15 @@ class InformerView:
         """Let what waits to try again try now."""
         for woken in self._woken:
             woken.set()
+
+    @property
+    def silent_for(self) -> timedelta | None:
+        """For how long no watch has brought anything; None while one of them is broken."""
+        heard = [reflector.heard_at for reflector in self._reflectors]
+        known = [at for at in heard if at is not None]
+        if len(known) < len(heard):
+            return None
+        return timedelta(seconds=self._clock.monotonic() - max(known))
 
     @property
     def is_synced(self) -> bool:
@@ -225,12 +241,14 @@ class _Reflector(Generic[T]):
     def __init__(
         self,
         kube: Kube,
+        clock: Clock,
         resource: Resource,
         read: Callable[[Object], T],
         put: Callable[[Key, T | None], None],
         listed: Callable[[], None],
     ) -> None:
         self._kube = kube
+        self._clock = clock
         self._resource = resource
         self._read = read
         self._put = put
@@ -238,6 +256,8 @@ class _Reflector(Generic[T]):
         self._known: dict[Key, None] = {}
         self._is_listed = False
         self.revision = ""
+        self.heard_at: float | None = None
+        """When the server last told us something; None while it is not listened to."""
 
     @property
     def plural(self) -> str:
@@ -248,6 +268,13 @@ class _Reflector(Generic[T]):
         """List if what is known is not current, then watch, watch by watch. Ends when the server
         should rest before it is asked again: after an error, or a watch that told nothing.
         """
+        try:
+            await self._follow()
+        except PoolwrightError:
+            self.heard_at = None
+            raise
+
+    async def _follow(self) -> None:
         if not self._is_listed:
             await self._list()
         while True:
@@ -276,9 +303,11 @@ class _Reflector(Generic[T]):
         for key in gone:
             self._put(key, None)
         self.revision, self._is_listed = listed.revision, True
+        self.heard_at = self._clock.monotonic()
         self._listed()
 
     def _apply(self, event: WatchEvent) -> None:
+        self.heard_at = self._clock.monotonic()
         meta = cast("dict[str, Any]", event.object["metadata"])
         key = _key(event.object)
         if event.type == "DELETED":

@@ -1,7 +1,8 @@
 """Whether a control plane that somebody else runs can be reached, and what follows.
 
-One failed look is no outage: API servers restart. A cluster that did not answer for `LOST_AFTER`
-is lost, with that told in its record; the first look that succeeds ends the outage.
+A cluster whose watches bring something is there and is not asked. One failed look is no outage: API
+servers restart. A cluster that did not answer for `LOST_AFTER` is lost, with that told in its
+record; the first look that succeeds ends the outage.
 """
 
 from __future__ import annotations
@@ -16,9 +17,15 @@ from poolwright.model.record import Stored
 from poolwright.plan.actions import NodeEvent
 
 LOOK_EVERY = timedelta(seconds=10)
-"""How often a cluster that answers is looked at; as often as kubelets renew their leases."""
+"""How often it is looked whether the watches of a cluster that answers still bring something, and
+otherwise the cluster itself is asked; as often as kubelets renew their leases."""
 LOOK_AGAIN = timedelta(seconds=3)
-"""How often one that does not."""
+"""How often one that does not answer is asked."""
+HEARD_WITHIN = timedelta(seconds=130)
+"""How long watches may bring nothing: longer than from the last bookmark of a watch to the first of
+the next, which is up to two minutes (k8s.io/apiserver pkg/storage/cacher)."""
+ASK_EVERY = timedelta(minutes=10)
+"""How often a cluster is asked all the same: its owner may have upgraded it, or given it away."""
 LOST_AFTER = timedelta(seconds=15)
 """How long it may be away unreported: longer than an API server takes to restart."""
 
@@ -32,6 +39,26 @@ class Sight:
 
     version: str = ""
     failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What is known of a cluster without asking it: how long its watches have been silent (None
+    if they are broken), when it last answered this process, and whether asking failed since.
+    """
+
+    silent_for: timedelta | None
+    answered_at: Instant | None
+    is_failing: bool = False
+
+
+def must_ask(status: ManagedClusterStatus, signs: Signs, now: Instant) -> bool:
+    """Whether only asking tells if the cluster is there."""
+    if status.outage is not None or signs.is_failing or signs.answered_at is None:
+        return True
+    if signs.answered_at.after(ASK_EVERY) <= now or signs.silent_for is None:
+        return True
+    return signs.silent_for > HEARD_WITHIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -222,6 +223,12 @@ class Clusters(Protocol):
 
     def view(self, cluster: ClusterKey) -> ClusterView:
         """The shared view of the cluster; starts following it on first use."""
+        ...
+
+    def silent_for(self, cluster: ClusterKey) -> timedelta | None:
+        """For how long no watch of the view has brought anything, be it a bookmark (real time);
+        None while a watch is broken, nothing is followed, or the latest call failed (K20).
+        """
         ...
 
     def wake(self, cluster: ClusterKey) -> None:
