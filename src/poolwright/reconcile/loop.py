@@ -30,6 +30,7 @@ from poolwright.model.instant import Instant
 from poolwright.ports.clock import Clock
 from poolwright.ports.store import Store
 from poolwright.reconcile.backoff import Backoff
+from poolwright.reconcile.complaints import Complaints
 from poolwright.reconcile.lease import Leases
 from poolwright.reconcile.metered import Metered
 from poolwright.reconcile.queue import WorkQueue
@@ -148,6 +149,7 @@ class Loop(Generic[K]):
         self._settings = settings or LoopSettings()
         self._queue: WorkQueue[K] = WorkQueue(clock, debounce=self._settings.debounce)
         self._failures: dict[K, int] = {}
+        self._complaints: Complaints[K] = Complaints()
         self._rests_until = 0.0
         self._on_pass = on_pass
         self._leases: Leases | None = None
@@ -241,6 +243,7 @@ class Loop(Generic[K]):
     def _schedule(self, key: K, outcome: Outcome, wake_at: Instant | None) -> None:
         if outcome is Outcome.DONE:
             self._failures.pop(key, None)
+            self._complaints.over(key)
             if wake_at is not None:
                 self._queue.wake(key, wake_at)
             return
@@ -278,7 +281,19 @@ class Loop(Generic[K]):
         elif outcome in {Outcome.DONE, Outcome.HELD_BY_OTHER, Outcome.PRECONDITION}:
             _log.debug("reconciled", **line)
         else:
-            _log.warning("reconcile backs off", **line)
+            cause = (outcome, str(facts.get("error", "")).partition(":")[0])
+            alike = self._complaints.about(key, cause, self._clock.monotonic())
+            _complain("reconcile backs off", alike, line)
+
+
+def _complain(what: str, alike: int | None, line: dict[str, Any]) -> None:
+    """Warn, with how many alike were kept back before; or keep this one back, too."""
+    if alike is None:
+        _log.debug(what, **line)
+    elif alike:
+        _log.warning(what, alike=alike, **line)
+    else:
+        _log.warning(what, **line)
 
 
 def _outcome_of(error: PoolwrightError) -> Outcome:
@@ -333,6 +348,7 @@ async def supervise(
     """
     backoff = backoff or Backoff()
     failures = 0
+    complaints: Complaints[str] = Complaints()
     while True:
         started = clock.monotonic()
         if woken is not None:
@@ -342,10 +358,12 @@ async def supervise(
             _log.debug("restarting", work=name)
         except Exception as error:
             expected = _expected(error)
+            if clock.monotonic() - started > backoff.most.total_seconds():
+                complaints.over(name)
             if expected is not None:
-                _log.warning(
-                    "restarting", work=name, error=f"{type(expected).__name__}: {expected}"
-                )
+                said = f"{type(expected).__name__}: {expected}"
+                alike = complaints.about(name, said, clock.monotonic())
+                _complain("restarting", alike, {"work": name, "error": said})
             else:
                 _log.error("work failed", work=name, exc_info=error)
                 if raise_bugs:
