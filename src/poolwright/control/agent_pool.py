@@ -79,7 +79,7 @@ class AgentPoolController:
         plan = plan_agent_pool(world, self._clock.now().world)
         self._explain(world, plan)
         await self._record(world, plan)
-        for event in pool_events(world.pool, plan):
+        for event in pool_events(world, plan):
             await self._actor.tell_of_pool(key, world.pool.uid, event)
         if plan.is_gone or plan.end is not None or not plan.actions:
             return plan.wake_at
