@@ -25,7 +25,8 @@ class Answer:
     def __init__(self, messages):
         self.status = messages[0]["status"]
         self.headers = [(k.decode(), v.decode()) for k, v in messages[0]["headers"]]
-        self.data = b"".join(m.get("body", b"") for m in messages[1:])
+        self.parts = [m.get("body", b"") for m in messages[1:]]
+        self.data = b"".join(self.parts)
 
     @property
     def body(self):

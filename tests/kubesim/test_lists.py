@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .in_process import run
+import asyncio
+
+import pytest
+
+from .in_process import TABLE, run
 
 CONFIGS = "/api/v1/namespaces/default/configmaps"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -75,5 +79,32 @@ def test_a_put_makes_what_kubernetes_lets_a_put_make():
         body = {"metadata": {"name": "one"}, "spec": {"holderIdentity": "me"}}
         assert (await call("PUT", f"{LEASES}/one", body)).status == 201
         assert (await call("PUT", f"{CONFIGS}/one", {"metadata": {"name": "one"}})).status == 404
+
+    run(test)
+
+
+@pytest.mark.parametrize("accept", ["application/json", TABLE])
+def test_a_long_list_is_sent_while_it_is_made(accept):
+    async def test(call):
+        names = [f"m{number:04d}" for number in range(1_200)]
+        await make(call, *names)
+        answer = await call("GET", CONFIGS, accept=accept)
+        assert "content-length" not in dict(answer.headers)
+        assert max(map(len, answer.parts)) < len(answer.data) * 0.6
+        items = answer.body["rows" if accept == TABLE else "items"]
+        assert [item.get("object", item)["metadata"]["name"] for item in items] == names
+
+    run(test)
+
+
+def test_a_watch_that_is_late_hears_what_others_heard_long_ago():
+    async def test(call):
+        since = call.registry.revision
+        path = f"{CONFIGS}?watch=1&resourceVersion={since}&timeoutSeconds=1"
+        early = asyncio.ensure_future(call("GET", path))
+        await make(call, *(f"m{number:04d}" for number in range(600)))
+        late = await call("GET", path)
+        assert len(late.data.splitlines()) == 600
+        assert late.data == (await early).data
 
     run(test)

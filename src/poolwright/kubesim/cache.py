@@ -10,6 +10,8 @@ from poolwright.kubesim.kinds.kind import ObjectKind
 
 RING_LENGTH = 8192
 """Changes kept per kind for watches that resume; older resourceVersions answer 410."""
+_LINES_KEPT = 256
+"""Changes whose watch lines are kept: watchers that keep up have written theirs by then."""
 
 _Bucket = dict[str, Entry]
 
@@ -82,6 +84,8 @@ class ObjectCache:
         self.ring.append(change)
         if len(self.ring) > RING_LENGTH:
             self.floor = self.ring.popleft().revision
+        if len(self.ring) > _LINES_KEPT:
+            self.ring[-_LINES_KEPT - 1].forget_lines()
         return change
 
     def changes_after(self, revision: int) -> list[ObjectChange] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import intern
 from typing import Any, cast
 
 import msgspec
@@ -31,6 +32,11 @@ def pack(kind: ObjectKind, body: Mapping[str, Any]) -> bytes:
     return encode(ordered)
 
 
+def _fields(kind: ObjectKind, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """What field selectors ask for; thousands of objects share the words."""
+    return tuple(intern(read(body)) for read in kind.fields.values())
+
+
 class Entry:
     """An object at one revision. Treat as frozen."""
 
@@ -54,7 +60,7 @@ class Entry:
         self.kind = kind
         self.key = stored.name
         namespace, _, name = stored.name.rpartition("/")
-        self.namespace = namespace
+        self.namespace = intern(namespace)
         self.name = name
         self.uid = stored.uid
         self.revision = stored.revision
@@ -69,7 +75,7 @@ class Entry:
         self.owners: tuple[str, ...] = tuple(
             owner.get("uid", "") for owner in metadata.get("ownerReferences") or ()
         )
-        self.fields: tuple[str, ...] = tuple(read(body) for read in kind.fields.values())
+        self.fields: tuple[str, ...] = _fields(kind, body)
 
     def wire(self) -> bytes:
         """The JSON that clients get, with its resourceVersion."""
@@ -84,7 +90,7 @@ class Entry:
         made = self.at(self.revision)
         made.kind = kind
         made.data = pack(kind, body)
-        made.fields = tuple(read(body) for read in kind.fields.values())
+        made.fields = _fields(kind, body)
         return made
 
     def at(self, revision: int) -> Entry:
@@ -146,3 +152,7 @@ class ObjectChange:
         if line is None:
             line = self._encoded[key] = make(self, type_)
         return line
+
+    def forget_lines(self) -> None:
+        """Give the memory of the watch lines back; who is late has them made again."""
+        self._encoded = {}

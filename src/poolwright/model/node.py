@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from poolwright.model.json_value import child
@@ -22,6 +23,10 @@ class NodeCondition:
     status: str
     reason: str = ""
     message: str = ""
+
+
+_condition = lru_cache(maxsize=1024)(NodeCondition)
+"""Thousands of nodes say the same words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Node:
             capacity=resource_amounts(status.get("capacity")),
             allocatable=resource_amounts(status.get("allocatable")),
             conditions={
-                c["type"]: NodeCondition(c["status"], c.get("reason", ""), c.get("message", ""))
+                c["type"]: _condition(c["status"], c.get("reason", ""), c.get("message", ""))
                 for c in status.get("conditions") or ()
             },
             kubelet_version=child(status, "nodeInfo").get("kubeletVersion", ""),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -210,21 +211,54 @@ class Call:
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         """Send a whole response; a large one compressed, if the client takes that."""
-        is_small = len(data) <= compress.THRESHOLD or content_type not in compress.TYPES
-        is_plain = is_small or not compress.is_taken(self.header(b"accept-encoding"))
+        if len(data) > compress.THRESHOLD and self._takes_compressed(content_type):
+            await self._start(code, content_type, (*headers, *compress.HEADERS))
+            await self._rest(compress.parts(_whole(data)))
+            return
+        length = (b"content-length", str(len(data)).encode())
+        await self._start(code, content_type, (*headers, length))
+        await self.send({"type": "http.response.body", "body": data})
+
+    async def answer_parts(self, parts: AsyncGenerator[bytes], content_type: str) -> None:
+        """Send 200 and a body while it is made, so that a long one is never whole in memory."""
+        begun = b""
+        async with aclosing(parts):
+            async for part in parts:
+                begun += part
+                if len(begun) > compress.THRESHOLD:
+                    break
+            else:
+                await self.answer(200, begun, content_type)
+                return
+            if self._takes_compressed(content_type):
+                await self._start(200, content_type, compress.HEADERS)
+                await self._rest(compress.parts(_whole(begun), parts))
+            else:
+                await self._start(200, content_type)
+                await self.send({"type": "http.response.body", "body": begun, "more_body": True})
+                await self._rest(parts)
+
+    def _takes_compressed(self, content_type: str) -> bool:
+        accepted = self.header(b"accept-encoding")
+        return content_type in compress.TYPES and compress.is_taken(accepted)
+
+    async def _start(
+        self, code: int, content_type: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         headers = [
             *headers,
             (b"content-type", content_type.encode()),
-            *([(b"content-length", str(len(data)).encode())] if is_plain else compress.HEADERS),
             (b"cache-control", b"no-cache, private"),
+            *((b"warning", _warning(text)) for text in self.warnings),
         ]
-        headers.extend((b"warning", _warning(text)) for text in self.warnings)
         await self.send({"type": "http.response.start", "status": code, "headers": headers})
-        if not is_plain:
-            async for part in compress.parts(data):
+
+    async def _rest(self, parts: AsyncGenerator[bytes]) -> None:
+        """The body after its start, part by part."""
+        async with aclosing(parts):
+            async for part in parts:
                 await self.send({"type": "http.response.body", "body": part, "more_body": True})
-            data = b""
-        await self.send({"type": "http.response.body", "body": data})
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def answer_object(self, body: Mapping[str, Any], code: int = 200) -> None:
         """Send an object in JSON, or YAML where that was asked for."""
@@ -257,6 +291,10 @@ _OPTIONS_KINDS = {
     "PATCH": "PatchOptions",
     "DELETE": "DeleteOptions",
 }
+
+
+async def _whole(data: bytes) -> AsyncGenerator[bytes]:
+    yield data
 
 
 def _warning(text: str) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from poolwright.kubesim.api.negotiate import JSON, YAML
 
@@ -27,12 +27,14 @@ def is_taken(accept_encoding: str) -> bool:
     return any(token.strip() == "gzip" for token in accept_encoding.split(","))
 
 
-async def parts(data: bytes) -> AsyncIterator[bytes]:
-    """A body, compressed piece by piece."""
+async def parts(*bodies: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """A body that is given in pieces, one after the other, compressed piece by piece."""
     squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    view = memoryview(data)
-    for start in range(0, len(data), _PART):
-        if part := squeeze.compress(view[start : start + _PART]):
-            yield part
-        await asyncio.sleep(0)
+    for body in bodies:
+        async for data in body:
+            view = memoryview(data)
+            for start in range(0, len(data), _PART):
+                if part := squeeze.compress(view[start : start + _PART]):
+                    yield part
+                await asyncio.sleep(0)
     yield squeeze.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,15 +66,21 @@ class Output:
             return self._media(encode(self._partial(body)))
         return self._media(encode(self.view.shown(body, self.now)))
 
-    async def list(self, entries: Sequence[Entry], metadata: dict[str, Any]) -> bytes:
-        """A list with its metadata; a long one lets others run in between."""
+    async def list(
+        self, entries: Sequence[Entry], metadata: dict[str, Any]
+    ) -> AsyncGenerator[bytes]:
+        """The parts of a list with its metadata; between those of a long one others run."""
+        if self.form.media == YAML:
+            whole = b"".join([part async for part in self._json_list(entries, metadata)])
+            yield to_yaml(decode(whole))
+            return
+        async for part in self._json_list(entries, metadata):
+            yield part
+
+    async def _json_list(
+        self, entries: Sequence[Entry], metadata: dict[str, Any]
+    ) -> AsyncGenerator[bytes]:
         now = self.now
-        parts: list[bytes] = []
-        for start in range(0, len(entries), _CHUNK):
-            if start:
-                await asyncio.sleep(0)
-            chunk = entries[start : start + _CHUNK]
-            parts.append(b",".join(self._item(entry, now) for entry in chunk))
         resource = self.view.resource
         group = f"meta.k8s.io/{self.form.version}"
         member = b"items"
@@ -90,7 +96,14 @@ class Output:
                 "apiVersion": resource.api_version,
                 "metadata": metadata,
             }
-        return self._media(b'%b,"%b":[%b]}' % (encode(head)[:-1], member, b",".join(parts)))
+        opening = b'%b,"%b":[' % (encode(head)[:-1], member)
+        for start in range(0, len(entries), _CHUNK):
+            if start:
+                await asyncio.sleep(0)
+            chunk = entries[start : start + _CHUNK]
+            yield opening + b",".join(self._item(entry, now) for entry in chunk)
+            opening = b","
+        yield b"]}" if entries else opening + b"]}"
 
     def _item(self, entry: Entry, now: datetime) -> bytes:
         if self.form.view == "Table":

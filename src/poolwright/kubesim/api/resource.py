@@ -88,7 +88,7 @@ async def list_(call: Call, target: Target) -> None:
         metadata["continue"] = _continue(shown, entries[-1].key)
         if chosen.is_plain:
             metadata["remainingItemCount"] = remaining
-    await call.answer(200, await out.list(entries, metadata), out.media)
+    await call.answer_parts(out.list(entries, metadata), out.media)
 
 
 def _entries_at(
@@ -558,4 +558,4 @@ async def delete_collection(call: Call, target: Target) -> None:
                 raise
     out = output(call, target)
     metadata = {"resourceVersion": str(call.registry.revision)}
-    await call.answer(200, await out.list(entries, metadata), out.media)
+    await call.answer_parts(out.list(entries, metadata), out.media)
