@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from arm_aks.world import World
 from poolwright.app.adopting import adopt_clusters
 from poolwright.app.settings import AdoptSettings, ClusterToAdopt, SettingsError, load_settings
-from poolwright.kube import ownership
+from poolwright.kube import adopted, ownership
 from poolwright.kube.adopted import AdoptedControlPlanes
 from poolwright.kube.clusters import HttpClusters
 from poolwright.model.cluster_key import ClusterKey
@@ -79,12 +79,15 @@ class Api:
         self.asked = []
         self.certificate = "server"
         self.token = None
+        self.connections = 0
         self.port = 0
         pair(folder, "server")
 
     async def _connected(self, reader, writer):
+        self.connections += 1
         with contextlib.suppress(asyncio.CancelledError):
             await self._answer(reader, writer)
+        self.connections -= 1
 
     async def _answer(self, reader, writer):
         while head := await reader.readline():
@@ -648,6 +651,7 @@ def test_a_login_that_is_renewed_in_the_kubeconfig(api):
             )
             kube = clusters.kube(start.key())
             assert await kube.version() == "v1.35.4"
+            before = api.connections
             api.token = b"second"
             for torn in ("", "clusters: ["):
                 (api.folder / "kubeconfig").write_text(torn)
@@ -657,5 +661,30 @@ def test_a_login_that_is_renewed_in_the_kubeconfig(api):
             assert await kube.version() == "v1.35.4"
             user = await start.control_planes.kubeconfig_user(start.key(), admin=True)
             assert user == {"token": "second"}
+            assert api.connections == before, "a token is nothing of a connection"
+
+    asyncio.run(main())
+
+
+def test_the_connections_of_a_certificate_that_was_renewed_are_closed(api, tmp_path, monkeypatch):
+    monkeypatch.setattr(adopted, "_IN_USE", timedelta())
+    pair(tmp_path, "one")
+    pair(tmp_path, "two")
+
+    async def main():
+        start = Start()
+        async with start.control_planes, api.serving():
+            path = api.kubeconfig(user=with_certificate("one"))
+            await adopt_clusters(start.context, start.control_planes, (named(path),))
+            assert api.connections == 1
+            api.kubeconfig(user=with_certificate("two"))
+            await start.control_planes.token(start.key(), admin=True)
+            assert api.connections == 2, "what is under way on the old one goes on"
+            await start.control_planes.token(start.key(), admin=True)
+            for _ in range(1_000):
+                if api.connections == 1:
+                    break
+                await asyncio.sleep(0.01)
+            assert api.connections == 1
 
     asyncio.run(main())

@@ -4,6 +4,8 @@ one object that says whose nodes they have (`ownership`).
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +15,7 @@ from typing import Any
 import httpx
 import structlog
 
-from poolwright.kube.client import Endpoint, HttpKube
+from poolwright.kube.client import WATCH, Endpoint, HttpKube
 from poolwright.kube.kubeconfig import KubeAccess
 from poolwright.kube.ownership import Claim, claim
 from poolwright.kube.token_file import TokenFileTransport
@@ -36,6 +38,8 @@ _log: Any = structlog.get_logger("poolwright.audit")
 _CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 _PATIENCE = timedelta(seconds=10)
 """How long a cluster may take to answer when the server starts."""
+_IN_USE = WATCH + timedelta(minutes=1)
+"""How long something may go on over a connection that is given nothing new: real time."""
 _EXPLAINED = {"Unauthorized": "Unauthorized: it does not know the user, or the login has expired"}
 
 
@@ -53,7 +57,7 @@ class Found:
 class _Adopted:
     access: KubeAccess
     version: str
-    read: Callable[[], KubeAccess] | None
+    read: Callable[[], KubeAccess]
     claim: Claim
 
 
@@ -79,7 +83,7 @@ class AdoptedControlPlanes:
     def __init__(self) -> None:
         self._clusters: dict[ClusterKey, _Adopted] = {}
         self._transports: dict[str, httpx.AsyncBaseTransport] = {}
-        self._retired: list[httpx.AsyncBaseTransport] = []
+        self._retired: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()
 
     async def __aenter__(self) -> AdoptedControlPlanes:
         return self
@@ -91,7 +95,8 @@ class AdoptedControlPlanes:
         traceback: TracebackType | None,
     ) -> None:
         """Close every connection."""
-        for transport in (*self._transports.values(), *self._retired):
+        retired = (transport for _, transport in self._retired)
+        for transport in (*self._transports.values(), *retired):
             await transport.aclose()
 
     async def look(self, access: KubeAccess) -> Found:
@@ -137,7 +142,7 @@ class AdoptedControlPlanes:
         access: KubeAccess,
         version: str,
         store: str,
-        read: Callable[[], KubeAccess] | None = None,
+        read: Callable[[], KubeAccess],
     ) -> None:
         """Take a cluster in, whether or not it can be reached now. Nothing is sent to it before it
         is confirmed as the store's. ``read`` is asked again for the login whenever a connection
@@ -157,11 +162,9 @@ class AdoptedControlPlanes:
         return transport
 
     def _renew(self, key: ClusterKey) -> None:
-        """Take over a login that was renewed, to the same address. What is in use of the old one
-        ends by itself.
-        """
+        """Take over a login that was renewed, to the same address."""
         found = self._clusters.get(key)
-        if found is None or found.read is None:
+        if found is None:
             return
         try:
             access = found.read()
@@ -170,9 +173,20 @@ class AdoptedControlPlanes:
             access.ssl_context()
         except InvalidRequest:  # it is just being written
             return
-        self._retired.append(self._transports.pop(found.access.server_url))
+        if replace(access, token="") != replace(found.access, token=""):
+            self._retire(access.server_url)  # of a token it knows nothing
         self._transport(access)
         self._clusters[key] = replace(found, access=access)
+
+    def _retire(self, server_url: str) -> None:
+        """Begin nothing new on a transport; what is under way on it ends by itself."""
+        now = asyncio.get_running_loop().time()
+        self._retired.append((now, self._transports.pop(server_url)))
+
+    async def _close_retired(self) -> None:
+        unused_since = asyncio.get_running_loop().time() - _IN_USE.total_seconds()
+        while self._retired and self._retired[0][0] <= unused_since:
+            await self._retired.popleft()[1].aclose()
 
     def transport_for(self, control_plane: ControlPlane) -> httpx.AsyncBaseTransport:
         """The one transport to a cluster.
@@ -226,6 +240,7 @@ class AdoptedControlPlanes:
             await found.claim.release(self._kube(found.access))
         except PoolwrightError as error:
             _log.warning("cluster not given up", cluster=str(cluster), error=error.message)
+        self._retire(found.access.server_url)
 
     async def token(self, cluster: ClusterKey, *, admin: bool) -> str:
         """As `ports.ControlPlanes.token`; empty where the transport says who we are. Whoever
@@ -234,6 +249,7 @@ class AdoptedControlPlanes:
         Raises:
             Transient: it is another store's now, or that cannot be said.
         """
+        await self._close_retired()
         self._renew(cluster)
         token = self._access(cluster).token
         try:
