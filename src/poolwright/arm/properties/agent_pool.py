@@ -317,6 +317,7 @@ _ROWS: tuple[Property, ...] = (
     P(
         "upgradeStrategy", Wire.STRING, released="", previewed="2025-08-02-preview",
         enum=("Rolling", "BlueGreen"),
+        effect="upgrades roll; BlueGreen is refused (NotSupported)",
     ),
     P(
         "upgradeSettingsBlueGreen", Wire.OBJECT, released="", previewed="2025-08-02-preview",
