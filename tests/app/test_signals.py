@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from behaviour.world import connect
+from embedded_stack import EmbeddedStack
+
 AT_ONCE = """
 import os, signal, sys
 from poolwright.app import server
@@ -33,3 +36,21 @@ def test_a_server_that_is_stopped_as_soon_as_it_is_ready_ends_well(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ready ")
+
+
+@pytest.mark.slow
+def test_watches_end_with_a_whole_answer(tmp_path):
+    stack = EmbeddedStack(tmp_path, nodes=1, stays_fast=True)
+    stack.start()
+    try:
+        with (
+            connect(stack.kubeconfig) as client,
+            client.stream("GET", "api/v1/namespaces", params={"watch": "true"}) as watch,
+        ):
+            lines = watch.iter_lines()
+            assert "ADDED" in next(lines)
+            assert stack.server.stop() == 0
+            assert all(lines), "to its end, or httpx would have raised"
+        assert stack.server.log() == ""
+    finally:
+        stack.stop()

@@ -73,6 +73,10 @@ class Ground(Protocol):
         """Everything that goes on in it, until cancelled."""
         ...
 
+    def end_watches(self) -> None:
+        """End what its clients would listen to for ever."""
+        ...
+
 
 class EmbeddedGround:
     """A Kubernetes in this process, on machines and kubelets that are simulated."""
@@ -125,6 +129,10 @@ class EmbeddedGround:
         """Run the clusters' controllers."""
         await self.control_planes.run()
 
+    def end_watches(self) -> None:
+        """Those of every cluster."""
+        self.control_planes.end_watches()
+
 
 class AdoptedGround:
     """Clusters that kubeconfigs name, on machines whose kubelets KWOK plays."""
@@ -169,6 +177,9 @@ class AdoptedGround:
 
     async def run(self) -> None:
         """Nothing: the cluster runs by itself."""
+
+    def end_watches(self) -> None:
+        """Nothing: the cluster serves itself."""
 
 
 def choose_ground(outside: Outside, settings: Settings) -> Ground:

@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from poolwright.telemetry.logs import configure_logs
 
 _NAMES = ("localhost", "127.0.0.1", "::1")
 _CLOSE_SECONDS = 1
-"""How long open requests may take to end after a signal; watches are cut then."""
+"""How long open requests may take to end after a signal; what still goes on is cut then."""
 _THREADS = 16
 """For calls to PostgreSQL: more than its connections, so that whoever waits for one is told so."""
 _DEVELOPMENT_SECRET = "development"
@@ -59,6 +59,17 @@ _DEVELOPMENT_SECRET = "development"
 
 class _Server(uvicorn.Server):
     """uvicorn, with signals left to us: several servers run in one process."""
+
+    def __init__(self, config: uvicorn.Config, end_watches: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_watches = end_watches
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close well. Watches end once no connection takes a further request: a client would
+        watch again at once.
+        """
+        asyncio.get_running_loop().call_soon(self._end_watches)
+        await super().shutdown(sockets)
 
     def install_signal_handlers(self) -> None:
         """Nothing: `_serve` waits for the signals."""
@@ -111,7 +122,9 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _uvicorn(app: Any, certificates: Certificates | None) -> _Server:
+def _uvicorn(
+    app: Any, certificates: Certificates | None, end_watches: Callable[[], None] = lambda: None
+) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
@@ -126,7 +139,8 @@ def _uvicorn(app: Any, certificates: Certificates | None) -> _Server:
             timeout_keep_alive=75,
             ssl_certfile=certificates and certificates.certificate,
             ssl_keyfile=certificates and certificates.key,
-        )
+        ),
+        end_watches,
     )
 
 
@@ -271,7 +285,7 @@ async def _run(
     sockets: list[socket.socket],
     endpoint: str,
 ) -> None:
-    server = _uvicorn(LastAnswer(product), certificates)
+    server = _uvicorn(LastAnswer(product), certificates, product.ground.end_watches)
     servers = [server]
     environment = client_environment(
         directory,

@@ -114,8 +114,12 @@ class KubeSim:
         finally:
             self._group = None
             self._tasks.clear()
-            for cluster in self._clusters.values():
-                cluster.hub.close()
+            self.end_watches()
+
+    def end_watches(self) -> None:
+        """End the watches that there are, each with a whole answer."""
+        for cluster in self._clusters.values():
+            cluster.hub.close()
 
     def cluster(self, key: ClusterKey) -> Cluster | None:
         """A running or stopped cluster of this process."""
