@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -172,14 +173,15 @@ def _item(resource: str, found: Any) -> Item:
     )
 
 
-def outcome(verdict: Verdict, churn: Churn, plan: Plan, command: str) -> dict:
+def outcome(verdict: Verdict, churn: Churn, plan: Plan) -> dict:
     """What is kept of a run."""
     sys.path.insert(0, str(HERE.parent.parent / "bench"))
     import measured
 
     counts = Counter(verdict.counts)
     return {
-        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m churn.run", *sys.argv[1:]]),
         "machine": measured.machine(),
         "seconds": plan.seconds,
         "writes_per_second": plan.rate,
@@ -247,8 +249,7 @@ def run_one(options: argparse.Namespace) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     churn = Churn(folder, plan)
     verdict = churn.run()
-    command = f"make churn MINUTES={options.minutes:g} KILLS={plan.kills}"
-    kept = outcome(verdict, churn, plan, command)
+    kept = outcome(verdict, churn, plan)
     print(json.dumps(kept, indent=1))
     print(verdict)
     print(f"journals: {folder}")
