@@ -278,3 +278,38 @@ def test_a_namespace_goes_pods_first():
         assert (await call("GET", space)).status == 404
 
     run(test, controllers=True)
+
+
+def test_pods_of_a_job_stay_if_nobody_says_otherwise():
+    async def test(call):
+        await call("POST", JOBS, job())
+        held = (await call("DELETE", f"{JOBS}/a")).body
+        assert held["metadata"]["finalizers"] == ["orphan"]
+        for query, finalizers in (
+            ("?propagationPolicy=Foreground", ["foregroundDeletion"]),
+            ("", ["foregroundDeletion"]),
+        ):
+            held = (await call("DELETE", f"{JOBS}/a{query}")).body
+            assert held["metadata"]["finalizers"] == finalizers
+        body = job()
+        body["metadata"]["name"] = "b"
+        await call("POST", JOBS, body)
+        assert (await call("DELETE", f"{JOBS}/b", {"orphanDependents": False})).status == 200
+        assert (await call("GET", f"{JOBS}/b")).status == 404
+
+    run(test)
+
+
+def test_a_jobs_policies_have_their_own_defaults():
+    async def test(call):
+        rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+        policy = {"podFailurePolicy": {"rules": [rule]}}
+        made = (await call("POST", JOBS, job(**policy))).body["spec"]
+        assert (made["podReplacementPolicy"], made["backoffLimit"]) == ("Failed", 6)
+        body = job(completionMode="Indexed", completions=2, backoffLimitPerIndex=1)
+        body["metadata"]["name"] = "b"
+        made = (await call("POST", JOBS, body)).body["spec"]
+        assert made["podReplacementPolicy"] == "TerminatingOrFailed"
+        assert made["backoffLimit"] == 2**31 - 1
+
+    run(test)

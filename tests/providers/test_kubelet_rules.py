@@ -174,3 +174,21 @@ def test_a_pause_container_never_ends():
         assert world.kube.pod("wait")["status"]["phase"] == "Running"
 
     with_node(story)
+
+
+def test_a_pod_says_which_containers_it_waits_for_to_begin():
+    async def story(world):
+        body = pod("web", restartPolicy="Never")
+        body["spec"]["initContainers"] = [
+            {"name": "one", "image": "nginx:1", "command": ["false"]},
+            {"name": "two", "image": "nginx:1", "command": ["true"]},
+        ]
+        await world.kube.bind(body, NODE)
+        await world.passes(seconds=60)
+        found = world.kube.pod("web")
+        assert found["status"]["phase"] == "Failed"
+        said = conditions(found)["Initialized"]
+        assert (said["status"], said["reason"]) == ("False", "ContainersNotInitialized")
+        assert said["message"] == "containers with incomplete status: [one two]"
+
+    with_node(story)

@@ -489,8 +489,8 @@ def delete_options(
         causes.append(status.not_supported("dryRun", dry_run, ("All",)))
     if causes:
         raise status.unprocessable("meta.k8s.io", "DeleteOptions", "", causes)
-    if orphan is True:
-        propagation = "Orphan"
+    if orphan is not None:
+        propagation = "Orphan" if orphan else "Background"
     asked = child(body, "preconditions")
     expect = Preconditions(str(asked.get("uid") or ""), str(asked.get("resourceVersion") or ""))
     return grace, propagation, expect, bool(dry_run)
@@ -499,6 +499,25 @@ def delete_options(
 async def _options_body(call: Call) -> dict[str, Any]:
     data = await call.body()
     return negotiate.read_object(data, call.header(b"content-type")) if data else {}
+
+
+_ORPHANING = frozenset(("Job", "ReplicationController"))
+"""Kinds of which a client that says nothing lets the pods be.
+
+Source: k8s.io/kubernetes pkg/registry, DefaultGarbageCollectionPolicy.
+"""
+
+
+def _propagation(call: Call, target: Target, name: str, namespace: str) -> str:
+    """What becomes of dependents if nobody says so; what was asked before stays."""
+    kind = target.view.kind
+    if kind.resource.kind not in _ORPHANING or kind.declared is not None:
+        return ""
+    entry = call.registry.entry(kind, name, namespace)
+    is_told = entry is not None and any(
+        word in entry.data for word in (b'"foregroundDeletion"', b'"orphan"')
+    )
+    return "" if is_told else "Orphan"
 
 
 async def delete(call: Call, target: Target) -> None:
@@ -510,7 +529,7 @@ async def delete(call: Call, target: Target) -> None:
         target.name,
         namespace=target.namespace,
         grace_seconds=grace,
-        propagation=propagation,
+        propagation=propagation or _propagation(call, target, target.name, target.namespace),
         expect=expect,
         dry_run=dry_run,
         options=call.caller_options(),
@@ -548,7 +567,7 @@ async def delete_collection(call: Call, target: Target) -> None:
                 entry.name,
                 namespace=entry.namespace,
                 grace_seconds=grace,
-                propagation=propagation,
+                propagation=propagation or _propagation(call, target, entry.name, entry.namespace),
                 expect=Preconditions(uid=entry.uid),
                 dry_run=dry_run,
                 options=call.caller_options(),

@@ -353,16 +353,22 @@ _JOB_LABELS = (
 )
 
 
+_BACKOFF_LIMIT = 6
+_NO_LIMIT = 2**31 - 1
+
+
 def _job_default(body: Body) -> None:
     spec = body.setdefault("spec", {})
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
-    spec.setdefault("backoffLimit", 6)
+    is_by_index = spec.get("backoffLimitPerIndex") is not None
+    spec.setdefault("backoffLimit", _NO_LIMIT if is_by_index else _BACKOFF_LIMIT)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
     spec.setdefault("manualSelector", False)
-    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    has_policy = spec.get("podFailurePolicy") is not None
+    spec.setdefault("podReplacementPolicy", "Failed" if has_policy else "TerminatingOrFailed")
     default_template_of(spec)
 
 

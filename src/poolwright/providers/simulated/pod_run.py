@@ -302,13 +302,23 @@ class PodRun:
         is_ready, unmet = self.is_ready, self._unmet_gates() if self.gates else {}
         rows: list[tuple[str, bool, dict[str, str]]] = [
             ("PodReadyToStartContainers", bool(self.ip) and not self.is_finished, {}),
-            ("Initialized", self.is_initialized, why if self.is_finished else {}),
+            ("Initialized", self.is_initialized, self._initialization()),
             ("Ready", is_ready and not unmet, unmet if is_ready else why),
             ("ContainersReady", is_ready, {} if is_ready else why),
         ]
         found = [self._condition(name, value, now, more) for name, value, more in rows]
         since = self.scheduled or self.started or now
         return [*found, _wire_condition("PodScheduled", "True", since)]
+
+    def _initialization(self) -> dict[str, str]:
+        """Why the pod is not initialized, or that it has ended well."""
+        if self.phase == "Succeeded":
+            return {"reason": "PodCompleted"}
+        left = [run.spec.name for run in self.inits if not run.ready]
+        if self.is_initialized or not left:
+            return {}
+        message = f"containers with incomplete status: [{' '.join(left)}]"
+        return {"reason": "ContainersNotInitialized", "message": message}
 
     def _unmet_gates(self) -> dict[str, str]:
         """Why a pod whose containers are ready is not; nothing if it is."""
