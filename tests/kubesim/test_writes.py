@@ -313,3 +313,23 @@ def test_a_jobs_policies_have_their_own_defaults():
         assert made["backoffLimit"] == 2**31 - 1
 
     run(test)
+
+
+def test_the_root_certificate_comes_back():
+    path = "/api/v1/namespaces/default/configmaps/kube-root-ca.crt"
+
+    async def test(call):
+        async def seen():
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return await call("GET", path)
+
+        first = (await seen()).body
+        assert (await call("DELETE", path)).status == 200
+        again = (await seen()).body
+        assert again["data"] == first["data"]
+        assert again["metadata"]["uid"] != first["metadata"]["uid"]
+        await call("PATCH", path, {"data": {"ca.crt": "mine"}}, content_type=MERGE)
+        assert (await seen()).body["data"] == first["data"]
+
+    run(test, controllers=True)

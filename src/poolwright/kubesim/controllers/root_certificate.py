@@ -5,6 +5,10 @@ Source: k8s.io/kubernetes v1.35 pkg/controller/certificates/rootcacertpublisher.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+from poolwright.kubesim.entry import ObjectChange
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model.kubernetes import CONFIG_MAPS, NAMESPACES
@@ -18,25 +22,44 @@ _NOTE = (
 
 
 async def publish_root_certificate(registry: Registry, ca_pem: bytes) -> None:
-    """Give every namespace the ConfigMap; runs until cancelled."""
-    async with registry.changes((NAMESPACES,)) as queue:
+    """Give every namespace the ConfigMap, and again if it goes or changes; runs until cancelled."""
+    due: asyncio.Queue[str] = asyncio.Queue()
+
+    def listen(change: ObjectChange) -> None:
+        if change.kind.resource == NAMESPACES:
+            if change.type == "ADDED":
+                due.put_nowait(change.new.name)
+        elif change.new.name == NAME and change.type != "ADDED":
+            due.put_nowait(change.new.namespace)
+
+    unsubscribe = registry.subscribe(listen, (NAMESPACES, CONFIG_MAPS))
+    try:
         for entry in registry.list(NAMESPACES):
             await _publish(registry, entry.name, ca_pem)
         while True:
-            change = await queue.get()
-            if change.type == "ADDED":
-                await _publish(registry, change.new.name, ca_pem)
+            await _publish(registry, await due.get(), ca_pem)
+    finally:
+        unsubscribe()
 
 
 async def _publish(registry: Registry, namespace: str, ca_pem: bytes) -> None:
-    if registry.entry(CONFIG_MAPS, NAME, namespace) is not None:
+    data = {"ca.crt": ca_pem.decode()}
+    there = registry.get(CONFIG_MAPS, NAME, namespace)
+    if there is not None and there.get("data") == data:
         return
     body = {
         "metadata": {"name": NAME, "annotations": {"kubernetes.io/description": _NOTE}},
-        "data": {"ca.crt": ca_pem.decode()},
+        "data": data,
     }
+
+    def restore(found: dict[str, Any]) -> None:
+        found["data"] = data
+
     try:
-        await registry.create(CONFIG_MAPS, body, namespace=namespace)
+        if there is None:
+            await registry.create(CONFIG_MAPS, body, namespace=namespace)
+        else:
+            await registry.update(CONFIG_MAPS, NAME, restore, namespace=namespace)
     except StatusError as error:
-        if error.reason not in {"AlreadyExists", "NotFound", "Forbidden"}:
+        if error.reason not in {"AlreadyExists", "Conflict", "Forbidden", "Invalid", "NotFound"}:
             raise
