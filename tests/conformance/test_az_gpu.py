@@ -17,6 +17,7 @@ URL = (
 FEATURE = "--namespace Microsoft.ContainerService -n ManagedGPUExperiencePreview"
 V100 = "Standard_NC6s_v3"
 ABOVE, BELOW = "1.36.3", "1.35.4"
+LABEL = "kubernetes.azure.com/dcgm-exporter"  # on nodes whose pool is managed
 EVERYTHING, DRIVER, NOTHING, REFUSED = "everything", "driver only", "nothing", "400"
 
 # pool: driver, managementMode, Kubernetes version, what it gets
@@ -100,7 +101,10 @@ def answers(az, wait_until):
 @pytest.fixture(scope="module")
 def installed(answers, kubectl_of):
     """What each pool's node has: one of the words above, and its allocatable."""
-    kubectl = kubectl_of("gpus", "c")
+    return what_nodes_have(kubectl_of("gpus", "c"))
+
+
+def what_nodes_have(kubectl):
     pods = kubectl("get pods -o json").json["items"]
     ready = [
         (pod["spec"]["nodeName"], pod["spec"]["containers"][0]["name"])
@@ -113,14 +117,23 @@ def installed(answers, kubectl_of):
         conditions = {c["type"] for c in node["status"]["conditions"]}
         on_it = {container for where, container in ready if where == name}
         gpus = {k: v for k, v in node["status"]["allocatable"].items() if "nvidia" in k}
-        if on_it == {"nvidia-device-plugin", "nvidia-dcgm-exporter"} and gpus:
+        labels = node["metadata"]["labels"]
+        is_marked = labels.get(LABEL) == "enabled"
+        if on_it == {"nvidia-device-plugin", "nvidia-dcgm-exporter"} and gpus and is_marked:
             word = EVERYTHING
-        elif not on_it and not gpus:
+        elif not on_it and not gpus and not is_marked:
             word = DRIVER if "GPUMissing" in conditions else NOTHING
         else:
             word = f"a mixture: {on_it}, {gpus}"
-        found[node["metadata"]["labels"]["agentpool"]] = (word, gpus)
+        vendor = "nvidia" if has_gpus(node) else None
+        if labels.get("kubernetes.azure.com/accelerator") != vendor:
+            word = f"a wrong label: {labels}"
+        found[labels["agentpool"]] = (word, gpus)
     return found
+
+
+def has_gpus(node):
+    return node["metadata"]["labels"]["node.kubernetes.io/instance-type"].startswith("Standard_N")
 
 
 @pytest.mark.parametrize(
@@ -208,3 +221,28 @@ def test_a_tag_that_comes_later_changes_nothing(az, answers, kubectl_of):
     columns = "custom-columns=G:.status.allocatable.nvidia\\.com/gpu"
     gpus = kubectl_of("gpus", "c")("get nodes -l agentpool=ub --no-headers -o", columns)
     assert gpus.out.strip() == "<none>"
+
+
+def test_an_upgrade_over_the_gate_brings_the_rest(az, answers, installed, kubectl_of, wait_until):
+    """A pool that never declared a mode and has the driver; bringing one's own, or MIG, stays."""
+    pools = {"over": (None, EVERYTHING), "overbyo": ("None", NOTHING)}
+    for name, (driver, _) in pools.items():
+        assert put(az, name, BELOW, driver).code == 0
+    listed = f"aks nodepool list {CLUSTER} --query [?starts_with(name,'over')].provisioningState"
+    wait_until(lambda: az(listed).json == ["Succeeded", "Succeeded"])
+    kubectl = kubectl_of("gpus", "c")
+    before = what_nodes_have(kubectl)
+    assert (before["over"], before["overbyo"]) == ((DRIVER, {}), (NOTHING, {}))
+    for name in pools:
+        az(f"aks nodepool upgrade {CLUSTER} -n {name} -k {ABOVE} --yes --no-wait")
+    wait_until(lambda: az(listed).json == ["Succeeded", "Succeeded"])
+    after = what_nodes_have(kubectl)
+    assert after["over"] == (EVERYTHING, {"nvidia.com/gpu": "1"})
+    assert after["overbyo"] == (NOTHING, {})
+    shown = az(
+        f"aks nodepool show {CLUSTER} -n over --query [currentOrchestratorVersion,gpuProfile]"
+    )
+    assert shown.json == [ABOVE, None]
+    told = kubectl("get events --field-selector reason=ManagedGPUEnabled -o json").json["items"]
+    assert [event["involvedObject"]["name"] for event in told] == ["over"]
+    assert "device plugin, DCGM exporter, health checks" in told[0]["message"]
