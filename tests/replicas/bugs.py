@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from poolwright.control import orphans
 from poolwright.ports.store import Check, Delete, Update
 from poolwright.providers.kwok.fleet import KwokFleet
 from poolwright.providers.simulated.books import Books
@@ -45,13 +46,16 @@ def forgetful_books() -> None:
 
 
 def unowned_nodes() -> None:
-    """Whoever was paused deletes Nodes by what it remembers, and nobody clears away Nodes."""
+    """Whoever was paused deletes Nodes by what it remembers, and nobody clears away Nodes: neither
+    who plays the cluster nor who looks for what has no machine.
+    """
 
     async def remembered(self, name, node):
         del node
         return False
 
     KwokFleet._remove_stale = remembered
+    orphans.plan_left_behind = lambda *_: ()
 
 
 BUGS = {each.__name__: each for each in (no_leases_no_guards, forgetful_books, unowned_nodes)}
