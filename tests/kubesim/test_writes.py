@@ -333,3 +333,24 @@ def test_the_root_certificate_comes_back():
         assert (await seen()).body["data"] == first["data"]
 
     run(test, controllers=True)
+
+
+def test_a_kind_that_is_open_at_its_root_has_no_members_for_kubectl():
+    schema = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": {"spec": {"type": "object"}},
+    }
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "opens", "kind": "Open"}
+    spec = {"group": "x.example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+
+    async def test(call):
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        body = {"metadata": {"name": "opens.x.example.com"}, "spec": spec}
+        assert (await call("POST", path, body)).status == 201
+        found = (await call("GET", "/openapi/v2")).body["definitions"]["com.example.x.v1.Open"]
+        assert set(found) == {"type", "x-kubernetes-group-version-kind"}
+        assert found["type"] == "object"
+
+    run(test)

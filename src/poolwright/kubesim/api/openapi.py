@@ -240,7 +240,7 @@ def whole(catalog: Catalog) -> bytes:
                 known.update(_custom_schemas(view))
             for path, operations in _paths(view).items():
                 paths[path] = {name: _operation_to_v2(o) for name, o in operations.items()}
-        definitions = {name: _to_v2(known[name]) for name in sorted(known)}
+        definitions = {name: _definition(known[name]) for name in sorted(known)}
         catalog.made[key] = encode(
             {
                 "swagger": "2.0",
@@ -250,6 +250,17 @@ def whole(catalog: Catalog) -> bytes:
             }
         )
     return catalog.made[key]
+
+
+def _definition(schema: Schemas) -> Schemas:
+    """A schema of its own in the older form. A kind that is open at its root has no members:
+    kubectl would refuse all others.
+
+    Source: k8s.io/apiextensions-apiserver pkg/controller/openapi/builder, buildKubeNative.
+    """
+    if schema.get(_OPEN) is True and _GVK in schema:
+        return {"type": "object", _GVK: schema[_GVK]}
+    return _to_v2(schema)
 
 
 def _operation_to_v2(operation: Schemas) -> Schemas:
