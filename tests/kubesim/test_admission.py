@@ -298,6 +298,13 @@ def test_an_expression_may_cost_only_so_much():
             " exceeded"
         )
         await call("DELETE", f"{BINDINGS}/three")
+        asked = [{"name": "asked", "expression": three}]
+        either = "variables.asked || object.metadata.name == 'x'"
+        await bound(
+            call, policy_of("either", either, "object.metadata.name == 'x'", variables=asked)
+        )
+        assert await denied(call) == ""
+        await call("DELETE", f"{BINDINGS}/either")
         two = " && ".join(["authorizer.path('/x').check('get').allowed()"] * 2)
         await bound(call, policy_of("many", *[two] * 14))
         assert await denied(call) == ""

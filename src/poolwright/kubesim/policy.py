@@ -214,16 +214,13 @@ def _problems(
         for params in _params(registry, policy, binding, request):
             evaluation = _Evaluation(registry, spec, request, params)
             if evaluation.is_met():
-                messages = _Evaluation(registry, spec, request, params, for_messages=True)
-                yield from list(_validations(evaluation, messages, spec, fails=fails))
+                yield from list(_validations(evaluation, spec, fails=fails))
     except cel.CelError as error:
         if fails:
             yield "Invalid", str(error)
 
 
-def _validations(
-    evaluation: _Evaluation, messages: _Evaluation, spec: Json, *, fails: bool
-) -> Iterator[tuple[str, str]]:
+def _validations(evaluation: _Evaluation, spec: Json, *, fails: bool) -> Iterator[tuple[str, str]]:
     for validation in children(spec, "validations"):
         expression = str(validation["expression"])
         try:
@@ -236,14 +233,14 @@ def _validations(
                 yield "Invalid", str(error)
             continue
         reason = str(validation.get("reason") or "Invalid")
-        yield reason, _message(messages, validation, expression.strip())
+        yield reason, _message(evaluation, validation, expression.strip())
 
 
-def _message(messages: _Evaluation, validation: Json, expression: str) -> str:
+def _message(evaluation: _Evaluation, validation: Json, expression: str) -> str:
     dynamic = validation.get("messageExpression")
     if dynamic:
         try:
-            found = messages.value(str(dynamic))
+            found = evaluation.of_messages().value(str(dynamic))
         except cel.CelError:
             found = None
         text = found.strip() if isinstance(found, str) else ""
@@ -279,14 +276,18 @@ class _Evaluation:
         for_messages: bool = False,
     ) -> None:
         self._spec = spec
-        self._authorizer = _authorizer(registry, request)
+        self._about = (registry, spec, request, params)
         self._values = _values(registry, request, params)
-        if not for_messages:
-            self._values |= self._authorizer.values
+        self._may_ask = not for_messages
+        self._authorizer: Authorizer | None = None
         self._variables = {
             str(item["name"]): str(item["expression"]) for item in children(spec, "variables")
         }
         self._broken: dict[str, str] = {}
+
+    def of_messages(self) -> _Evaluation:
+        """The same for messages."""
+        return _Evaluation(*self._about, for_messages=True)
 
     def is_met(self) -> bool:
         """Whether the conditions of the policy hold.
@@ -324,11 +325,8 @@ class _Evaluation:
     def _value(self, expression: str) -> Any:
         for name in _variables_named(expression):
             self._settle(name)
-        authorizer = self._authorizer
-        authorizer.begin()
-        functions = authorizer.functions if "authorizer" in expression else ()
         try:
-            found = cel.evaluate(expression, self._values, functions)
+            found = self._evaluated(expression)
         except cel.CelError as error:
             broken = self._broken.get(str(error).removeprefix("no such key: "))
             self._check_cost()
@@ -336,7 +334,19 @@ class _Evaluation:
         self._check_cost()
         return found
 
+    def _evaluated(self, expression: str) -> Any:
+        authorizer = self._authorizer
+        if authorizer is None and self._may_ask and "authorizer" in expression:
+            registry, _, request, _ = self._about
+            authorizer = self._authorizer = _authorizer(registry, request)
+        if authorizer is None:
+            return cel.evaluate(expression, self._values)
+        authorizer.begin()
+        return cel.evaluate(expression, self._values | authorizer.values, authorizer.functions)
+
     def _check_cost(self) -> None:
+        if self._authorizer is None:
+            return
         if self._authorizer.is_spent:
             raise _OutOfBudget
         if self._authorizer.is_exceeded:
