@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from poolwright.model.json_value import child, children
@@ -60,6 +61,10 @@ class NodeRequirement:
 
 
 NodeTerm = tuple[NodeRequirement, ...]
+
+
+_NONE: Mapping[str, str] = {}
+"""Shared by the thousands of pods that have no labels, annotations or selector."""
 
 
 def _node_terms(spec: Mapping[str, Any]) -> tuple[NodeTerm, ...] | None:
@@ -191,21 +196,21 @@ class Pod:
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         scheduled = conditions.get("PodScheduled", {})
         return cls(
-            namespace=meta.get("namespace", ""),
+            namespace=intern(meta.get("namespace", "")),
             name=meta["name"],
             uid=meta.get("uid", ""),
             revision=meta.get("resourceVersion", ""),
-            labels=meta.get("labels") or {},
-            annotations=meta.get("annotations") or {},
+            labels=meta.get("labels") or _NONE,
+            annotations=meta.get("annotations") or _NONE,
             owners=tuple(Owner.from_object(o) for o in meta.get("ownerReferences") or ()),
-            node_name=spec.get("nodeName") or "",
+            node_name=intern(spec.get("nodeName") or ""),
             scheduler_name=spec.get("schedulerName") or "default-scheduler",
-            node_selector=spec.get("nodeSelector") or {},
+            node_selector=spec.get("nodeSelector") or _NONE,
             node_terms=_node_terms(spec),
             tolerations=tuple(Toleration.from_object(t) for t in spec.get("tolerations") or ()),
             requests=pod_requests(spec),
             priority=spec.get("priority") or 0,
-            phase=status.get("phase") or "Pending",
+            phase=intern(status.get("phase") or "Pending"),
             is_ready=conditions.get("Ready", {}).get("status") == "True",
             unschedulable=scheduled.get("status") == "False"
             and scheduled.get("reason") == "Unschedulable",
@@ -220,13 +225,13 @@ class Pod:
             scheduling_gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
             unschedulable_message=scheduled.get("message") or "",
             may_preempt=spec.get("preemptionPolicy") != "Never",
-            created=meta.get("creationTimestamp") or "",
-            ready_since=conditions.get("Ready", {}).get("lastTransitionTime") or "",
+            created=intern(meta.get("creationTimestamp") or ""),
+            ready_since=intern(conditions.get("Ready", {}).get("lastTransitionTime") or ""),
             finalizers=tuple(meta.get("finalizers") or ()),
             affinity=pod_affinity(spec, meta.get("namespace", ""), meta.get("labels") or {}),
             spread=spread_constraints(spec, meta.get("labels") or {}),
             nominated_node=status.get("nominatedNodeName") or "",
-            started=status.get("startTime") or "",
+            started=intern(status.get("startTime") or ""),
             restarts=sum(c.get("restartCount") or 0 for c in children(status, "containerStatuses")),
         )
 

@@ -10,6 +10,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired, InvalidRequest, NotFound, Precondition, Transient
 from poolwright.model.instant import Instant, wall_text
@@ -186,7 +188,7 @@ class Kubelets:
 
     def _write_anew(self, pod: PodRun) -> None:
         """Somebody else changed the pod's status: say again how it is."""
-        pod.written = {}
+        pod.written = b""
         self._write(PodKey(pod.uid))
 
     def _take_in(self, wire: Json) -> PodRun:
@@ -372,12 +374,14 @@ class Kubelets:
         now = wall_text(self._clock.now().wall)
         tells = node.minor_version >= _TELLS_GENERATION
         status = pod.status(node.machine.private_ip, now, tells_generation=tells)
-        if status == pod.written:
+        told = msgspec.json.encode(status)
+        if told == pod.written:
             return
-        gone: dict[str, Any] = {key: None for key in pod.written if key not in status}
+        before: dict[str, Any] = msgspec.json.decode(pod.written or b"{}")
+        gone: dict[str, Any] = {key: None for key in before if key not in status}
         body = {"metadata": {"uid": pod.uid}, "status": {**status, **gone}}
         await kube.patch(PODS, pod.name, body, namespace=pod.namespace, subresource="status")
-        pod.written = status
+        pod.written = told
 
     async def _write_event(self, kube: Kube, pod: PodRun, told: tuple[str, str, str, str]) -> None:
         kind, reason, message, path = told

@@ -169,7 +169,8 @@ class PodRun:
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     marks: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     events: list[tuple[str, str, str, str]] = field(default_factory=list[tuple[str, str, str, str]])
-    written: dict[str, Any] = field(default_factory=dict[str, Any])
+    written: bytes = b""
+    """The status that was told last, as JSON, which is much smaller; empty before the first."""
 
     @property
     def is_quiet(self) -> bool:
