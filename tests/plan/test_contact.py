@@ -26,12 +26,15 @@ from poolwright.model.version import check_adoptable
 from poolwright.plan.contact import (
     ASK_EVERY,
     HEARD_WITHIN,
+    IN_A_ROW,
     LOOK_AGAIN,
     LOOK_EVERY,
     LOST_AFTER,
     ContactWorld,
+    Failing,
     Sight,
     Signs,
+    failed_again,
     must_ask,
     plan_contact,
 )
@@ -50,6 +53,18 @@ def look(sight, at=timedelta(0), outage=None, since=SINCE, running="1.35.4"):
     )  # fmt: skip
     world = ContactWorld(cluster, sight, since if sight.failure else None)
     return plan_contact(world, EPOCH.after(at))
+
+
+def test_looks_that_failed_in_a_row_count_from_the_first():
+    first = failed_again(None, SINCE)
+    second = Now(EPOCH.after(IN_A_ROW), WALL + IN_A_ROW)
+    assert failed_again(first, second) == Failing(SINCE, second.world)
+
+
+def test_a_look_that_failed_long_before_others_looked_does_not_count():
+    first = failed_again(None, SINCE)
+    late = Now(EPOCH.after(IN_A_ROW + SECOND), WALL + IN_A_ROW + SECOND)
+    assert failed_again(first, late) == Failing(late, late.world)
 
 
 AWAY = Sight(failure="no route")

@@ -12,7 +12,7 @@ from poolwright.control.act import POOL_API, write_event
 from poolwright.control.records import resource_writes
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import PoolwrightError
-from poolwright.model.instant import Instant, Now
+from poolwright.model.instant import Instant
 from poolwright.model.kubernetes import NODES
 from poolwright.model.managed_cluster import MANAGED_CLUSTER, ManagedClusterSpec
 from poolwright.model.record import Stored
@@ -21,8 +21,10 @@ from poolwright.plan.contact import (
     LOOK_EVERY,
     ContactPlan,
     ContactWorld,
+    Failing,
     Sight,
     Signs,
+    failed_again,
     must_ask,
     plan_contact,
 )
@@ -55,7 +57,7 @@ class ContactController:
         self._control_planes = control_planes
         self._clock = clock
         self._identity = identity
-        self._failing: dict[ClusterKey, Now] = {}
+        self._failing: dict[ClusterKey, Failing] = {}
         self._answered: dict[ClusterKey, Instant] = {}
 
     async def reconcile(self, key: ClusterKey) -> Instant | None:
@@ -72,11 +74,12 @@ class ContactController:
             return began.world.after(LOOK_EVERY)
         sight = await self._look(key)
         if sight.failure:
-            self._failing.setdefault(key, began)
+            self._failing[key] = failed_again(self._failing.get(key), began)
         else:
             self._failing.pop(key, None)
             self._answered[key] = began.world
-        world = ContactWorld(cluster, sight, self._failing.get(key))
+        failing = self._failing.get(key)
+        world = ContactWorld(cluster, sight, failing and failing.since)
         plan = plan_contact(world, self._clock.now().world)
         note(failure=sight.failure or None, because=plan.because or None)
         writes = resource_writes(cluster, spec=plan.spec, status=plan.status, is_gone=False)

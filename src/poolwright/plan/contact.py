@@ -28,6 +28,8 @@ ASK_EVERY = timedelta(minutes=10)
 """How often a cluster is asked all the same: its owner may have upgraded it, or given it away."""
 LOST_AFTER = timedelta(seconds=15)
 """How long it may be away unreported: longer than an API server takes to restart."""
+IN_A_ROW = timedelta(minutes=2)
+"""How far apart looks of one process may be: each takes up to ten seconds, and may have to queue."""
 
 CODE = "KubernetesOperationError"
 """AKS's code where it could not do something on a cluster. Source: Azure/azure-cli#24192."""
@@ -59,6 +61,21 @@ def must_ask(status: ManagedClusterStatus, signs: Signs, now: Instant) -> bool:
     if signs.answered_at.after(ASK_EVERY) <= now or signs.silent_for is None:
         return True
     return signs.silent_for > HEARD_WITHIN
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Looks of this process that failed in a row: since when, and the latest."""
+
+    since: Now
+    last: Instant
+
+
+def failed_again(before: Failing | None, now: Now) -> Failing:
+    """A further look failed. One of long ago says nothing: another server has looked since then."""
+    if before is None or before.last.after(IN_A_ROW) < now.world:
+        return Failing(now, now.world)
+    return replace(before, last=now.world)
 
 
 @dataclass(frozen=True, slots=True)
