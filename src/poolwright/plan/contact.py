@@ -29,7 +29,7 @@ ASK_EVERY = timedelta(minutes=10)
 LOST_AFTER = timedelta(seconds=15)
 """How long it may be away unreported: longer than an API server takes to restart."""
 IN_A_ROW = timedelta(minutes=2)
-"""How far apart looks of one process may be: each takes up to ten seconds, and may have to queue."""
+"""How far apart looks of one process may be: each takes up to ten seconds and may queue."""
 
 CODE = "KubernetesOperationError"
 """AKS's code where it could not do something on a cluster. Source: Azure/azure-cli#24192."""
