@@ -606,11 +606,17 @@ def test_one_by_option():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (TWO.replace('"two"', '"ONE"').replace('"rg"', '"PoolWright"'), "poolwright/one is given"),
-        (TWO.replace('"two.yaml"\ncontext = "admin@two"', '"one.yaml"'), "are one cluster"),
+        (
+            TWO.replace('"two"', '"ONE"').replace('"rg"', '"PoolWright"'),
+            "^adopt.clusters: poolwright/one is",
+        ),
+        (
+            TWO.replace('"two.yaml"\ncontext = "admin@two"', '"one.yaml"'),
+            "^adopt.clusters: one and two are one cluster",
+        ),
         (TWO.replace('cluster_name = "one"', ""), "cluster_name"),
         (TWO.replace("cluster_name", "name"), r"unknown setting 'adopt\.clusters\[0\]\.name'"),
-        (TWO + '[adopt]\nkubeconfig = "f"\n', "give one of them"),
+        (TWO + '[adopt]\nkubeconfig = "f"\n', "^adopt: kubeconfig and clusters: give one"),
         (TWO + "[world]\nspeed = 60\n", "must be 1 with adopt.clusters"),
         ('[adopt]\ncluster_name = "c1"\n', "adopt.cluster_name: says nothing without"),
         (TWO + '[adopt]\ncontext = "there"\n', "adopt.context: says nothing without"),

@@ -25,6 +25,7 @@ def test_a_misspelt_setting_is_named():
     [
         ({"POOLWRIGHT_SERVER__PORT": "x"}, "port"),
         ({"POOLWRIGHT_SERVER__PORT": "70000"}, "65535"),
+        ({"POOLWRIGHT_SERVER__HOST": '["localhost"]'}, "^server.host: Expected `str`"),
         ({"POOLWRIGHT_SERVER__PORT": "1", "POOLWRIGHT_SERVER__PORT__X": "1"}, "port"),
         ({"POOLWRIGHT_SERVER__STORE": "mysql://x"}, "postgresql"),
         ({"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"driver": 7}'}, "driver"),

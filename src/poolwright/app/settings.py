@@ -139,20 +139,18 @@ class AdoptSettings:
 
     def __post_init__(self) -> None:
         if self.kubeconfig and self.clusters:
-            raise ValueError("adopt.kubeconfig and adopt.clusters: give one of them")
+            raise ValueError("kubeconfig and clusters: give one of them")
         names: set[tuple[str, str]] = set()
         sources: dict[tuple[str, str], str] = {}
         for each in self.clusters:
             name = (each.resource_group.lower(), each.cluster_name.lower())
             if name in names:
-                raise ValueError(f"adopt.clusters: {'/'.join(name)} is given twice")
+                raise ValueError(f"clusters: {'/'.join(name)} is given twice")
             names.add(name)
             source = (each.kubeconfig, each.context)
             if source in sources:
                 one, other = sources[source], each.cluster_name
-                raise ValueError(
-                    f"adopt.clusters: {one} and {other} are one cluster ({each.kubeconfig})"
-                )
+                raise ValueError(f"clusters: {one} and {other} are one cluster ({each.kubeconfig})")
             sources[source] = each.cluster_name
 
     @property
@@ -254,8 +252,9 @@ def _derive(tree: dict[str, Any]) -> None:
     then, and make no clusters beside it.
     """
     server = tree.get("server")
-    host = cast("dict[str, Any]", server).get("host") if isinstance(server, dict) else None
-    _assign(tree, ["arm", "is_loopback"], host is None or host in _LOOPBACK)
+    given = cast("dict[str, Any]", server) if isinstance(server, dict) else {}
+    host = given.get("host", "localhost")
+    _assign(tree, ["arm", "is_loopback"], isinstance(host, str) and host in _LOOPBACK)
     named = _adopting(tree)
     _assign(tree, ["arm", "makes_clusters"], not named)
     if not named:
