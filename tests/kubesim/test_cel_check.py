@@ -142,3 +142,7 @@ def test_types_are_read_as_they_are_written():
     (found,) = parse_types("map(string, list(<T>))")
     assert str(found) == "map(string, list(T))"
     assert found.parameters[1].parameters[0].is_variable
+
+
+def test_a_pattern_may_hold_any_sign():
+    assert str(cel.check("object.metadata.name.matches('é😀+')", KNOWN)) == "bool"

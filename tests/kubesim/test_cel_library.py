@@ -65,6 +65,15 @@ def test_what_holds(expression):
         ("quantity('1').isLoopback()", "no such overload"),
         ("[1, 2].slice(1, 3) == []", "cannot slice(1, 3), list is length 2"),
         ("lists.range(1000001).size() == 0", "operation cancelled: actual cost limit exceeded"),
+        ("lists.range(1001).distinct() == []", "operation cancelled: actual cost limit exceeded"),
+        (
+            "sets.contains(lists.range(1001), lists.range(1000))",
+            "operation cancelled: actual cost limit exceeded",
+        ),
+        (
+            "sets.intersects(lists.range(1001), lists.range(1000))",
+            "operation cancelled: actual cost limit exceeded",
+        ),
         ("'a'.find('(') == ''", "Illegal regex: missing ): ("),
     ],
 )

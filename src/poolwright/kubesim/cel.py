@@ -93,7 +93,7 @@ def _unreadable(tree: Tree) -> str:
         (node["id"], f"invalid {name} argument")
         for name, form in _LITERALS.items()
         for node, text in literal_arguments(tree.root, name)
-        if not _has_value(form.format(json.dumps(text)))
+        if not _has_value(form.format(json.dumps(text, ensure_ascii=False)))
     )
 
 

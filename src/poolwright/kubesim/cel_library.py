@@ -122,20 +122,32 @@ def _sorted(items: list[Any]) -> list[Any]:
 
 
 def _distinct(items: list[Any]) -> list[Any]:
+    _spend(len(items) ** 2)
     return [item for place, item in enumerate(items) if items.index(item) == place]
 
 
 def _range(count: int) -> list[int]:
-    if count > _ITEMS_MAX:
-        raise ValueError("operation cancelled: actual cost limit exceeded")
+    _spend(count)
     return list(range(count))
 
 
 def _contains_all(items: list[Any], wanted: list[Any]) -> bool:
+    _spend(len(items) * len(wanted))
     return all(item in items for item in wanted)
 
 
-_ITEMS_MAX = 1_000_000
+def _contains_any(items: list[Any], wanted: list[Any]) -> bool:
+    _spend(len(items) * len(wanted))
+    return any(item in items for item in wanted)
+
+
+_COST_MAX = 1_000_000  # PerCallLimit, k8s.io/apiserver pkg/apis/cel/config.go
+
+
+def _spend(cost: int) -> None:
+    """Raise ValueError for one call that would take too long."""
+    if cost > _COST_MAX:
+        raise ValueError("operation cancelled: actual cost limit exceeded")
 
 
 # Regular expressions
@@ -430,7 +442,7 @@ _ROWS: Iterable[_Row] = (
             "sets.equivalent": lambda one, other: (
                 _contains_all(one, other) and _contains_all(other, one)
             ),
-            "sets.intersects": lambda one, other: any(item in one for item in other),
+            "sets.intersects": _contains_any,
         },
     ),
     *_members([_STRING, _STRING], _STRING, find=_find),
