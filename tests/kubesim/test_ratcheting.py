@@ -115,3 +115,9 @@ def test_a_broken_rule_says_what_the_real_server_says():
     assert said({"rule": "false", "message": "no", "reason": "FieldValueForbidden"}) == [
         "field: Forbidden: no"
     ]
+
+
+def test_true_in_the_place_of_one_is_a_change():
+    counted = {"type": "integer"}
+    assert len(broken({"field": True}, counted, {"field": 1})) == 1
+    assert broken({"field": 1, "other": "new"}, counted, {"field": 1}) == []

@@ -125,6 +125,13 @@ def validate(value: Any, schema: Schema, old: Any = None) -> Iterator[Cause]:
     yield from _check_expressions(value, before, schema, "")
 
 
+def _is_as_it_was(value: Any, old: Any) -> bool:
+    """Whether an update leaves a value alone: true is not 1, though Python compares them so."""
+    if old is _NEW or old != value:
+        return False
+    return json.dumps(old, sort_keys=True) == json.dumps(value, sort_keys=True)
+
+
 def _old_member(old: Any, name: str) -> Any:
     return cast("dict[str, Any]", old).get(name, _NEW) if isinstance(old, dict) else _NEW
 
@@ -165,7 +172,7 @@ def _fits(value: Any, schema: Schema) -> bool:
 
 
 def _check(value: Any, schema: Schema, path: str, old: Any = _NEW) -> Iterator[Cause]:
-    if (value is None and schema.get("nullable")) or (old is not _NEW and old == value):
+    if (value is None and schema.get("nullable")) or _is_as_it_was(value, old):
         return
     if not _fits(value, schema):
         wanted, found = schema.get("type") or "integer,string", _type_of(value)
@@ -322,7 +329,7 @@ def _check_expressions(
     """
     if value is None:
         return
-    is_settled = is_settled or (old is not _NEW and old == value)
+    is_settled = is_settled or _is_as_it_was(value, old)
     for rule in children(schema, "x-kubernetes-validations"):
         yield from _check_rule(rule, value, old, schema, path, is_settled=is_settled)
     if isinstance(value, list):
