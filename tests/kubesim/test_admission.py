@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+
+from poolwright.kubesim import housekeeping
 
 from .in_process import MERGE, pod, run
 
@@ -314,6 +317,41 @@ def test_an_expression_may_cost_only_so_much():
             "validation failed due to running out of cost budget, no further validation rules will"
             " be run"
         )
+
+    run(test)
+
+
+def test_what_may_not_be_deleted_keeps_its_namespace_and_no_other(monkeypatch):
+    spaces = "/api/v1/namespaces"
+    monkeypatch.setattr(housekeeping, "_AGAIN", timedelta(milliseconds=50))
+
+    async def comes(call, path, status):
+        while True:
+            if (await call("GET", path)).status == status:
+                return
+            await asyncio.sleep(0.01)
+
+    async def test(call):
+        await call("POST", spaces, {"metadata": {"name": "one"}})
+        for kind in ("configmaps", "secrets"):
+            await call("POST", f"{spaces}/one/{kind}", {"metadata": {"name": "kept"}})
+        rule = {
+            "apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"],
+            "resources": ["configmaps"],
+        }  # fmt: skip
+        await bound(call, policy_of("p", "false", matchConstraints={"resourceRules": [rule]}))
+        await call("DELETE", f"{spaces}/one")
+        await comes(call, f"{spaces}/one/secrets/kept", 404)
+        await call("POST", spaces, {"metadata": {"name": "two"}})
+        await comes(call, f"{spaces}/two/serviceaccounts/default", 200)
+        told = (await call("GET", f"{spaces}/one")).body["status"]["conditions"]
+        said = {each["type"]: each for each in told}["NamespaceDeletionContentFailure"]
+        assert (said["status"], said["reason"]) == ("True", "ContentDeletionFailed")
+        assert said["message"].startswith(
+            'Failed to delete all resource types, 1 remaining: configmaps "kept" is forbidden: '
+        )
+        await call("DELETE", f"{BINDINGS}/p")
+        await comes(call, f"{spaces}/one", 404)
 
     run(test)
 

@@ -19,6 +19,8 @@ from poolwright.model.json_value import Json, child
 from poolwright.plan.kubernetes.action import with_condition
 
 _SWEEP = timedelta(minutes=1)
+_AGAIN = timedelta(seconds=5)
+"""After which a namespace is looked after again of which something was refused."""
 
 
 def _last_seen(event: Json) -> datetime | None:
@@ -70,25 +72,45 @@ async def keep_namespaces(registry: Registry) -> None:
 
     unsubscribe = registry.subscribe(listen)
     try:
-        for entry in registry.list(names.NAMESPACES):
-            await _keep(registry, entry.name)
+        refused: dict[str, None] = {}
+        due = {entry.name: None for entry in registry.list(names.NAMESPACES)}
         while True:
-            due = {await names_due.get(): None}
-            while not names_due.empty():  # one look serves all that happened meanwhile
-                due[names_due.get_nowait()] = None
             for name in due:
-                await _keep(registry, name)
+                refused.pop(name, None)
+                if not await _is_kept(registry, name):
+                    refused[name] = None
+            due = await _next(names_due, refused)
     finally:
         unsubscribe()
 
 
-async def _keep(registry: Registry, name: str) -> None:
+async def _next(names_due: asyncio.Queue[str], refused: dict[str, None]) -> dict[str, None]:
+    """The namespaces that something happened to; if nothing does, those that were refused."""
+    try:
+        async with asyncio.timeout(_AGAIN.total_seconds() if refused else None):
+            due = {await names_due.get(): None}
+    except TimeoutError:
+        return dict(refused)
+    while not names_due.empty():  # one look serves all that happened meanwhile
+        due[names_due.get_nowait()] = None
+    return due
+
+
+async def _is_kept(registry: Registry, name: str) -> bool:
+    """Look after a namespace; whether nothing of that was refused, as a policy may."""
+    try:
+        return await _keep(registry, name)
+    except StatusError:
+        return False
+
+
+async def _keep(registry: Registry, name: str) -> bool:
     body = registry.get(names.NAMESPACES, name)
     if body is None:
-        return
+        return True
     if "deletionTimestamp" in body["metadata"]:
-        await _empty(registry, name)
-    elif registry.entry(names.SERVICE_ACCOUNTS, "default", name) is None:
+        return await _empty(registry, name)
+    if registry.entry(names.SERVICE_ACCOUNTS, "default", name) is None:
         try:
             await registry.create(
                 names.SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, namespace=name
@@ -96,20 +118,22 @@ async def _keep(registry: Registry, name: str) -> None:
         except StatusError as error:
             if error.reason not in {"AlreadyExists", "Forbidden", "NotFound"}:
                 raise
+    return True
 
 
-async def _empty(registry: Registry, name: str) -> None:
+async def _empty(registry: Registry, name: str) -> bool:
     """Delete what is in a namespace, pods first and then, once they are gone, the rest; when
-    nothing is left, let it go, else say what is left.
+    nothing is left, let it go, else say what is left. Whether nothing was refused.
 
     Source: k8s.io/kubernetes pkg/controller/namespace/deletion (OrderedNamespaceDeletion), which
     does not speak of pods that are left.
     """
     kinds = [kind for kind in registry.catalog.kinds if kind.resource.namespaced]
-    await _empty_of(registry, [kind for kind in kinds if kind.resource == names.PODS], name)
+    pods = [kind for kind in kinds if kind.resource == names.PODS]
+    refusals = await _empty_of(registry, pods, name)
     has_pods = bool(registry.list(names.PODS, name))
     if not has_pods:
-        await _empty_of(registry, kinds, name)
+        refusals = await _empty_of(registry, kinds, name)
     left = [(kind.resource, entry) for kind in kinds for entry in registry.list(kind, name)]
 
     def finalize(namespace: dict[str, Any]) -> None:
@@ -118,7 +142,7 @@ async def _empty(registry: Registry, name: str) -> None:
     def tell(namespace: dict[str, Any]) -> None:
         now = registry.clock.now().wall
         status = namespace.setdefault("status", {})
-        for row in _remains(() if has_pods else left):
+        for row in _remains(() if has_pods else left, refusals):
             status["conditions"] = with_condition(status.get("conditions") or (), *row, now)
 
     try:
@@ -129,16 +153,25 @@ async def _empty(registry: Registry, name: str) -> None:
     except StatusError as error:
         if error.reason != "NotFound":
             raise
+    return not refusals
 
 
-async def _empty_of(registry: Registry, kinds: Sequence[ObjectKind], name: str) -> None:
+async def _empty_of(registry: Registry, kinds: Sequence[ObjectKind], name: str) -> list[str]:
+    """Delete all objects of some kinds; why that was refused, once for each kind."""
+    refusals: dict[str, str] = {}
     for kind in kinds:
         for entry in registry.list(kind, name):
             if b'"deletionTimestamp"' not in entry.data:
-                await _forget(registry, kind, entry.name, name)
+                try:
+                    await _forget(registry, kind, entry.name, name)
+                except StatusError as error:
+                    refusals.setdefault(kind.store_name, error.message)
+    return sorted(refusals.values())
 
 
-def _remains(left: Sequence[tuple[names.Resource, Entry]]) -> list[tuple[str, str, str, str]]:
+def _remains(
+    left: Sequence[tuple[names.Resource, Entry]], refusals: Sequence[str]
+) -> list[tuple[str, str, str, str]]:
     """The conditions of a namespace on its way out: type, status, reason, message.
 
     Source: k8s.io/kubernetes pkg/controller/namespace/deletion/status_condition_utils.go.
@@ -155,6 +188,10 @@ def _remains(left: Sequence[tuple[names.Resource, Entry]]) -> list[tuple[str, st
         message = f"Some resources are remaining: {', '.join(each)}"
         type_ = "NamespaceContentRemaining"
         found[type_] = (type_, "True", "SomeResourcesRemain", message)
+    if refusals:
+        type_ = "NamespaceDeletionContentFailure"
+        said = f"Failed to delete all resource types, {len(refusals)} remaining:"
+        found[type_] = (type_, "True", "ContentDeletionFailed", f"{said} {', '.join(refusals)}")
     if finalizers:
         each = sorted(f"{name} in {count} resource instances" for name, count in finalizers.items())
         message = f"Some content in the namespace has finalizers remaining: {', '.join(each)}"

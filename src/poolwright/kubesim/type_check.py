@@ -72,7 +72,7 @@ async def _keep(registry: Registry, policy: Json) -> None:
             options=WriteOptions(applied=True),
         )
     except StatusError as error:
-        if error.reason not in {"NotFound", "Conflict"}:
+        if error.reason not in {"Conflict", "Forbidden", "Invalid", "NotFound"}:
             raise
 
 
