@@ -12,8 +12,8 @@ SEEDS ?= 50
 SEED ?=
 CRASHES ?= 200
 IMAGE ?= localhost/poolwright:dev
-# A module's tests share servers, so they stay together.
-SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
+# A module's tests share servers, so they stay together; those that wait for a build stay last.
+SPREAD ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
