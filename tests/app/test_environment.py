@@ -30,6 +30,14 @@ def test_a_misspelt_setting_is_named():
         ({"POOLWRIGHT_SERVER__STORE": "mysql://x"}, "postgresql"),
         ({"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"driver": 7}'}, "driver"),
         ({"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"diver": 0.5}'}, "diver"),
+        (
+            {"POOLWRIGHT_CLOUD__FAILURE_WEIGHTS": '{"gpu-stack": 7}'},
+            "^cloud.failure_weights.gpu-stack: must be",
+        ),
+        (
+            {"POOLWRIGHT_CLOUD__SCARCITY__QUOTAS": '{"standardNCFamily": -1}'},
+            "^cloud.scarcity.quotas.standardNCFamily: must be 0 or more",
+        ),
         ({"POOLWRIGHT_CLOUD__SCARCITY__DEFAULT_QUOTA": "-1"}, "quota"),
         ({"POOLWRIGHT_CLOUD__DELAY_FACTOR": "-1"}, "delay_factor"),
         ({"POOLWRIGHT_SERVER__TLS_CA": "ca.pem"}, "tls_ca: says nothing without"),

@@ -227,7 +227,7 @@ def _placed(said: str) -> str:
     if found is None or not found[2]:
         return said
     what, where = found[1], found[2]
-    return f"{where}{'.' if re.match('[a-z_.]+: ', what) else ': '}{what}"
+    return f"{where}{'.' if re.match('[-.a-zA-Z0-9_]+: ', what) else ': '}{what}"
 
 
 def _adopting(tree: dict[str, Any]) -> str:
