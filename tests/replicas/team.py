@@ -105,7 +105,7 @@ class Team:
                 here = root / f"replica-{number}"
                 one = Replica(here, database, kubeconfig, bug=bug, lease=lease, settings=settings)
                 self.replicas.append(one)
-                self.replicas[-1].server.start()
+                one.server.start()
         except BaseException:
             self.end()
             raise

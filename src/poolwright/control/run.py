@@ -53,7 +53,7 @@ class ControlSettings:
     )
     """The loop of the autoscaler: it scans when something changed, at most this often."""
     others: LoopSettings = field(default_factory=LoopSettings)
-    """The loops of components and orphans."""
+    """The loops of components, orphans and contact with adopted clusters."""
 
     BOUNDS: ClassVar[Bounds] = {"actions_max": (1, 1000), "parallel": (1, 256)}
 
