@@ -9,6 +9,7 @@ from poolwright.kubesim.server import KubeSim, KubeSimSettings
 from poolwright.model.kubernetes import EVENTS, JOBS, LEASES, NODES, PODS
 from poolwright.providers.simulated.cloud import SimulatedCloud
 from poolwright.providers.simulated.ledger import KINDS
+from poolwright.providers.simulated.pod_run import PodRun
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
 from poolwright.sim.clock import SimClock
 from poolwright.sim.identity import SeededIdentity
@@ -133,3 +134,36 @@ def test_a_job_runs_to_completion_on_the_embedded_kubernetes():
         assert "Pulled" in reasons
 
     on_kubesim(story)
+
+
+BARE = [{}, {"type": "Ready"}]
+
+
+def test_conditions_that_say_nothing_stop_nobody():
+    anywhere = [{"operator": "Exists"}]
+
+    async def story(cloud, kube, clock):
+        made = await cloud.create_machine(request())
+        await passes(clock, 4)
+        for name in ("first", "second"):
+            body = pod(name, nodeName=made.name, tolerations=anywhere)
+            await kube.create(PODS, body, namespace="default")
+            await passes(clock, 1)
+            found = await kube.get(PODS, name, namespace="default")
+            assert found["status"]["phase"] == "Running"
+            said = {"status": {"conditions": BARE, "containerStatuses": [{}]}}
+            await kube.patch(PODS, name, said, namespace="default", subresource="status")
+            said = {"status": {"conditions": BARE}}
+            await kube.patch(NODES, made.name, said, subresource="status")
+            await passes(clock, 1)
+
+    on_kubesim(story)
+
+
+def test_a_status_that_says_little_is_taken_over_by_the_next_process():
+    status = {"phase": "Running", "conditions": BARE, "containerStatuses": [{}]}
+    body = pod("one", nodeName="node")
+    body["metadata"]["uid"] = "uid"
+    taken = PodRun.from_object({**body, "status": status})
+    assert taken.is_begun
+    assert [run.state for run in taken.containers] == ["waiting"]

@@ -82,7 +82,9 @@ class Node:
             capacity=resource_amounts(status.get("capacity")),
             allocatable=resource_amounts(status.get("allocatable")),
             conditions={
-                c["type"]: _condition(c["status"], c.get("reason", ""), c.get("message", ""))
+                c.get("type", ""): _condition(
+                    c.get("status", ""), c.get("reason", ""), c.get("message", "")
+                )
                 for c in status.get("conditions") or ()
             },
             kubelet_version=child(status, "nodeInfo").get("kubeletVersion", ""),

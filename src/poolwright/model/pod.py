@@ -193,7 +193,7 @@ class Pod:
         meta: Mapping[str, Any] = wire["metadata"]
         spec: Mapping[str, Any] = wire.get("spec") or {}
         status: Mapping[str, Any] = wire.get("status") or {}
-        conditions = {c["type"]: c for c in status.get("conditions") or ()}
+        conditions = {c.get("type"): c for c in status.get("conditions") or ()}
         scheduled = conditions.get("PodScheduled", {})
         return cls(
             namespace=intern(meta.get("namespace", "")),

@@ -11,7 +11,7 @@ from typing import Any
 
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Conflict, NotFound
-from poolwright.model.json_value import Json, child
+from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import LEASES, NODES, RENDERED_ANNOTATION
 from poolwright.ports.kube import PatchKind
 from poolwright.providers.simulated.kubelet import Kubelets, PodKey
@@ -65,8 +65,9 @@ class Fleet(MachineNodes):
         return child(node, "spec").get("providerID", "").startswith(_PROVIDER_PREFIX)
 
     def _is_alive(self, node: Json) -> bool:
-        ready = [c for c in child(node, "status").get("conditions", ()) if c["type"] == "Ready"]
-        return bool(ready) and ready[0]["status"] == "True"
+        conditions = children(node, "status", "conditions")
+        ready = [c.get("status") for c in conditions if c.get("type") == "Ready"]
+        return ready[:1] == ["True"]
 
     # ------------------------------------------------------------------ what is written
 

@@ -15,7 +15,7 @@ import msgspec
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired, InvalidRequest, NotFound, Precondition, Transient
 from poolwright.model.instant import Instant, wall_text
-from poolwright.model.json_value import Json, child
+from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import EVENTS, PODS
 from poolwright.ports.kube import Kube, WatchEvent
 from poolwright.ports.store import Create, Delete, Update, Write
@@ -445,7 +445,7 @@ def _is_overruled(wire: Json) -> bool:
     """Whether a node's absence was noted on a pod whose containers are ready: a kubelet without
     readiness gates says the same of both.
     """
-    said = {c["type"]: c["status"] for c in child(wire, "status").get("conditions") or ()}
+    said = {c.get("type"): c.get("status") for c in children(wire, "status", "conditions")}
     return said.get("Ready") == "False" and said.get("ContainersReady") == "True"
 
 

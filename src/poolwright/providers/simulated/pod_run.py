@@ -203,7 +203,7 @@ class PodRun:
         """Read a bound pod; what its status says already is taken over."""
         meta, spec, status = child(wire, "metadata"), child(wire, "spec"), child(wire, "status")
         owners = [o for o in children(meta, "ownerReferences") if o.get("controller")]
-        scheduled = [c for c in children(status, "conditions") if c["type"] == "PodScheduled"]
+        scheduled = [c for c in children(status, "conditions") if c.get("type") == "PodScheduled"]
         grace = spec.get("terminationGracePeriodSeconds")
         pod = cls(
             namespace=meta.get("namespace", ""),
@@ -238,12 +238,12 @@ class PodRun:
         self.phase, self.is_begun, self.is_initialized = status["phase"], True, True
         self.started, self.ip = status.get("startTime") or "", status.get("podIP") or ""
         for condition in children(status, "conditions"):
-            self.marks[condition["type"]] = (
-                condition["status"],
+            self.marks[condition.get("type") or ""] = (
+                condition.get("status") or "",
                 condition.get("lastTransitionTime") or "",
             )
         for runs, key in ((self.containers, "containerStatuses"), (self.inits, _INITS)):
-            known = {s["name"]: s for s in children(status, key)}
+            known = {s.get("name"): s for s in children(status, key)}
             for run in runs:
                 _take_over(run, known.get(run.spec.name, {}))
 
