@@ -1,7 +1,10 @@
 """Which names of the environment are settings of the server."""
 
+from pathlib import Path
+
 import pytest
 
+from poolwright.app.data_directory import DataDirectory
 from poolwright.app.settings import SettingsError, load_settings
 
 
@@ -53,6 +56,13 @@ def test_a_file_that_is_not_text_is_one_line(tmp_path):
     config.write_bytes(b"\xd0\xff")
     with pytest.raises(SettingsError, match=r"poolwright\.toml"):
         load_settings(config, {}, {})
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x", "a\0b"])
+def test_a_directory_that_cannot_be_is_one_line(name):
+    with pytest.raises(SettingsError, match=r"^data directory '.*': .+") as caught:
+        DataDirectory.open(Path(name))
+    assert "\n" not in str(caught.value)
 
 
 def test_what_follows_from_the_rest_cannot_be_set():

@@ -27,7 +27,10 @@ class DataDirectory:
         Raises:
             SettingsError: it cannot be made or written.
         """
-        root = path.expanduser().resolve()
+        try:
+            root = path.expanduser().resolve()
+        except (RuntimeError, ValueError) as error:  # nobody's home; a NUL
+            raise SettingsError(f"data directory {str(path)!r}: {error}") from error
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except FileExistsError:
