@@ -208,6 +208,72 @@ async def bound(call, policy):
     await call("POST", BINDINGS, {"metadata": {"name": name}, "spec": spec})
 
 
+def ruled(name, group, resources, operation, expression):
+    """A policy about one operation on some resources."""
+    rule = {
+        "apiGroups": [group], "apiVersions": ["v1"], "operations": [operation],
+        "resources": resources,
+    }  # fmt: skip
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": expression}],
+    }  # fmt: skip
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_a_scale_is_judged_as_a_scale_and_not_as_what_it_scales():
+    async def test(call):
+        await call("POST", DEPLOYMENTS, deployment("web", 1))
+        few = "object.spec.replicas <= 2"
+        await bound(call, ruled("whole", "apps", ["deployments"], "UPDATE", few))
+
+        async def scaled(count):
+            change = {"spec": {"replicas": count}}
+            return await call("PATCH", f"{DEPLOYMENTS}/web/scale", change, content_type=MERGE)
+
+        assert (await scaled(3)).body["spec"] == {"replicas": 3}
+        expression = (
+            "object.kind == 'Scale' && oldObject.spec.replicas == 3"
+            " && request.kind.kind == 'Scale' && request.subResource == 'scale'"
+            " && object.spec.replicas <= 5"
+        )
+        await bound(call, ruled("scales", "apps", ["deployments/scale"], "UPDATE", expression))
+        refused = await scaled(6)
+        assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+        assert refused.body["message"].startswith(
+            "deployments.apps \"web\" is forbidden: ValidatingAdmissionPolicy 'scales' with"
+            " binding 'scales' denied request: failed expression: object.kind"
+        )
+        assert (await scaled(5)).body["spec"] == {"replicas": 5}
+
+    run(test)
+
+
+def test_an_eviction_is_judged_as_an_eviction_and_not_as_a_deletion():
+    async def test(call):
+        for name in ("kept", "held"):
+            await call("POST", PODS, pod(name))
+        await bound(call, ruled("deletions", "", ["pods"], "DELETE", "false"))
+        expression = "object.kind != 'Eviction' || object.metadata.name != 'held'"
+        await bound(call, ruled("evictions", "", ["pods/eviction"], "CREATE", expression))
+        assert (await call("DELETE", f"{PODS}/kept")).status == 422
+
+        async def evicted(name):
+            body = {
+                "apiVersion": "policy/v1", "kind": "Eviction",
+                "metadata": {"name": name, "namespace": "default"},
+            }  # fmt: skip
+            return await call("POST", f"{PODS}/{name}/eviction", body)
+
+        refused = await evicted("held")
+        assert refused.status == 422
+        assert "'evictions' with binding 'evictions' denied request" in refused.body["message"]
+        assert "conditions" not in (await call("GET", f"{PODS}/held")).body["status"]
+        assert (await evicted("kept")).status == 201
+        assert (await evicted("nobody")).status == 404
+
+    run(test)
+
+
 async def checked(call, name, generation):
     """A policy, once its types were checked."""
     while True:

@@ -10,7 +10,7 @@ from typing import Any
 
 from poolwright.kubesim import selector, status
 from poolwright.kubesim.entry import Entry
-from poolwright.kubesim.meta import Preconditions
+from poolwright.kubesim.meta import REVIEWED, Preconditions
 from poolwright.kubesim.registry import Registry
 from poolwright.model import kubernetes as names
 from poolwright.model.instant import wall_text
@@ -192,6 +192,7 @@ async def evict_pod(
         grace_seconds=grace_seconds,
         expect=Preconditions(uid=entry.uid),
         dry_run=dry_run,
+        options=REVIEWED,
     )
 
 
@@ -219,4 +220,5 @@ async def _mark_disrupted(registry: Registry, pod: Entry) -> None:
         namespace=pod.namespace,
         subresource="status",
         expect=Preconditions(uid=pod.uid),
+        options=REVIEWED,
     )

@@ -35,6 +35,8 @@ class WriteOptions:
     """How a write was asked for. ``manager`` is the field manager; empty: none was named, and
     ``agent`` stands in (empty: the server itself writes). ``applied``: the body carries its
     managedFields. ``user`` is the caller as ``userInfo``; ``warn`` takes what admission has to say.
+    ``is_reviewed``: admission policies have judged what was sent, an eviction for instance, and
+    are not asked about what comes of it.
     """
 
     manager: str = ""
@@ -43,11 +45,13 @@ class WriteOptions:
     agent: str = ""
     user: Mapping[str, Any] = field(default_factory=lambda: _SERVER)
     warn: Callable[[str], None] | None = None
+    is_reviewed: bool = False
 
 
 _SERVER: Mapping[str, Any] = {"username": "system:apiserver", "groups": ["system:masters"]}
 
 DEFAULT_OPTIONS = WriteOptions()
+REVIEWED = WriteOptions(is_reviewed=True)
 _OWN_MANAGER = "kube-controller-manager"
 _FORGOTTEN: list[dict[str, Any]] = [{}]
 """What a client writes so that nobody is said to own anything (managedfields/fieldmanager.go)."""

@@ -23,6 +23,11 @@ from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.label_selector import LabelSelector
 
+_SENT = {
+    "scale": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+    "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
+}
+"""Subresources whose requests carry an object of a kind of their own."""
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 
 
@@ -48,7 +53,8 @@ class Request:
     def wire(self) -> dict[str, Any]:
         """The variable ``request``."""
         resource, metadata = self.kind.resource, self.body["metadata"]
-        gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        own = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        gvk = _SENT.get(self.subresource, own)
         gvr = {"group": resource.group, "version": resource.version, "resource": resource.plural}
         return {
             "kind": gvk,

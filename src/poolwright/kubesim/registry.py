@@ -242,7 +242,7 @@ class Registry:
         if kind.warn is not None and options.warn is not None:
             for text in kind.warn(new):
                 options.warn(text)
-        self._review(kind, "CREATE", new, None, options)
+        self.review(kind, "CREATE", new, None, options)
         promise = self.quotas.admit(kind, new)
         try:
             taken = self.cache(kind).get(key) is not None
@@ -277,7 +277,7 @@ class Registry:
         )
         return await self._commit(write)
 
-    def _review(
+    def review(
         self,
         kind: ObjectKind,
         operation: str,
@@ -286,8 +286,12 @@ class Registry:
         options: WriteOptions,
         subresource: str = "",
     ) -> None:
-        """Raise unless the admission policies let a write pass."""
-        if not policy.is_watched(self):
+        """Ask the admission policies, unless they were asked about this write as it was sent.
+
+        Raises:
+            StatusError: one denies it.
+        """
+        if options.is_reviewed or not policy.is_watched(self):
             return
         request = policy.Request(
             kind, operation, new, old, options.user, subresource, options.dry_run
@@ -335,7 +339,7 @@ class Registry:
             meta.track(kind, new, old, options, self.clock.now().wall, subresource)
             meta.finish_update(kind, new, old, subresource)
             meta.check(kind, new, old, subresource)
-            self._review(kind, "UPDATE", new, old, options, subresource)
+            self.review(kind, "UPDATE", new, old, options, subresource)
             packed = pack(kind, new)
             if packed == entry.data or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)
@@ -412,7 +416,7 @@ class Registry:
             admit_delete(kind, name)
             meta.check_guard(kind, entry, expect, deleting=True)
             body = entry.object()
-            self._review(kind, "DELETE", None, body, options)
+            self.review(kind, "DELETE", None, body, options)
             now = self.clock.now().wall
             gone = meta.begin_delete(kind, body, grace_seconds, propagation, now)
             packed = pack(kind, body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -391,7 +392,15 @@ async def eviction(call: Call, target: Target) -> None:
     options = child(body, "deleteOptions")
     guards = child(options, "preconditions")
     grace = options.get("gracePeriodSeconds")
-    dry_run = bool(options.get("dryRun")) or call.write_options().dry_run
+    kind, asked = target.view.kind, call.write_options()
+    dry_run = bool(options.get("dryRun")) or asked.dry_run
+    if call.registry.entry(kind, target.name, target.namespace) is None:
+        raise target.missing
+    named = {**child(body, "metadata"), "name": target.name, "namespace": target.namespace}
+    sent = {**body, "metadata": named}
+    call.registry.review(
+        kind, "CREATE", sent, None, replace(asked, dry_run=dry_run), target.subresource
+    )
     await evict_pod(
         call.registry,
         target.namespace,

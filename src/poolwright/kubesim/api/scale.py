@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from poolwright.kubesim import meta, status
@@ -89,10 +90,17 @@ async def _write(call: Call, target: Target) -> None:
             )
         new = meta.copy_of(body)
         put(new, _paths(kind).spec, replicas)
+        call.registry.review(
+            kind, "UPDATE", scale_of(kind, new), scale_of(kind, body), options, "scale"
+        )
         return new
 
     made = await call.registry.update(
-        kind, target.name, mutate, namespace=target.namespace, options=options
+        kind,
+        target.name,
+        mutate,
+        namespace=target.namespace,
+        options=replace(options, is_reviewed=True),
     )
     await call.answer_object(scale_of(kind, made))
 
