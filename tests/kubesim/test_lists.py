@@ -111,3 +111,16 @@ def test_a_watch_that_is_late_hears_what_others_heard_long_ago():
             assert late.data == (await early).data
 
     loop.run(main())  # on virtual time
+
+
+def test_a_list_in_yaml_is_one_document():
+    async def test(call):
+        await make(call, "a", "b")
+        answer = await call("GET", CONFIGS, accept="application/yaml")
+        assert answer.status == 200
+        assert dict(answer.headers)["content-type"] == "application/yaml"
+        lines = answer.data.decode().splitlines()
+        assert lines.count("kind: ConfigMapList") == 1
+        assert [line.strip() for line in lines if "name: " in line] == ["name: a", "name: b"]
+
+    run(test)

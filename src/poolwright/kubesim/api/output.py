@@ -66,16 +66,10 @@ class Output:
             return self._media(encode(self._partial(body)))
         return self._media(encode(self.view.shown(body, self.now)))
 
-    async def list(
-        self, entries: Sequence[Entry], metadata: dict[str, Any]
-    ) -> AsyncGenerator[bytes]:
+    def list(self, entries: Sequence[Entry], metadata: dict[str, Any]) -> AsyncGenerator[bytes]:
         """The parts of a list with its metadata; between those of a long one others run."""
-        if self.form.media == YAML:
-            whole = b"".join([part async for part in self._json_list(entries, metadata)])
-            yield to_yaml(decode(whole))
-            return
-        async for part in self._json_list(entries, metadata):
-            yield part
+        parts = self._json_list(entries, metadata)
+        return _as_yaml(parts) if self.form.media == YAML else parts
 
     async def _json_list(
         self, entries: Sequence[Entry], metadata: dict[str, Any]
@@ -203,3 +197,7 @@ class Output:
 
     def _media(self, data: bytes) -> bytes:
         return to_yaml(decode(data)) if self.form.media == YAML else data
+
+
+async def _as_yaml(parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    yield to_yaml(decode(b"".join([part async for part in parts])))
