@@ -252,9 +252,10 @@ class JobController(WorkloadController):
         else lets them go when the job is gone."""
 
         def on_pod(old: Pod | None, new: Pod | None) -> None:
-            if old is not None and (new is None or FINALIZER not in new.finalizers):
+            is_held = new is not None and FINALIZER in new.finalizers
+            if old is not None and FINALIZER in old.finalizers and not is_held:
                 self._held.get(_job_key(old), set()).discard(old.key)
-            elif new is not None and FINALIZER in new.finalizers:
+            elif new is not None and is_held:
                 self._hold(new)
                 if new.controller is None:
                     loop.wake(_job_key(new))
