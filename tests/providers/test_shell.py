@@ -43,7 +43,10 @@ def test_a_script_has_a_course(script, expected):
 
 
 def test_kubernetes_fills_in_variables_that_it_knows():
-    assert execute(INSIDE, ["echo", "$(WHO)", "$(NOBODY)"]).stdout == b"me $(NOBODY)\n"
+    pieces = course(INSIDE, ["echo", "$(WHO)", "$(NOBODY)", "$$(WHO)"]).pieces
+    assert "".join(piece.text for piece in pieces) == "me $(NOBODY) $(WHO)\n"
+    # But not in what somebody types into `kubectl exec`.
+    assert execute(INSIDE, ["echo", "$(WHO)"]).stdout == b"$(WHO)\n"
 
 
 @pytest.mark.parametrize(

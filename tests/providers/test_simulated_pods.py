@@ -89,6 +89,26 @@ def test_a_container_has_the_variables_that_its_log_shows():
     with_node(story)
 
 
+def test_a_variable_may_name_those_before_it_and_the_pod():
+    async def story(world):
+        env = [
+            {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "PLACE", "value": "$(NODE):$(KUBERNETES_SERVICE_PORT)"},
+            {"name": "OTHER", "value": "$$(NODE) $(LATER)"},
+            {"name": "LATER", "value": "x"},
+        ]
+        command = ["echo", "$(PLACE)", "$$(PLACE)", "$(OTHER)"]
+        made = pod("who", command=command, restartPolicy="Never")
+        made["spec"]["containers"][0]["env"] = env
+        await world.kube.bind(made, NODE)
+        await world.passes(seconds=30)
+        lines = world.cloud.kubelet.logs(CLUSTER, world.kube.pod("who"), "main")
+        said = f"{NODE}:443 $(PLACE) $(NODE) $(LATER)\n"
+        assert [line async for line in lines] == [said.encode()]
+
+    with_node(story)
+
+
 def test_the_log_of_a_pod_that_asked_for_too_much_costs_nothing():
     async def story(world):
         greedy = {"limits": {"nvidia.com/gpu": str(10**12)}}

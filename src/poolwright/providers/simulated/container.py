@@ -12,7 +12,7 @@ from poolwright.providers.simulated import gpu as gpus
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
 from poolwright.providers.simulated.pod_run import PLUGIN_NAME, PodRun
-from poolwright.providers.simulated.shell import Container
+from poolwright.providers.simulated.shell import Container, filled_in
 
 _PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 _SERVICE = {
@@ -91,7 +91,10 @@ def variables(pod: Object, container: str) -> dict[str, str]:
     spec = child(pod, "spec")
     wires = (*children(spec, "containers"), *children(spec, "initContainers"))
     named = [c for c in wires if c["name"] == container]
-    return {e["name"]: _value(pod, e) for wire in named for e in children(wire, "env")}
+    found: dict[str, str] = {}
+    for variable in (each for wire in named for each in children(wire, "env")):
+        found[variable["name"]] = filled_in(_value(pod, variable), _SERVICE | found)
+    return found
 
 
 def _value(pod: Object, variable: Json) -> str:

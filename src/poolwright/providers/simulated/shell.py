@@ -63,6 +63,7 @@ _LOOPS = ("while", "for", "until")
 _SEPARATORS = (";", "&&", "||")
 _SYMBOLS = "|<>&"
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_REFERENCE = re.compile(r"\$\$|\$\((\w+)\)")
 _NOT_FOUND = Course(exit_code=127, is_known=False, is_started=False)
 
 VECTOR_ADD = (
@@ -81,7 +82,7 @@ def execute(container: Container, command: Sequence[str]) -> ExecResult:
 
     A command that is not there gives what the runtime says, with its exit code.
     """
-    found = course(container, command)
+    found = _course(container, command)  # variables are filled in for what the spec names only
     if found.is_started:
         said = [
             "".join(p.text for p in found.pieces if p.is_error is side) for side in (False, True)
@@ -109,20 +110,28 @@ def _not_there(command: Sequence[str]) -> str:
 
 def course(container: Container, command: Sequence[str]) -> Course:
     """How a command goes in a container; variables as Kubernetes writes them are filled in."""
-    words = [_filled_in(word, container.environment) for word in command]
+    return _course(container, [filled_in(word, container.environment) for word in command])
+
+
+def _course(container: Container, words: Sequence[str]) -> Course:
     name = words[0].rsplit("/", 1)[-1] if words else ""
     if name in _SHELLS:
         return _shell(container, words[1:])
-    return _run(container, name, words[1:]) or (
+    return _run(container, name, list(words[1:])) or (
         # The driver's tool is put into containers with a GPU: without one it is not there.
         replace(_NOT_FOUND, is_known=name == "nvidia-smi")
     )
 
 
-def _filled_in(word: str, environment: Mapping[str, str]) -> str:
+def filled_in(word: str, environment: Mapping[str, str]) -> str:
+    """A word with ``$(NAME)`` replaced by what is set; ``$$(NAME)`` says that it is none."""
     if "$(" not in word:
         return word
-    return re.sub(r"\$\((\w+)\)", lambda found: environment.get(found[1], found[0]), word)
+
+    def value(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else environment.get(found[1], found[0])
+
+    return _REFERENCE.sub(value, word)
 
 
 # ---------------------------------------------------------------------- a shell's script
