@@ -17,9 +17,11 @@ import structlog
 
 from poolwright.model.cluster_key import ClusterKey, PoolKey
 from poolwright.model.errors import (
+    Conflict,
     ErrorDetail,
     InvalidRequest,
     NoCapacity,
+    NotFound,
     PoolwrightError,
     QuotaExceeded,
     Refused,
@@ -154,6 +156,8 @@ class Actor:
             case DeleteMachine(name=name, uid=uid):
                 await provider.delete_machine(cluster, name, uid=uid)
             case ReimageMachine(name=name, uid=uid):
+                if action.lacks_node:
+                    await self._check_no_node(cluster, name)
                 await provider.reimage_machine(
                     cluster,
                     name,
@@ -173,6 +177,14 @@ class Actor:
                 await _patch_node(self._clusters.kube(cluster), action)
                 now = self._clock.now().world
                 self._insistence.wrote((cluster, action.name), _substance(action), now)
+
+    async def _check_no_node(self, cluster: ClusterKey, name: str) -> None:
+        """Raises Conflict where the Node is there."""
+        try:
+            await self._clusters.kube(cluster).get(NODES, name)
+        except NotFound:
+            return
+        raise Conflict(f"the Node {name} is there")
 
     def _note(
         self,

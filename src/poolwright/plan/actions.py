@@ -47,7 +47,11 @@ class DeleteMachine:
 
 @dataclass(frozen=True, slots=True)
 class ReimageMachine:
-    """Give one incarnation of a machine a new disk; its name stays."""
+    """Give one incarnation of a machine a new disk; its name stays.
+
+    One that is reimaged because it ``lacks_node`` is spared if the API server has its Node after
+    all: what was planned on may have been behind.
+    """
 
     name: str
     uid: str
@@ -55,6 +59,7 @@ class ReimageMachine:
     bootstrap: Bootstrap
     because: str
     event: NodeEvent | None = None
+    lacks_node: bool = False
 
 
 @dataclass(frozen=True, slots=True)

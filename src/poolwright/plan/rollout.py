@@ -313,9 +313,12 @@ class Rollout:
                         "Node auto-repair is initiating a reimage action because the Node of "
                         f"{lost.member.name} was deleted",
                     ),
+                    lacks_node=True,
                 )
 
-    def _reimage(self, member: Member, because: str, event: NodeEvent) -> None:
+    def _reimage(
+        self, member: Member, because: str, event: NodeEvent, *, lacks_node: bool = False
+    ) -> None:
         machine = member.machine
         self._add(
             ReimageMachine(
@@ -325,6 +328,7 @@ class Rollout:
                 bootstrap=self._bootstrap(machine.vm_size, machine.zone),
                 because=because,
                 event=event,
+                lacks_node=lacks_node,
             )
         )
 
