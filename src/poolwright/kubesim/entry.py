@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from sys import intern
 from typing import Any, cast
 
 import msgspec
 
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.model.record import Stored
+from poolwright.model.words import shared
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -34,7 +34,7 @@ def pack(kind: ObjectKind, body: Mapping[str, Any]) -> bytes:
 
 def _fields(kind: ObjectKind, body: Mapping[str, Any]) -> tuple[str, ...]:
     """What field selectors ask for; thousands of objects share the words."""
-    return tuple(intern(read(body)) for read in kind.fields.values())
+    return tuple(shared(read(body)) for read in kind.fields.values())
 
 
 class Entry:
@@ -60,7 +60,7 @@ class Entry:
         self.kind = kind
         self.key = stored.name
         namespace, _, name = stored.name.rpartition("/")
-        self.namespace = intern(namespace)
+        self.namespace = shared(namespace)
         self.name = name
         self.uid = stored.uid
         self.revision = stored.revision

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from sys import intern
 from typing import Any
 
 from poolwright.model.json_value import child, children
@@ -18,6 +17,7 @@ from poolwright.model.pod_affinity import (
 )
 from poolwright.model.quantity import resource_amounts
 from poolwright.model.taint import Toleration
+from poolwright.model.words import shared
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
@@ -196,21 +196,21 @@ class Pod:
         conditions = {c.get("type"): c for c in status.get("conditions") or ()}
         scheduled = conditions.get("PodScheduled", {})
         return cls(
-            namespace=intern(meta.get("namespace", "")),
+            namespace=shared(meta.get("namespace", "")),
             name=meta["name"],
             uid=meta.get("uid", ""),
             revision=meta.get("resourceVersion", ""),
             labels=meta.get("labels") or _NONE,
             annotations=meta.get("annotations") or _NONE,
             owners=tuple(Owner.from_object(o) for o in meta.get("ownerReferences") or ()),
-            node_name=intern(spec.get("nodeName") or ""),
+            node_name=shared(spec.get("nodeName") or ""),
             scheduler_name=spec.get("schedulerName") or "default-scheduler",
             node_selector=spec.get("nodeSelector") or _NONE,
             node_terms=_node_terms(spec),
             tolerations=tuple(Toleration.from_object(t) for t in spec.get("tolerations") or ()),
             requests=pod_requests(spec),
             priority=spec.get("priority") or 0,
-            phase=intern(status.get("phase") or "Pending"),
+            phase=shared(status.get("phase") or "Pending"),
             is_ready=conditions.get("Ready", {}).get("status") == "True",
             unschedulable=scheduled.get("status") == "False"
             and scheduled.get("reason") == "Unschedulable",
@@ -225,13 +225,13 @@ class Pod:
             scheduling_gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
             unschedulable_message=scheduled.get("message") or "",
             may_preempt=spec.get("preemptionPolicy") != "Never",
-            created=intern(meta.get("creationTimestamp") or ""),
-            ready_since=intern(conditions.get("Ready", {}).get("lastTransitionTime") or ""),
+            created=shared(meta.get("creationTimestamp") or ""),
+            ready_since=shared(conditions.get("Ready", {}).get("lastTransitionTime") or ""),
             finalizers=tuple(meta.get("finalizers") or ()),
             affinity=pod_affinity(spec, meta.get("namespace", ""), meta.get("labels") or {}),
             spread=spread_constraints(spec, meta.get("labels") or {}),
             nominated_node=status.get("nominatedNodeName") or "",
-            started=intern(status.get("startTime") or ""),
+            started=shared(status.get("startTime") or ""),
             restarts=sum(c.get("restartCount") or 0 for c in children(status, "containerStatuses")),
         )
 
