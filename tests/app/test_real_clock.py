@@ -10,6 +10,7 @@ import pytest
 
 from poolwright.app import idle_loop
 from poolwright.app.real_clock import RealClock
+from poolwright.model.errors import InvalidRequest
 
 
 class Readings:
@@ -131,6 +132,14 @@ def test_a_clean_end_skips_nothing_more_than_was_lived(tmp_path):
     before = first.now().world
     first.close()
     assert timedelta(0) <= RealClock(1, path).now().world.since(before) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"world_micros": null}', '{"world_micros": 1e999}'])
+def test_a_spoilt_file_is_named(tmp_path, text):
+    path = tmp_path / "clock.json"
+    path.write_text(text)
+    with pytest.raises(InvalidRequest, match=r"clock\.json does not say where the world stopped"):
+        RealClock(1, path)
 
 
 def test_at_real_speed_the_disk_is_seldom_asked(tmp_path):

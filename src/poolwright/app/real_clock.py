@@ -222,5 +222,5 @@ def _resume(path: Path | None) -> int:
         return 0
     try:
         return int(json.loads(path.read_text())["world_micros"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InvalidRequest(f"{path} does not say where the world stopped") from error
