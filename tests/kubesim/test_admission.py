@@ -274,6 +274,24 @@ def test_an_eviction_is_judged_as_an_eviction_and_not_as_a_deletion():
     run(test)
 
 
+def test_a_policy_may_keep_people_out_of_containers():
+    async def test(call):
+        await call("POST", PODS, pod("web"))
+        expression = (
+            "request.kind.kind == 'PodExecOptions' && request.name == 'web'"
+            " && object.command != ['sh'] && !(has(object.stdin) && object.stdin)"
+        )
+        await bound(call, ruled("quiet", "", ["pods/exec"], "CONNECT", expression))
+        for query in ("command=sh", "command=ls&stdin=true"):
+            refused = await call("POST", f"{PODS}/web/exec?{query}")
+            assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+            assert "'quiet' with binding 'quiet' denied request" in refused.body["message"]
+        for path in ("exec?command=ls", "attach"):  # let in, and refused for what they lack
+            assert "denied" not in (await call("POST", f"{PODS}/web/{path}")).body["message"]
+
+    run(test)
+
+
 async def checked(call, name, generation):
     """A policy, once its types were checked."""
     while True:

@@ -206,6 +206,7 @@ def _running(pod: dict[str, Any], container: str) -> None:
 
 async def execute(call: Call, target: Target) -> None:
     """A command in a container, over WebSocket."""
+    _admit(call, target, {"kind": "PodExecOptions", "command": _multi(call, "command")})
     pod = _pod(call, target)
     container = _container(pod, call.query.get("container", ""))
     _running(pod, container)
@@ -226,6 +227,19 @@ async def execute(call: Call, target: Target) -> None:
     await _finish(call, result.exit_code)
 
 
+def _admit(call: Call, target: Target, asked: dict[str, Any]) -> None:
+    """Ask the admission policies about a connection to a pod (CONNECT)."""
+    options: dict[str, Any] = {
+        n: True for n in ("stdin", "stdout", "stderr", "tty") if call.flag(n)
+    }
+    if "container" in call.query:
+        options["container"] = call.query["container"]
+    named = {"name": target.name, "namespace": target.namespace}
+    sent = {"apiVersion": "v1", "metadata": named, **options, **asked}
+    asked_by = call.write_options()
+    call.registry.review(target.view.kind, "CONNECT", sent, None, asked_by, target.subresource)
+
+
 def _container_error(message: str) -> status.StatusError:
     return status.StatusError(
         500,
@@ -240,6 +254,7 @@ async def attach(call: Call, target: Target) -> None:
 
     One that was made for a single attachment (``kubectl run -i``) has kept what it said before.
     """
+    _admit(call, target, {"kind": "PodAttachOptions"})
     pod = _pod(call, target)
     container = _container(pod, call.query.get("container", ""))
     _running(pod, container)
