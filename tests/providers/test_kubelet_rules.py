@@ -117,6 +117,9 @@ def test_a_changed_pod_is_seen_and_its_container_made_anew():
         image = [{**found["spec"]["containers"][0], "image": "nginx:2"}]
         change = respecified(world, "web", 2, containers=image)
         await world.kube.patch(PODS, "web", change, namespace="default")
+        await world.passes(seconds=0.5)
+        status = conditions(world.kube.pod("web"))  # the old one is still ending
+        assert (status["Ready"]["observedGeneration"], status["Ready"]["status"]) == (2, "True")
         await world.passes(seconds=40)
         status = world.kube.pod("web")["status"]
         assert status["observedGeneration"] == 2

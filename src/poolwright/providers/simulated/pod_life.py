@@ -104,8 +104,8 @@ class PodLife:
         """A container whose definition changed: the old one ends, the new one begins."""
         words = f"Container {run.spec.name} definition changed, will be restarted"
         self._tell("Normal", "Killing", words, run)
-        run.ready = False
         yield min(self.pod.grace_seconds, _TERMINATION_SECONDS)
+        run.ready = False  # not before: until it has ended, a probe finds it
         run.state, run.exit_code, run.reason, run.finished = (
             "terminated",
             0,
