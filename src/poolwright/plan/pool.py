@@ -97,6 +97,7 @@ def _ended(status: AgentPoolStatus, end: OperationEnd, **changes: object) -> Age
         operation_deadline=None,
         pending_machines=(),
         surge_limit=None,
+        drains={},  # the next operation gives each its whole time again
         error=end.error,
         message="",
         **changes,
@@ -332,7 +333,7 @@ def _ending(
     # have just read.
     message = status.message if end is SUCCEEDED else ""
     return PoolPlan(
-        status=replace(_ended(status, end), drains={}, leaving=(), message=message),
+        status=replace(_ended(status, end), leaving=(), message=message),
         actions=() if end is not SUCCEEDED and not rollout.quarantine else tuple(rollout.actions),
         spec=replace(spec, doomed_machines=()) if spec.doomed_machines else None,
         end=end,
@@ -385,7 +386,7 @@ def plan_refusal(world: PoolWorld, error: ErrorDetail, now: Instant) -> PoolPlan
         return PoolPlan(status=limited, wake_at=now)
     if not status.provisioning_state.is_terminal:
         end = OperationEnd(OperationState.FAILED, error)
-        return PoolPlan(status=replace(_ended(status, end), drains={}), end=end)
+        return PoolPlan(status=_ended(status, end), end=end)
     pause = now.after(REFUSAL_PAUSE)
     if spec.enable_auto_scaling and len(alive) < spec.count:
         count = max(len(alive), spec.min_count or 0)
