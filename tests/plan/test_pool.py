@@ -371,14 +371,15 @@ def test_an_abort_gives_cordoned_nodes_back():
     for _ in range(6):
         sandbox.step()
     assert any(node.unschedulable for node in sandbox.nodes.values())
+    assert sandbox.status.drains
     sandbox.status = replace(sandbox.status, is_halted=True, provisioning_state=STATE.CANCELING)
     sandbox.step()
+    assert not sandbox.status.drains  # or the next operation would find their time over
     machines = sorted(sandbox.machines)
     sandbox.step()
     assert sandbox.status.provisioning_state is STATE.CANCELED
     assert not any(node.unschedulable for node in sandbox.nodes.values())
     assert sorted(sandbox.machines) == machines
-    assert not sandbox.status.drains  # or the next operation would find their time over
 
 
 def test_a_thousand_nodes_are_upgraded_in_place_a_tenth_at_a_time():
