@@ -27,6 +27,10 @@ from poolwright.model.json_value import child, children
 _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDOUT, _STDERR, _ERROR = b"\x01", b"\x02", b"\x03"
 _CHUNK = 32 * 1024
+_STREAMS_SECONDS = 0.05
+"""What a client gets to make its streams, as it has while a runtime starts a process: older kubectl
+drops what comes before that. Source: kubernetes/kubernetes#131203.
+"""
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 KUBELET_PORT = 10250
 
@@ -287,6 +291,7 @@ async def _accept(call: Call) -> None:
     offered: list[str] = list(call.scope.get("subprotocols") or ())
     chosen = next((protocol for protocol in _PROTOCOLS if protocol in offered), None)
     await call.send({"type": "websocket.accept", "subprotocol": chosen})
+    await asyncio.sleep(_STREAMS_SECONDS)
 
 
 async def _channel(call: Call, channel: bytes, data: bytes) -> None:
