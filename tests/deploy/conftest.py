@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from absent import live_binaries
+from adopted import Kubectl
 from embedded_stack import EmbeddedStack
 from helm_chart import Helm
 from postgresql_server import postgresql_server, require_binaries
@@ -22,6 +23,18 @@ def embedded(tmp_path_factory):
     stack.start()
     yield stack
     stack.stop()
+
+
+@pytest.fixture(autouse=True)
+def given_up(given_up, request):
+    """So is the embedded one."""
+    if "embedded" not in request.fixturenames:
+        yield
+        return
+    live_binaries("kubectl")
+    kubectl = Kubectl(request.getfixturevalue("embedded").kubeconfig)
+    yield
+    kubectl("delete", "configmap", "poolwright-owner", "-n", "kube-system", "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
