@@ -68,7 +68,7 @@ lint: setup  ## format, lint, types and layers
 
 .PHONY: check
 check: lint  ## what to run before a commit: lint and the fast tests
-	$(BIN)/pytest -m 'not slow and not conformance and not postgres and not live'
+	$(BIN)/pytest $(SPREAD) -m 'not slow and not conformance and not postgres and not live'
 
 .PHONY: test
 test: setup az kubernetes-client  ## every test, with the real clients
