@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType
 
 from poolwright.app.certificates import ensure_authority, ensure_signing_key, write_secret
-from poolwright.model.errors import Precondition
+from poolwright.app.first_record import first_record
 from poolwright.model.record import Kind
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.store import Create, Store
@@ -38,18 +38,14 @@ async def share_keys(store: Store, directory: Path, clock: Clock, identity: Iden
         PoolwrightError: the store cannot be read or written.
         OSError: the directory cannot be written.
     """
-    found = await store.get(_SCOPE, KEYRING, _NAME)
-    if found is None:
+
+    async def own() -> Create:
         ensure_authority(directory)
         ensure_signing_key(directory)
-        own = Keyring(*(path.read_text() for path in _files(directory)))
-        write = Create(KEYRING, _NAME, identity.uid(), own, None, clock.now().wall)
-        try:
-            await store.transact(_SCOPE, [write])
-        except Precondition:  # another replica was first
-            found = await store.get(_SCOPE, KEYRING, _NAME)
-    if found is not None:
-        _keep(directory, found.spec)
+        keys = Keyring(*(path.read_text() for path in _files(directory)))
+        return Create(KEYRING, _NAME, identity.uid(), keys, None, clock.now().wall)
+
+    _keep(directory, (await first_record(store, _SCOPE, KEYRING, _NAME, own)).spec)
 
 
 def _files(directory: Path) -> tuple[Path, Path, Path]:

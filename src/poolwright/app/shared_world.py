@@ -6,12 +6,11 @@ not a server's to keep.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import NoneType
 
-from poolwright.model.errors import Precondition
+from poolwright.app.first_record import first_record
 from poolwright.model.instant import Instant
 from poolwright.model.record import Kind
 from poolwright.ports.clock import Clock, Identity
@@ -37,14 +36,12 @@ async def world_position(store: ScopedStore, clock: Clock, identity: Identity) -
     Raises:
         PoolwrightError: the store cannot be read or written.
     """
-    found = await store.get(_SCOPE, WORLD, _NAME)
-    if found is None:
+
+    async def begun() -> Create:
         here, now = clock.now(), await store.time()
         began = World(now - timedelta(microseconds=here.world.micros))
-        write = Create(WORLD, _NAME, identity.uid(), began, None, here.wall)
-        with suppress(Precondition):  # another server was first
-            await store.transact(_SCOPE, [write])
-        found = await store.get(_SCOPE, WORLD, _NAME)
-        assert found is not None, "the world is never deleted"
+        return Create(WORLD, _NAME, identity.uid(), began, None, here.wall)
+
+    found = await first_record(store, _SCOPE, WORLD, _NAME, begun)
     passed = await store.time() - found.spec.began_at
     return Instant(passed // timedelta(microseconds=1))

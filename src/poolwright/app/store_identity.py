@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from types import NoneType
 
-from poolwright.model.errors import Precondition
+from poolwright.app.first_record import first_record
 from poolwright.model.record import Kind
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.store import Create, Store
@@ -22,11 +21,8 @@ async def store_identity(store: Store, clock: Clock, identity: Identity) -> str:
     Raises:
         PoolwrightError: the store cannot be read or written.
     """
-    found = await store.get(_SCOPE, STORE_IDENTITY, _NAME)
-    if found is None:
-        write = Create(STORE_IDENTITY, _NAME, identity.uid(), None, None, clock.now().wall)
-        with suppress(Precondition):  # another server was first
-            await store.transact(_SCOPE, [write])
-        found = await store.get(_SCOPE, STORE_IDENTITY, _NAME)
-        assert found is not None, "it is never deleted"
-    return found.uid
+
+    async def drawn() -> Create:
+        return Create(STORE_IDENTITY, _NAME, identity.uid(), None, None, clock.now().wall)
+
+    return (await first_record(store, _SCOPE, STORE_IDENTITY, _NAME, drawn)).uid

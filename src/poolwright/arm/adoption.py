@@ -69,8 +69,9 @@ async def find_adopted(context: ArmContext, adoption: Adoption) -> Cluster | Non
     return known
 
 
-async def check_identity(context: ArmContext, adoption: Adoption, uid: str) -> None:
-    """Refuse another cluster under a known name, and a known cluster under another name.
+async def check_identity(context: ArmContext, adoption: Adoption, uid: str) -> Cluster | None:
+    """Refuse another cluster under a known name, and a known cluster under another name; the
+    record, if there is one.
 
     Raises:
         Conflict: it is so, as far as the uids say.
@@ -82,6 +83,7 @@ async def check_identity(context: ArmContext, adoption: Adoption, uid: str) -> N
         raise Conflict(
             f"this is not the cluster that was adopted as {adoption.name}; give it another name"
         )
+    return known
 
 
 async def adopt_cluster(
@@ -93,8 +95,7 @@ async def adopt_cluster(
         Conflict: the group is being deleted, or the name is that of another cluster.
     """
     key = adoption.key
-    await check_identity(context, adoption, uid)
-    known = await find_adopted(context, adoption)
+    known = await check_identity(context, adoption, uid)
     await _ensure_group(context, adoption)
     if known is None:
         now = context.clock.now()
