@@ -395,6 +395,23 @@ def test_an_upgrade_that_makes_a_pool_managed_says_so_beforehand(had):
     play(story)
 
 
+def test_only_an_upgrade_says_that_it_makes_a_pool_managed():
+    async def story(rooms):
+        await rooms.create_cluster(SYSTEM)
+        await rooms.ended("create")
+        made = gpu_spec(name="gpunp", count=1, node_image_version=IMAGE)
+        await rooms.create_pool(replace(made, install_profile=InstallProfile.DRIVER_ONLY), "add")
+        await rooms.ended("add")
+        await rooms.change_pool(
+            "gpunp", STATE.UPDATING, "label", install_profile=InstallProfile.EVERYTHING
+        )
+        assert (await rooms.ended("label")).state is OperationState.SUCCEEDED
+        events = (await rooms.clusters.kube(KEY).list(EVENTS, namespace="default")).items
+        assert "ManagedGPUEnabled" not in {e["reason"] for e in events}
+
+    play(story)
+
+
 def test_a_node_without_a_machine_goes_once_it_is_silent():
     async def story(rooms):
         await rooms.create_cluster(SYSTEM)

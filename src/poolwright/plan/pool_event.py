@@ -30,8 +30,9 @@ def pool_events(world: PoolWorld, plan: PoolPlan) -> Iterator[NodeEvent]:
     is_made = plan.end is not None and before.provisioning_state is ProvisioningState.CREATING
     if is_made and _is_managed_by_tag(spec):
         yield NodeEvent("DeprecatedTag", TAG_DEPRECATED, "Warning")
+    is_upgrade = before.provisioning_state is ProvisioningState.UPGRADING
     begins = before.operation_deadline is None and plan.status.operation_deadline is not None
-    if begins and _becomes_managed(world):
+    if is_upgrade and begins and _becomes_managed(world):
         yield NodeEvent("ManagedGPUEnabled", CROSSING.format(pool=spec.name))
 
 
