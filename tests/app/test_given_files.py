@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from live_stack import Authority
 from poolwright.app.certificates import ensure_signing_key, given_certificates
 from poolwright.app.data_directory import DataDirectory
 from poolwright.app.server import _token_keys
@@ -22,14 +21,6 @@ def encrypt(path):
             serialization.BestAvailableEncryption(b"password"),
         )
     )
-
-
-@pytest.fixture
-def authority(tmp_path):
-    made = Authority(tmp_path)
-    made.issue("server", "first", names=("localhost",))
-    made.issue("other", "second", names=("localhost",))
-    return made
 
 
 def given(authority, key="server.key"):

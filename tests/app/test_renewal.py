@@ -7,17 +7,8 @@ import ssl
 
 import pytest
 
-from live_stack import Authority
 from poolwright.app.certificates import Certificates
 from poolwright.app.renewal import Renewal
-
-
-@pytest.fixture
-def authority(tmp_path):
-    made = Authority(tmp_path)
-    made.issue("server", "first", names=("localhost",))
-    made.issue("next", "second", names=("localhost",))
-    return made
 
 
 @pytest.fixture
@@ -47,7 +38,7 @@ def files(authority):
 
 def replace(authority, *suffixes):
     for suffix in suffixes:
-        data = (authority.folder / f"next.{suffix}").read_bytes()
+        data = (authority.folder / f"other.{suffix}").read_bytes()
         (authority.folder / f"server.{suffix}").write_bytes(data)
 
 
