@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 
 from poolwright.kubesim.registry import Registry
 from poolwright.model.kubernetes import (
@@ -115,6 +116,57 @@ def test_a_daemon_set_follows_nodes_and_rolls_one_by_one():
         assert [p["spec"]["nodeName"] for p in w.pods()] == ["a"]
 
     play(story)
+
+
+def test_a_daemon_set_that_surges_has_one_new_pod_too_many_at_a_time():
+    seen = []
+
+    async def watch(w):
+        async with w.registry.changes((PODS,)) as queue:
+            while True:
+                await queue.get()
+                new = [p for p in w.pods() if is_new(p) and not is_available(w, p)]
+                beside = {p["spec"]["nodeName"] for p in w.pods() if not is_new(p)}
+                seen.append(sum(p["spec"].get("nodeName") in beside for p in new))
+
+    def is_new(pod):
+        return pod["spec"]["containers"][0]["image"] == "registry/plugin:2"
+
+    def ready_since(pod):
+        said = {c["type"]: c for c in pod.get("status", {}).get("conditions", ())}.get("Ready", {})
+        is_ready = said.get("status") == "True"
+        return datetime.fromisoformat(said["lastTransitionTime"]) if is_ready else None
+
+    def is_available(w, pod):
+        """As who reads the API counts it."""
+        since = ready_since(pod)
+        return since is not None and since + timedelta(seconds=10) <= w.clock.now().wall
+
+    async def story(w):
+        for name in "abcde":
+            await w.add_node(name)
+        await asyncio.sleep(0.7)  # conditions tell whole seconds: the rest of one is left out
+        update = {"rollingUpdate": {"maxSurge": "20%", "maxUnavailable": 0}}
+        plugin = {"updateStrategy": update, "minReadySeconds": 10}
+        await w.create(DAEMON_SETS, workload("plugin", app="p", pod=template("p"), **plugin))
+        await asyncio.sleep(5)
+        available = max(map(ready_since, w.pods())) + timedelta(seconds=10, milliseconds=10)
+        await asyncio.sleep((available - w.clock.now().wall).total_seconds())
+        assert sum(is_available(w, p) for p in w.pods()) == 5
+
+        def change(body):
+            body["spec"]["template"]["spec"]["containers"][0]["image"] = "registry/plugin:2"
+
+        await w.registry.update(DAEMON_SETS, "plugin", change, namespace="default")
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch(w))
+            await w.settle(3)
+            watching.cancel()
+        assert len(w.pods()) == 5
+        assert all(is_new(p) for p in w.pods())
+        assert max(seen) == 1
+
+    play(story, speed=1.0)
 
 
 def taint(key, value, effect="NoSchedule"):

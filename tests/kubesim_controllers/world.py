@@ -13,6 +13,7 @@ from poolwright.kubesim.registry import Registry, store_kind
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired
+from poolwright.model.instant import wall_text
 from poolwright.model.kubernetes import (
     EVENTS,
     LEASES,
@@ -172,7 +173,9 @@ class World:
                 return
             status["phase"] = phase
             rest = [c for c in status.get("conditions") or () if c["type"] != "Ready"]
-            status["conditions"] = [*rest, {"type": "Ready", "status": str(ready)}]
+            since = wall_text(self.clock.now().wall)
+            said = {"type": "Ready", "status": str(ready), "lastTransitionTime": since}
+            status["conditions"] = [*rest, said]
 
         await self.registry.update(
             PODS, meta["name"], mutate, namespace=meta["namespace"], subresource="status"

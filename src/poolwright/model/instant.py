@@ -47,3 +47,12 @@ def wall_text(wall: datetime) -> str:
 def wall_text_micro(wall: datetime) -> str:
     """RFC 3339 in UTC with microseconds, as Kubernetes writes ``metav1.MicroTime``."""
     return f"{wall.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def wall_from(text: str) -> datetime | None:
+    """The moment that a text of `wall_text`'s form names; None if it names none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

@@ -108,6 +108,51 @@ def test_a_node_that_drives_it_away_loses_it():
     assert kept.actions == ()
 
 
+def test_with_a_surge_a_node_need_not_wait_for_the_pod_that_leaves():
+    leaving = [pod("one", "any", deleting=True)]
+    assert plan_daemon_node(daemon_set(), "a", node(), leaving).actions == ()
+    surging = daemon_set(max_unavailable=0, max_surge=1)
+    (made,) = plan_daemon_node(surging, "a", node(), leaving).actions
+    assert isinstance(made, CreateObject)
+    assert plan_daemon_node(surging, "a", node(), [*leaving, pod("two", "any")]).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "words"),
+    [
+        ("Failed", "FailedDaemonPod", "failed daemon pod default/one on node a, will try to kill"),
+        (
+            "Succeeded",
+            "SucceededDaemonPod",
+            "succeeded daemon pod default/one on node a, will try to delete",
+        ),
+    ],
+)
+def test_a_pod_that_ended_is_taken_away(phase, reason, words):
+    wanted = daemon_set()
+    event, gone, _ = plan_daemon_node(
+        wanted, "a", node(), [pod("one", wanted.hash, phase=phase)]
+    ).actions
+    assert (event.reason, event.message) == (reason, f"Found {words} it")
+    assert gone.target.name == "one"
+
+
+def test_nothing_is_said_before_every_node_was_counted():
+    old, new = daemon_set(), daemon_set("plugin:2")
+    surging = daemon_set("plugin:2", max_unavailable=0, max_surge=1)
+    tally, surge = DaemonTally(["a", "b"]), DaemonTally(["a", "b"])
+    here = {name: [pod(f"p-{name}", old.hash)] for name in "ab"}
+    for name, pods in here.items():
+        assert plan_daemon_set(new, tally).actions == ()
+        assert (tally.rollout(new), surge.surge(surging)) == ([], [])
+        place = place_of(new, node(name), pods, frozenset(p.uid for p in pods))
+        tally.set(name, place)
+        surge.set(name, place)
+    assert [target.name for target in tally.rollout(new)] == ["p-a"]
+    assert surge.surge(surging) == ["a"]
+    assert surge.surge(surging, begun=["b"]) == []
+
+
 @given(st.integers(1, 9), st.sampled_from([1, 2, "30%", "100%"]))
 @settings(max_examples=60, deadline=None)
 def test_a_rollout_keeps_enough_pods_and_ends(count, limit):

@@ -6,7 +6,7 @@ follow from its tally, written once per debounce.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from poolwright.kubesim.controllers.perform import Performer
 from poolwright.kubesim.controllers.state import ClusterState, Following, node_of
@@ -52,7 +52,8 @@ class DaemonNodeController:
         self._clock = clock
         self.sets: dict[str, DaemonSet] = {}
         self.tallies: dict[str, DaemonTally] = {}
-        self._may_surge: dict[NodeKey, str] = {}
+        self._may_surge: dict[str, dict[str, str]] = {}
+        """By set and node, the template of the pod that may come beside the old one."""
 
     def start(self, loop: Loop[NodeKey], totals: Loop[str]) -> None:
         """Look at every pair once, and at each again when something of it changes."""
@@ -70,8 +71,8 @@ class DaemonNodeController:
         if old is not None and old.target == new.target and _same_will(old, new):
             self._totals.wake(entry.key)
             return
-        self.tallies[entry.key] = DaemonTally()
         names = dict.fromkeys([*self._state.nodes, *self._state.names_of_placed()])
+        self.tallies[entry.key] = DaemonTally(names)
         for name in names:
             self._loop.wake((entry.key, name))
         self._totals.wake(entry.key)
@@ -80,6 +81,7 @@ class DaemonNodeController:
         if change.type == "DELETED":
             self.sets.pop(change.new.key, None)
             self.tallies.pop(change.new.key, None)
+            self._may_surge.pop(change.new.key, None)
         else:
             self._learn(change.new)
 
@@ -110,17 +112,26 @@ class DaemonNodeController:
             node,
             pods,
             available=self._available(daemon_set, pods)[0],
-            may_surge=self._may_surge.pop(key, None) == daemon_set.hash,
+            may_surge=self.surging(set_key).get(name) == daemon_set.hash,
         )
-        if plan.actions:
-            note(planned=len(plan.actions))
-            await self._performer.perform(plan)
-        return self._count(set_key, name)
+        try:
+            if plan.actions:
+                note(planned=len(plan.actions))
+                await self._performer.perform(plan)
+        finally:
+            wake_at = self._count(set_key, name)  # a pod that is refused keeps no other waiting
+        self._may_surge.get(set_key, {}).pop(name, None)  # not before it is counted
+        return wake_at
 
-    def let_surge(self, set_key: str, names: Iterable[str]) -> None:
+    def surging(self, set_key: str) -> Mapping[str, str]:
+        """The nodes that may have a new pod of a set and have not got it yet."""
+        return self._may_surge.get(set_key, {})
+
+    def let_surge(self, daemon_set: DaemonSet, names: Iterable[str]) -> None:
         """Let nodes have a new pod of a set beside the old one."""
+        set_key = f"{daemon_set.target.namespace}/{daemon_set.target.name}"
         for name in names:
-            self._may_surge[set_key, name] = self.sets[set_key].hash
+            self._may_surge.setdefault(set_key, {})[name] = daemon_set.hash
             self._loop.wake((set_key, name))
 
     def _pods(self, daemon_set: DaemonSet, node: str) -> list[Pod]:
@@ -177,7 +188,7 @@ class DaemonSetController:
         await self._record(key, daemon_set)
         plan = plan_daemon_set(daemon_set, tally)
         await self._perform(plan)
-        self._nodes.let_surge(key, tally.surge(daemon_set))
+        self._nodes.let_surge(daemon_set, tally.surge(daemon_set, self._nodes.surging(key)))
         return plan.wake_at
 
     async def _record(self, key: str, daemon_set: DaemonSet) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import NoReturn
 
 from poolwright.kubesim.entry import ObjectChange
 from poolwright.kubesim.registry import Listener, Registry
-from poolwright.model.instant import Instant
+from poolwright.model.instant import Instant, Now, wall_from
 from poolwright.model.kubernetes import NODES, PODS, Resource
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
@@ -39,10 +42,18 @@ class Following:
         self.owned_by = registry.owned_by
         self._registry = registry
         self._ends: list[Callable[[], None]] = []
+        self._failures: asyncio.Queue[Exception] = asyncio.Queue()
 
     def subscribe(self, listener: Listener, resources: Iterable[Resource]) -> None:
         """Call ``listener`` for every change of these kinds until `end`."""
-        self._ends.append(self._registry.subscribe(listener, resources))
+        lost = self._failures.put_nowait
+        self._ends.append(self._registry.subscribe(listener, resources, lost=lost))
+
+    async def until_lost(self) -> NoReturn:
+        """Wait until a bug kept a change from one of the listeners, and raise it: what they keep
+        hangs together, so that all start over.
+        """
+        raise await self._failures.get()
 
     def end(self) -> None:
         """End every subscription."""
@@ -59,7 +70,7 @@ class ClusterState:
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
         self.ready_at: dict[str, Instant] = {}
-        """Since when (world) each ready pod, by uid, was seen so. After a restart: since then."""
+        """Since when (world) each ready pod, by uid, is so."""
         self.finished_at: dict[str, Instant] = {}
         """When (world) a pod, by uid, was first seen finished or leaving."""
         self._owned: dict[str, dict[str, Pod]] = {}
@@ -134,7 +145,7 @@ class ClusterState:
         if not new.is_ready:
             self.ready_at.pop(new.uid, None)
         elif new.uid not in self.ready_at:
-            self.ready_at[new.uid] = self._clock.now().world
+            self.ready_at[new.uid] = _ready_at(new, self._clock.now())
         if (new.is_finished or new.deleting) and new.uid not in self.finished_at:
             self.finished_at[new.uid] = self._clock.now().world
 
@@ -147,3 +158,13 @@ class ClusterState:
                 bucket.pop(pod.key, None)
                 if not bucket:
                     del index[key]
+
+
+def _ready_at(pod: Pod, now: Now) -> Instant:
+    """Since when a pod, seen ready now, is so: as long as its condition says by the wall's clock,
+    in whole seconds. Who reads the API counts from there; nobody must find it available before
+    its controller does.
+    """
+    since = wall_from(pod.ready_since)
+    passed = timedelta() if since is None else now.wall - since
+    return now.world.after(-max(passed, timedelta()))

@@ -8,7 +8,7 @@ Source: k8s.io/kubernetes v1.36 pkg/controller/daemon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,12 @@ AUTOMATIC_TOLERATIONS = (
     _toleration("unschedulable", "NoSchedule"),
 )
 HOST_NETWORK_TOLERATION = _toleration("network-unavailable", "NoSchedule")
+
+_ENDED = {
+    "Failed": ("FailedDaemonPod", "Warning", "will try to kill"),
+    "Succeeded": ("SucceededDaemonPod", "Normal", "will try to delete"),
+}
+"""By phase, how the set speaks of a pod that ended: it is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,21 +196,21 @@ def plan_daemon_node(
         for pod in live:
             actions.extend(_delete(daemon_set, pod, "the node does not want the set"))
         return Plan(tuple(actions))
-    failed = [p for p in live if p.phase == "Failed"]
-    for pod in failed:
-        words = f"Found failed daemon pod {pod.key} on node {name}, will try to kill it"
-        actions.append(
-            RecordEvent(daemon_set.target, "FailedDaemonPod", words, CONTROLLER, "Warning")
-        )
-        actions.extend(_delete(daemon_set, pod, "it failed"))
-    kept = [p for p in live if p.phase != "Failed"]
+    for pod in live:
+        if pod.phase in _ENDED:
+            reason, kind, way = _ENDED[pod.phase]
+            words = f"Found {pod.phase.lower()} daemon pod {pod.key} on node {name}, {way} it"
+            actions.append(RecordEvent(daemon_set.target, reason, words, CONTROLLER, kind))
+            actions.extend(_delete(daemon_set, pod, f"it {pod.phase.lower()}"))
+    kept = [p for p in live if p.phase not in _ENDED]
     for pod in _superfluous(daemon_set, kept, available):
         actions.extend(_delete(daemon_set, pod, "the node has another pod of the set"))
     new, old = _sorted(daemon_set, kept)
-    if should_run and (not pods or (may_surge and old and not new)):
+    waits = kept if daemon_set.surges else pods  # with a surge one that leaves is no obstacle
+    if should_run and (not waits or (may_surge and old and not new)):
         told = RecordEvent(daemon_set.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
         body = daemon_set.pod_for(name)
-        because = f"{name} has no pod of the {'set' if not pods else 'present template'}"
+        because = f"{name} has no pod of the {'present template' if waits else 'set'}"
         actions.append(CreateObject(PODS, body, because, told))
     return Plan(tuple(actions))
 
@@ -245,9 +251,12 @@ def place_of(
 
 
 class DaemonTally:
-    """The places of one set, with their sums kept."""
+    """The places of one set, with their sums kept. It says nothing before every node of
+    ``awaited`` was counted: half of them would read as a set that has come up, or has room.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: Iterable[str] = ()) -> None:
+        self._awaited = set(awaited)
         self._places: dict[str, Place] = {}
         self._outdated: dict[str, Place] = {}
         self._sums = dict.fromkeys(
@@ -256,6 +265,7 @@ class DaemonTally:
 
     def set(self, node: str, place: Place | None) -> None:
         """Replace a node's place; None forgets it."""
+        self._awaited.discard(node)
         old = self._places.pop(node, None)
         self._outdated.pop(node, None)
         for sign, counted in ((-1, old), (1, place)):
@@ -266,6 +276,11 @@ class DaemonTally:
             self._places[node] = place
             if place.outdated is not None:
                 self._outdated[node] = place
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every node was counted."""
+        return not self._awaited
 
     def status(self, daemon_set: DaemonSet) -> dict[str, Any]:
         """The status of the set."""
@@ -283,7 +298,7 @@ class DaemonTally:
 
     def rollout(self, daemon_set: DaemonSet) -> list[Target]:
         """Pods of older templates to replace now, without passing maxUnavailable."""
-        if not daemon_set.rolling or daemon_set.surges or not self._outdated:
+        if not daemon_set.rolling or daemon_set.surges or self._awaited:
             return []
         allowed = rounded(daemon_set.max_unavailable, self._sums["desired"], up=True)
         room = max(1, allowed) - (self._sums["desired"] - self._sums["available"])
@@ -299,16 +314,19 @@ class DaemonTally:
                 room -= 1
         return chosen
 
-    def surge(self, daemon_set: DaemonSet) -> list[str]:
-        """Nodes that may now have a new pod beside the old one, without passing maxSurge."""
-        if not daemon_set.surges or not self._outdated:
+    def surge(self, daemon_set: DaemonSet, begun: Collection[str] = ()) -> list[str]:
+        """Nodes that may now have a new pod beside the old one, without passing maxSurge.
+
+        ``begun``: those that were told so and have not got it yet.
+        """
+        if not daemon_set.surges or self._awaited:
             return []
         room = max(1, rounded(daemon_set.max_surge, self._sums["desired"], up=True))
-        room -= sum(place.surging for place in self._outdated.values())
+        room -= sum(place.surging or name in begun for name, place in self._outdated.items())
         chosen: list[str] = []
         for name in sorted(self._outdated):
             place = self._outdated[name]
-            if place.surging:
+            if place.surging or name in begun:
                 continue
             if not place.available:
                 chosen.append(name)
@@ -321,6 +339,8 @@ class DaemonTally:
 def plan_daemon_set(daemon_set: DaemonSet, tally: DaemonTally) -> Plan:
     """The set's status, and the next pods of its rolling update."""
     actions: list[Action] = []
+    if not tally.is_complete:
+        return Plan()
     if not daemon_set.deleting:
         for target in tally.rollout(daemon_set):
             words = f"Deleted pod: {target.name}"
