@@ -32,6 +32,16 @@ def said(script, inside=INSIDE):
         ('echo "" $WHO ${WHO}', (" me me\n", 0.2, 0)),
         ("echo $WHOM", ("$WHOM\n", 0.2, 0)),
         ("sh -c 'echo in; exit 3'", ("in\n", 0.2, 3)),
+        ("if [ $WHO = me ]; then exit 4; else exit 5; fi", ("", 0.0, 4)),
+        ("if ! [[ $WHO == you ]]\nthen\n  echo no\nelif true; then exit 1\nfi", ("no\n", 0.2, 0)),
+        ("if [ $(expr 7 % 2) -ne 0 ]; then exit 1; fi", ("", 0.2, 1)),
+        ("for i in 1 2 3; do echo $i; sleep 1; done; echo end", ("1\n2\n3\nend\n", 3.8, 0)),
+        ("f() { echo $X; exit 6; }; X=one; f; echo never", ("one\n", 0.2, 6)),
+        ("exit $(( (2 + 3) * 4 % 7 ))", ("", 0.0, 6)),
+        ("while false; do sleep 1; done; exit 2", ("", 0.2, 2)),
+        ("set -e; false || true; if false; then :; fi; echo on", ("on\n", 0.8, 0)),
+        ("echo \"$(echo in) '$WHO'\" '$WHO'", ("in 'me' $WHO\n", 0.4, 0)),
+        ("expr 1 / 0; echo $?", ("expr: division by zero\n2\n", 0.4, 0)),
         ("exit \u00b2", ("", 0.0, 0)),
         (f"exit {'9' * 5000}", ("", 0.0, 0)),
     ],
@@ -50,7 +60,23 @@ def test_kubernetes_fills_in_variables_that_it_knows():
 
 
 @pytest.mark.parametrize(
-    "command", [["python", "train.py"], ["sh", "-c", "echo a; train"], ["sh", "-c", "echo a | wc"]]
+    "command",
+    [
+        ["python", "train.py"],
+        ["sh", "-c", "echo a; train"],
+        ["sh", "-c", "echo a | wc"],
+        ["sh", "-c", "if [ -r /data/seen ]; then exit 0; fi"],
+        ["sh", "-c", "if true; then echo a"],
+        ["sh", "-c", "case $WHO in me) exit 1;; esac"],
+        ["sh", "-c", "again() { again; }; again"],
+        ["sh", "-c", "for a in 1 2 3 4 5 6 7 8; do " * 5 + "true; " + "done; " * 5],
+        ["sh", "-c", "if " * 5000],
+        ["sh", "-c", "echo " + "$(echo " * 5000 + ")" * 5000],
+        ["sh", "-c", "exit $((" + "(" * 90 + "1" + ")" * 90 + " x))"],
+        ["sh", "-c", "exit $(( 1 + ))"],
+        ["sh", "-c", "if [ '' -eq 0 ]; then exit 0; fi"],
+        ["sh", "-c", "X=aa; for i in " + "1 " * 60 + "; do X=$X$X; done"],
+    ],
 )
 def test_what_is_not_understood_is_said_to_be(command):
     assert not course(INSIDE, command).is_known
@@ -66,3 +92,38 @@ def test_the_tool_is_not_there_without_a_gpu():
     assert (found.is_known, found.is_started) == (True, False)
     assert execute(BARE, ["nvidia-smi"]).exit_code == 127
     assert said("nvidia-smi", BARE) == ("sh: nvidia-smi: not found\n", 0.2, 127)
+
+
+def test_chance_is_the_same_whenever_it_is_looked_at():
+    drawn = [said("echo $RANDOM $RANDOM") for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    first, second = map(int, drawn[0][0].split())
+    assert first != second
+    assert max(first, second) < 2**15
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "code"),
+    [
+        (
+            "_term(){\n\tsleep 5\n\texit 143\n}\ntrap _term SIGTERM\nwhile true; do sleep 1; done",
+            5,
+            143,
+        ),
+        ("trap 'echo bye; exit 0' INT TERM; sleep infinity", 0.2, 0),
+        ("trap 'echo bye' TERM; sleep infinity", None, 0),
+    ],
+)
+def test_a_script_may_say_how_it_ends(script, seconds, code):
+    found = course(INSIDE, ["sh", "-c", script])
+    assert (found.is_known, found.seconds) == (True, None)
+    assert (found.on_term.seconds, found.on_term.exit_code) == (seconds, code)
+
+
+def test_other_scripts_end_like_any_program():
+    for script in (
+        "sleep infinity",
+        "trap 'exit 1' INT; sleep infinity",
+        "trap x TERM; trap - TERM",
+    ):
+        assert course(INSIDE, ["sh", "-c", script]).on_term is None

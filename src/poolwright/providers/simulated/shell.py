@@ -6,12 +6,28 @@ A command has a `Course`: what it prints and when, how long it takes and how it 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from poolwright.ports.kube import ExecResult
+from poolwright.providers.simulated.arithmetic import evaluate
+from poolwright.providers.simulated.script import (
+    MOST_DEPTH,
+    Block,
+    Command,
+    For,
+    Function,
+    If,
+    NotUnderstoodError,
+    Part,
+    Simple,
+    UnterminatedError,
+    While,
+    Word,
+    parse,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,8 @@ class Course:
     """Whether all of it was understood; else this is what a container without the rest does."""
     is_started: bool = True
     """Whether there was anything to run."""
+    on_term: Course | None = None
+    """What it does when it is asked to end, if that is not what any program does."""
 
 
 NUMBER = re.compile(r"[0-9]{1,9}")
@@ -59,10 +77,12 @@ _SMI_SECONDS = 1.0  # assumed: the tool asks the driver
 _SLEEP = re.compile(r"^(\d+(?:\.\d*)?|\.\d+)([smhd]?)$")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ENDLESS = ("infinity", "inf")
-_LOOPS = ("while", "for", "until")
-_SEPARATORS = (";", "&&", "||")
-_SYMBOLS = "|<>&"
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_REFERENCE_IN_ARITHMETIC = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_COMPARED = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
+_LONGEST_WORD = 16_384
+_MOST_STEPS = 1000
+"""So many commands a script may run; one that takes more is not understood."""
 _REFERENCE = re.compile(r"\$\$|\$\((\w+)\)")
 _NOT_FOUND = Course(exit_code=127, is_known=False, is_started=False)
 
@@ -139,12 +159,22 @@ def filled_in(word: str, environment: Mapping[str, str]) -> str:
 
 @dataclass(slots=True)
 class _Script:
-    """A script while it runs."""
+    """A script while it runs. It counts its steps: no word of a pod's may keep this one busy."""
 
+    container: Container
+    variables: dict[str, str]
     pieces: list[Piece] = field(default_factory=list[Piece])
     seconds: float | None = 0.0
     code: int = 0
     is_known: bool = True
+    stops: bool = False
+    """Whether it ends at the first command that fails."""
+    is_over: bool = False
+    steps: int = 0
+    depth: int = 0
+    drawn: int = 0
+    functions: dict[str, Block] = field(default_factory=dict[str, Block])
+    trap: Block | None = None
 
     def add(self, step: Course) -> None:
         began = self.seconds or 0.0
@@ -152,9 +182,179 @@ class _Script:
         self.seconds = None if step.seconds is None else began + step.seconds
         self.code = step.exit_code
         self.is_known = self.is_known and step.is_known
+        self.is_over = self.is_over or self.seconds is None
 
     def course(self) -> Course:
-        return Course(tuple(self.pieces), self.seconds, self.code, self.is_known)
+        course = Course(tuple(self.pieces), self.seconds, self.code, self.is_known)
+        return course if self.trap is None else replace(course, on_term=self._ending(self.trap))
+
+    def _ending(self, trap: Block) -> Course:
+        """What it does when it is asked to end; without ``exit`` it goes on, until it is killed."""
+        rest = replace(self, pieces=[], seconds=0.0, is_over=False, trap=None)
+        rest.run(trap)
+        is_left = rest.is_over and rest.seconds is not None
+        return Course(tuple(rest.pieces), rest.seconds if is_left else None, rest.code)
+
+    # -------------------------------------------------------------- commands
+
+    def run(self, block: Block) -> None:
+        """Run commands until the script is over."""
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            raise NotUnderstoodError("nested too deeply")
+        self._run_each(block)
+        self.depth -= 1
+
+    def _run_each(self, block: Block) -> None:
+        for index, (operator, command) in enumerate(block.commands):
+            if operator in ("&&", "||") and (self.code == 0) is (operator == "||"):
+                continue
+            self._command(command)
+            following = [o for o, _ in block.commands[index + 1 : index + 2]]
+            if self.stops and self.code and following not in (["&&"], ["||"]):
+                self.is_over = True
+            if self.is_over:
+                return
+
+    def _command(self, command: Command) -> None:
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise NotUnderstoodError("it takes too many steps")
+        match command:
+            case If():
+                self._choose(command)
+            case While(condition, _, is_until):
+                if self._holds(condition) is not is_until and not self.is_over:
+                    self.add(Course(seconds=None))
+            case For():
+                for word in [self._filled(word) for word in command.words]:
+                    self.variables[command.name] = word
+                    self.run(command.body)
+                    if self.is_over:
+                        return
+            case Function():
+                self.functions[command.name] = command.body
+                self.code = 0
+            case Block():
+                self.run(command)
+            case Simple():
+                self._simple(command)
+
+    def _choose(self, command: If) -> None:
+        for condition, body in command.branches:
+            holds = self._holds(condition)
+            if self.is_over:
+                return
+            if holds:
+                self.run(body)
+                return
+        self.code = 0
+        if command.otherwise is not None:
+            self.run(command.otherwise)
+
+    def _holds(self, condition: Block) -> bool:
+        stops, self.stops = self.stops, False
+        self.run(condition)
+        self.stops = stops
+        return self.code == 0
+
+    def _simple(self, command: Simple) -> None:
+        if command.odd or not command.words:
+            self.add(_missing(command.odd))
+            return
+        words = [self._filled(word) for word in command.words]
+        named = _ASSIGNMENT.match(words[0])
+        if named is not None and len(words) == 1:
+            self.variables[named[1]] = named[2]
+            self.code = 0
+            return
+        is_negated = words[0] == "!" and len(words) > 1
+        is_plain = all(word.is_plain for word in command.words)
+        self._step(words[1:] if is_negated else words, is_plain=is_plain)
+        if is_negated:
+            self.code = int(self.code == 0)
+
+    def _step(self, words: list[str], *, is_plain: bool) -> None:
+        """One command; ``is_plain`` if nothing was filled in."""
+        match words[0]:
+            case "set":
+                asked = any(word.startswith("-") and "e" in word for word in words)
+                self.stops = self.stops or asked
+            case "trap":
+                self._trap(words[1:])
+            case "exit":
+                self.code = _exit_code(words[1:], self.code)
+                self.is_over = True
+            case "test" | "[" | "[[":
+                self.code = _test(words)
+            case name if name in self.functions:
+                self.run(self.functions[name])
+            case _:
+                self._program(words, is_plain=is_plain)
+
+    def _program(self, words: list[str], *, is_plain: bool) -> None:
+        is_last = words[0] == "exec" and len(words) > 1
+        words = words[1:] if is_last else words
+        name = words[0].rsplit("/", 1)[-1]
+        if name in _SHELLS:  # a script from a variable may be what we are in
+            inner = _shell(self.container, words[1:]) if is_plain else Course(is_known=False)
+            self.add(inner)
+        else:
+            found = _run(self.container, name, words[1:]) or _missing(words[0])
+            self.add(found)
+        self.is_over = self.is_over or is_last
+
+    def _trap(self, words: Sequence[str]) -> None:
+        action, *signals = words or [""]
+        if not {"TERM", "SIGTERM", "15"}.isdisjoint(signals):
+            self.trap = None if action == "-" else parse(action)
+        self.code = 0
+
+    # -------------------------------------------------------------- words
+
+    def _filled(self, word: Word) -> str:
+        text = "".join(self._part(part) for part in word.parts)
+        if len(text) > _LONGEST_WORD:
+            raise NotUnderstoodError("a word is too long")
+        return text
+
+    def _part(self, part: Part) -> str:
+        match part.kind:
+            case "variable":
+                return self._variable(part.text, part.written)
+            case "arithmetic":
+                try:
+                    return str(evaluate(self._expanded(part.text), self._variable))
+                except ValueError as error:
+                    raise NotUnderstoodError(part.written) from error
+            case "output":
+                return self._output(part.text)
+            case _:
+                return part.text
+
+    def _expanded(self, text: str) -> str:
+        return _REFERENCE_IN_ARITHMETIC.sub(lambda m: self._variable(m[1] or m[2]), text)
+
+    def _variable(self, name: str, written: str = "") -> str:
+        """Its value; one that nobody set stays as it is written."""
+        if name == "?":
+            return str(self.code)
+        if name == "RANDOM" and name not in self.variables:
+            self.drawn += 1
+            inside = self.container
+            seed = f"{inside.hostname}/{int(inside.now.timestamp())}/{self.drawn}"
+            return str(zlib.crc32(seed.encode()) % 2**15)
+        return self.variables.get(name, written)
+
+    def _output(self, text: str) -> str:
+        inner = replace(self, pieces=[], seconds=0.0, code=0, stops=False, trap=None)
+        inner.run(parse(text))
+        self.steps, self.drawn = inner.steps, inner.drawn
+        self.code = inner.code
+        self.is_known = inner.is_known
+        if self.seconds is not None:
+            self.seconds = None if inner.seconds is None else self.seconds + inner.seconds
+        return "".join(p.text for p in inner.pieces if not p.is_error).rstrip("\n")
 
 
 def _shell(container: Container, args: Sequence[str]) -> Course:
@@ -162,73 +362,50 @@ def _shell(container: Container, args: Sequence[str]) -> Course:
     rest = [arg for arg in args if not arg.startswith("-")]
     if not any("c" in option for option in options) or not rest:
         return Course(is_known=False)
+    script = _Script(container, dict(container.environment))
+    script.stops = any("e" in option for option in options)
     try:
-        commands = list(_commands(rest[0]))
-    except ValueError:
+        script.run(parse(rest[0]))
+    except UnterminatedError:
         return _complaint("sh: syntax error: unterminated quoted string\n", 2)
-    stops = any("e" in option for option in options)
-    script = _Script()
-    for operator, written in commands:
-        if operator in ("&&", "||") and (script.code == 0) is (operator == "||"):
-            continue
-        words = [_expand(container, word) for word in written]
-        if words[0] == "set":
-            stops = stops or any(word.startswith("-") and "e" in word for word in words)
-            continue
-        script.add(_step(container, words, script.code, is_plain=words == written))
-        if script.seconds is None or words[0] == "exit" or (stops and script.code):
-            break
+    except ValueError:
+        return _missing("")
+    except ZeroDivisionError:
+        script.add(_complaint("sh: divide by zero\n", 2))
     return script.course()
 
 
-def _step(container: Container, words: list[str], last_code: int, *, is_plain: bool) -> Course:
-    """One command of a script; ``is_plain`` if no variable is in it."""
-    if words[0] in _LOOPS:
-        return Course(seconds=None)
-    if words[0] == "exit":
-        return Course(seconds=0.0, exit_code=_exit_code(words[1:], last_code))
-    if words[0] == "exec" and len(words) > 1:
-        words = words[1:]
-    name = words[0].rsplit("/", 1)[-1]
-    if name in _SHELLS:  # a script from a variable may be what we are in
-        return _shell(container, words[1:]) if is_plain else Course(is_known=False)
-    found = _run(container, name, words[1:])
-    if found is not None:
-        return found
-    missing = _complaint(f"sh: {words[0]}: not found\n", 127)
-    return replace(missing, is_known=name == "nvidia-smi")
+def _missing(name: str) -> Course:
+    complaint = _complaint(f"sh: {name}: not found\n" if name else "sh: syntax error\n", 127)
+    return replace(complaint, is_known=name == "nvidia-smi")
 
 
-def _commands(script: str) -> Iterator[tuple[str, list[str]]]:
-    """The commands of a script, each with the operator before it.
-
-    Pipes and redirections make words of their own, which no command is called.
-    """
-    lines = [line for line in script.splitlines() if not line.lstrip().startswith("#")]
-    reader = shlex.shlex("\n".join(lines), posix=True, punctuation_chars=";&|<>\n")
-    reader.whitespace, reader.whitespace_split, reader.commenters = " \t\r", True, ""
-    operator, words = ";", list[str]()
-    for read in reader:
-        token = ";" if read and not read.strip("\n") else read
-        if token not in _SEPARATORS:
-            words.append(token)
-            continue
-        if words:
-            yield operator, _unpiped(words)
-        operator, words = token, []
-    if words:
-        yield operator, _unpiped(words)
-
-
-def _unpiped(words: list[str]) -> list[str]:
-    odd = next((word for word in words if word and not word.strip(_SYMBOLS)), None)
-    return words if odd is None else [odd]
+def _test(words: Sequence[str]) -> int:
+    """``test`` and ``[``: 0 if it holds, 1 if not."""
+    args = list(words[1:])
+    if words[0] != "test" and (not args or args.pop() != {"[": "]", "[[": "]]"}[words[0]]):
+        raise NotUnderstoodError(words[0])
+    if args[:1] == ["!"]:
+        return 1 - _test(["test", *args[1:]])
+    match args:
+        case []:
+            return 1
+        case [text] | ["-n", text]:
+            return int(text == "")
+        case ["-z", text]:
+            return int(text != "")
+        case [left, "=" | "==", right]:
+            return int(left != right)
+        case [left, "!=", right]:
+            return int(left == right)
+        case [left, operator, right] if operator in _COMPARED:
+            return int(not evaluate(f"({left}) {_COMPARED[operator]} ({right})", _nothing))
+        case _:
+            raise NotUnderstoodError(" ".join(args))
 
 
-def _expand(container: Container, word: str) -> str:
-    return _VARIABLE.sub(
-        lambda found: container.environment.get(found[1] or found[2], found[0]), word
-    )
+def _nothing(name: str) -> str:
+    raise NotUnderstoodError(name)
 
 
 # ---------------------------------------------------------------------- commands
@@ -279,6 +456,8 @@ def _run(container: Container, name: str, args: list[str]) -> Course | None:
             return Course(seconds=None)
         case "true" | ":":
             return Course()
+        case "expr":
+            return _expression(args)
         case "false":
             return Course(exit_code=1)
         case _:
@@ -328,3 +507,13 @@ def _cat(container: Container, args: Sequence[str]) -> Course:
             pieces.append(Piece(0.0, error, is_error=True))
     failed = any(piece.is_error for piece in pieces)
     return Course(tuple(pieces), exit_code=int(failed), is_known=not failed)
+
+
+def _expression(args: Sequence[str]) -> Course:
+    try:
+        value = evaluate(" ".join(args), _nothing)
+    except ZeroDivisionError:
+        return _complaint("expr: division by zero\n", 2)
+    except ValueError:
+        return _complaint("expr: syntax error\n", 2)
+    return _says(f"{value}\n", int(value == 0))

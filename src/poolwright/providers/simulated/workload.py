@@ -28,7 +28,8 @@ TERMINATION_SECONDS = "poolwright.dev/termination-seconds"
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How a container runs. ``run_seconds`` is None for one that serves until it is stopped;
-    ``trains`` says that it prints the sample's training; ``start_error`` is why it cannot start.
+    ``trains`` says that it prints the sample's training; ``start_error`` is why it cannot start;
+    ``on_term`` is what it does when it is asked to end, if it does anything of its own.
     """
 
     run_seconds: float | None = None
@@ -36,10 +37,11 @@ class Behaviour:
     pieces: tuple[Piece, ...] = ()
     trains: bool = False
     start_error: str = ""
+    on_term: Course | None = None
 
 
 def _of(known: Course) -> Behaviour:
-    return Behaviour(known.seconds, known.exit_code, known.pieces)
+    return Behaviour(known.seconds, known.exit_code, known.pieces, on_term=known.on_term)
 
 
 # Declared run times by image; assumed. The sample of the AKS GPU documents trains 500 steps.
@@ -84,6 +86,7 @@ def behaviour(
         found.pieces,
         found.trains,
         found.start_error,
+        found.on_term,
     )
 
 
