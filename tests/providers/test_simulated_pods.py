@@ -4,6 +4,7 @@ import pytest
 
 from poolwright.model.errors import InvalidRequest
 from poolwright.model.kubernetes import EVENTS, PODS
+from poolwright.providers.simulated.images import image
 from poolwright.providers.simulated.ledger import CHECKPOINT
 from poolwright.providers.simulated.workload import EXIT_CODE, GPU_UTILIZATION, RUN_SECONDS
 from providers.world import (
@@ -161,6 +162,21 @@ def test_an_image_that_a_node_has_is_not_pulled_again():
         )
 
     with_node(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_missing"),
+    [
+        ("web:404", True),
+        ("invalid.registry.example/web:1", True),
+        ("registry.invalid/web", True),
+        ("web:non-existent", True),
+        ("web:1.404", False),
+        ("invalid/web:1", False),
+    ],
+)
+def test_a_name_may_say_that_there_is_no_such_image(name, is_missing):
+    assert image(name).is_missing is is_missing
 
 
 def test_a_missing_image_backs_off():

@@ -35,7 +35,10 @@ _ON_NODE_IMAGE = (
 )
 
 # Images by these names cannot be pulled, so that one can see what that looks like.
-_MISSING = ("*does-not-exist*", "*doesnotexist*", "*nonexistent*", "*not-found*")
+_MISSING = (
+    *("*does-not-exist*", "*doesnotexist*", "*nonexistent*", "*non-existent*", "*not-found*"),
+    *("invalid.*/*", "*.invalid/*", "*:404"),
+)
 
 _RESOLVE_SECONDS = 0.4  # assumed: to ask the registry
 _BYTES_PER_SECOND = 90 * _MIB  # assumed: download and unpacking together
