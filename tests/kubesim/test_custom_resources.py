@@ -333,6 +333,26 @@ def test_a_budget_asks_the_scale_of_a_custom_owner():
     run(test, controllers=True)
 
 
+def test_a_scale_where_no_number_is_lets_no_pod_go():
+    async def test(call):
+        scale = {"specReplicasPath": ".spec.mode", "statusReplicasPath": ".status.replicas"}
+        await call("POST", DEFINITIONS, definition(subresources={"scale": scale}))
+        owner = (await call("POST", CRONTABS, crontab(mode="On"))).body["metadata"]
+        reference = {"apiVersion": "stable.example.com/v1", "kind": "CronTab", "controller": True}
+        body = pod("a", app="custom")
+        body["metadata"]["ownerReferences"] = [{**reference, "name": "one", "uid": owner["uid"]}]
+        assert (await call("POST", "/api/v1/namespaces/default/pods", body)).status == 201
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "custom"}}}
+        await call("POST", BUDGETS, {"metadata": {"name": "one"}, "spec": spec})
+        conditions = []
+        while "SyncFailed" not in conditions:
+            await asyncio.sleep(0.01)
+            found = (await call("GET", f"{BUDGETS}/one")).body.get("status") or {}
+            conditions = [each["reason"] for each in found.get("conditions") or ()]
+
+    run(test, controllers=True)
+
+
 async def expected(call, count):
     """A budget's count, once it is this one."""
     for _ in range(500):

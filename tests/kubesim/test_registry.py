@@ -50,7 +50,7 @@ def test_indexes_follow_updates_and_deletes():
         cluster = await registry()
         await cluster.create(names.PODS, pod("a"), namespace="default")
         seen = []
-        cluster.subscribe(seen.append, [names.PODS])
+        cluster.subscribe(seen.append, [names.PODS], lost=seen.append)
 
         await bind_pod(cluster, "default", "a", "n1")
         assert [e.name for e in cluster.pods_on("n1")] == ["a"]

@@ -35,7 +35,7 @@ class Product:
         self.metrics = Metrics()
         self.health = Health(outside.store)
         store, clock, identity = outside.store, outside.clock, outside.identity
-        self.ground = ground = choose_ground(outside, settings)
+        self.ground = ground = choose_ground(outside, settings, self.metrics)
         self.clusters = HttpClusters(
             ground.control_planes,
             ground.transport_for,

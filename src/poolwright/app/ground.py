@@ -28,6 +28,7 @@ from poolwright.ports.kube import Clusters, ControlPlane, ControlPlanes
 from poolwright.providers.kwok.fleet import KwokFleet
 from poolwright.providers.kwok.node_object import owns
 from poolwright.providers.simulated.cloud import SimulatedCloud
+from poolwright.telemetry.metrics import Metrics
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 _CLUSTER_PATHS = (PREFIX, *BARE_PATHS)
@@ -81,7 +82,7 @@ class Ground(Protocol):
 class EmbeddedGround:
     """A Kubernetes in this process, on machines and kubelets that are simulated."""
 
-    def __init__(self, outside: Outside, settings: Settings) -> None:
+    def __init__(self, outside: Outside, settings: Settings, metrics: Metrics) -> None:
         self._outside = outside
         self._settings = settings
         self._kubelet = KubeletRelay()
@@ -91,6 +92,7 @@ class EmbeddedGround:
             outside.identity,
             self._kubelet,
             replace(settings.kubernetes, server_url=outside.endpoint, ca_pem=outside.ca_pem),
+            metrics.on_listener_bug,
         )
         self._transport = AsgiTransport(self.control_planes.asgi_app)
 
@@ -182,8 +184,8 @@ class AdoptedGround:
         """Nothing: the cluster serves itself."""
 
 
-def choose_ground(outside: Outside, settings: Settings) -> Ground:
+def choose_ground(outside: Outside, settings: Settings, metrics: Metrics) -> Ground:
     """The ground that the settings ask for."""
     if settings.adopt.wanted:
         return AdoptedGround(outside, settings)
-    return EmbeddedGround(outside, settings)
+    return EmbeddedGround(outside, settings, metrics)

@@ -61,7 +61,7 @@ def admit_create(registry: Objects, kind: ObjectKind, body: Body) -> None:
     found = registry.entry(names.NAMESPACES, namespace)
     if found is None:
         raise status.not_found("", "namespaces", namespace)
-    if b'"deletionTimestamp"' in found.data and kind.resource.kind != "Event":
+    if found.is_leaving and kind.resource.kind != "Event":
         resource = kind.resource
         plural = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
         raise status.StatusError(

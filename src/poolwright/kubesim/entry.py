@@ -43,6 +43,8 @@ class Entry:
     __slots__ = (
         "data",
         "fields",
+        "finalizers",
+        "is_leaving",
         "key",
         "kind",
         "labels",
@@ -71,6 +73,8 @@ class Entry:
             kind.revive(body)
             self.data = pack(kind, body)
         metadata = body["metadata"]
+        self.is_leaving = "deletionTimestamp" in metadata
+        self.finalizers: tuple[str, ...] = tuple(map(shared, metadata.get("finalizers") or ()))
         self.labels: Mapping[str, str] = metadata.get("labels") or _NO_LABELS
         self.owners: tuple[str, ...] = tuple(
             owner.get("uid", "") for owner in metadata.get("ownerReferences") or ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.kubesim.kinds.cell import instant
 from poolwright.kubesim.kinds.custom import CLEANUP, CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.kubesim.meta import DEFAULT_OPTIONS, REVIEWED, WriteOptions
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
@@ -20,7 +22,7 @@ from poolwright.plan.kubernetes.action import with_condition
 
 _SWEEP = timedelta(minutes=1)
 _AGAIN = timedelta(seconds=5)
-"""After which a namespace is looked after again of which something was refused."""
+"""After which a namespace or a definition is looked after again of which something was refused."""
 
 
 def _last_seen(event: Json) -> datetime | None:
@@ -49,10 +51,14 @@ async def expire_events(registry: Registry, keep: timedelta) -> None:
 
 
 async def _forget(
-    registry: Registry, kind: names.Resource | ObjectKind, name: str, namespace: str
+    registry: Registry,
+    kind: names.Resource | ObjectKind,
+    name: str,
+    namespace: str,
+    options: WriteOptions = DEFAULT_OPTIONS,
 ) -> None:
     try:
-        await registry.delete(kind, name, namespace=namespace)
+        await registry.delete(kind, name, namespace=namespace, options=options)
     except StatusError as error:
         if error.reason not in {"NotFound", "Conflict"}:
             raise
@@ -67,44 +73,52 @@ async def keep_namespaces(registry: Registry) -> None:
             names_due.put_nowait(change.new.name)
         elif change.type == "DELETED" and change.new.namespace:
             namespace = registry.entry(names.NAMESPACES, change.new.namespace)
-            if namespace is not None and b'"deletionTimestamp"' in namespace.data:
+            if namespace is not None and namespace.is_leaving:
                 names_due.put_nowait(change.new.namespace)
 
-    unsubscribe = registry.subscribe(listen)
-    try:
-        refused: dict[str, None] = {}
-        due = {entry.name: None for entry in registry.list(names.NAMESPACES)}
-        while True:
-            for name in due:
-                refused.pop(name, None)
-                if not await _is_kept(registry, name):
-                    refused[name] = None
-            due = await _next(names_due, refused)
-    finally:
-        unsubscribe()
+    async with registry.listening(listen):
+        await _keep_all(names_due, registry, _keep, names.NAMESPACES)
 
 
-async def _next(names_due: asyncio.Queue[str], refused: dict[str, None]) -> dict[str, None]:
-    """The namespaces that something happened to; if nothing does, those that were refused."""
-    try:
-        async with asyncio.timeout(_AGAIN.total_seconds() if refused else None):
-            due = {await names_due.get(): None}
-    except TimeoutError:
-        return dict(refused)
+async def _keep_all(
+    names_due: asyncio.Queue[str],
+    registry: Registry,
+    keep: Callable[[Registry, str], Awaitable[bool]],
+    resource: names.Resource | ObjectKind,
+) -> None:
+    """Look after every object of a kind, when something happens to it, and again if something of
+    that was refused, as a policy may.
+    """
+    loop = asyncio.get_running_loop()
+    later: dict[str, float] = {}
+    due = {entry.name: None for entry in registry.list(resource)}
+    while True:
+        for name in due:
+            later.pop(name, None)
+            try:
+                is_kept = await keep(registry, name)
+            except StatusError:
+                is_kept = False
+            if not is_kept:
+                later[name] = loop.time() + _AGAIN.total_seconds()
+        due = await _next(names_due, later)
+
+
+async def _next(names_due: asyncio.Queue[str], later: Mapping[str, float]) -> dict[str, None]:
+    """Those that something happened to, and those that were refused long enough ago."""
+    due: dict[str, None] = {}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(min(later.values(), default=None)):
+            due[await names_due.get()] = None
     while not names_due.empty():  # one look serves all that happened meanwhile
         due[names_due.get_nowait()] = None
+    now = asyncio.get_running_loop().time()
+    due.update((name, None) for name, at in later.items() if at <= now)
     return due
 
 
-async def _is_kept(registry: Registry, name: str) -> bool:
-    """Look after a namespace; whether nothing of that was refused, as a policy may."""
-    try:
-        return await _keep(registry, name)
-    except StatusError:
-        return False
-
-
 async def _keep(registry: Registry, name: str) -> bool:
+    """Look after a namespace; whether nothing of that was refused."""
     body = registry.get(names.NAMESPACES, name)
     if body is None:
         return True
@@ -156,14 +170,21 @@ async def _empty(registry: Registry, name: str) -> bool:
     return not refusals
 
 
-async def _empty_of(registry: Registry, kinds: Sequence[ObjectKind], name: str) -> list[str]:
-    """Delete all objects of some kinds; why that was refused, once for each kind."""
+async def _empty_of(
+    registry: Registry,
+    kinds: Sequence[ObjectKind],
+    name: str = "",
+    options: WriteOptions = DEFAULT_OPTIONS,
+) -> list[str]:
+    """Delete all objects of some kinds, those of a namespace or everywhere; why that was refused,
+    once for each kind.
+    """
     refusals: dict[str, str] = {}
     for kind in kinds:
         for entry in registry.list(kind, name):
-            if b'"deletionTimestamp"' not in entry.data:
+            if not entry.is_leaving:
                 try:
-                    await _forget(registry, kind, entry.name, name)
+                    await _forget(registry, kind, entry.name, entry.namespace, options)
                 except StatusError as error:
                     refusals.setdefault(kind.store_name, error.message)
     return sorted(refusals.values())
@@ -227,7 +248,10 @@ _EMPTIED = (
 
 
 async def keep_definitions(registry: Registry) -> None:
-    """Delete the objects of definitions that are going, then let these go."""
+    """Delete the objects of definitions that are going, then let these go.
+
+    What is refused is tried again after a while; others do not wait for that.
+    """
     due: asyncio.Queue[str] = asyncio.Queue()
 
     def listen(change: ObjectChange) -> None:
@@ -236,26 +260,23 @@ async def keep_definitions(registry: Registry) -> None:
         elif change.kind.declared is not None and change.type == "DELETED":
             due.put_nowait(f"{change.kind.resource.plural}.{change.kind.resource.group}")
 
-    unsubscribe = registry.subscribe(listen)
-    try:
-        for entry in registry.list(CUSTOM_RESOURCE_DEFINITION):
-            await _clean_up(registry, entry.name)
-        while True:
-            await _clean_up(registry, await due.get())
-    finally:
-        unsubscribe()
+    async with registry.listening(listen):
+        await _keep_all(due, registry, _clean_up, CUSTOM_RESOURCE_DEFINITION)
 
 
-async def _clean_up(registry: Registry, name: str) -> None:
+async def _clean_up(registry: Registry, name: str) -> bool:
+    """Go on with a definition's end; whether nothing of that was refused.
+
+    Nobody asks admission about these deletions. Source: k8s.io/apiextensions-apiserver
+    pkg/controller/finalizer/crd_finalizer.go (it deletes in the storage).
+    """
     definition = registry.entry(CUSTOM_RESOURCE_DEFINITION, name)
-    if definition is None or b'"deletionTimestamp"' not in definition.data:
-        return
+    if definition is None or not definition.is_leaving:
+        return True
     kind = registry.catalog.custom_kind(name)
-    for entry in registry.list(kind) if kind else ():
-        if b'"deletionTimestamp"' not in entry.data:
-            await _forget(registry, entry.kind, entry.name, entry.namespace)
-    if kind is not None and registry.list(kind):
-        return
+    refusals = await _empty_of(registry, [kind], options=REVIEWED) if kind else []
+    if refusals or (kind is not None and registry.list(kind)):
+        return not refusals
 
     def release(body: dict[str, Any]) -> None:
         metadata = body["metadata"]
@@ -264,5 +285,5 @@ async def _clean_up(registry: Registry, name: str) -> None:
     try:
         await registry.update(CUSTOM_RESOURCE_DEFINITION, name, release)
     except StatusError as error:
-        if error.reason != "NotFound":
-            raise
+        return error.reason == "NotFound"
+    return True

@@ -41,11 +41,13 @@ class Objects(Protocol):
         self,
         listener: Callable[[ObjectChange], None],
         resources: Iterable[Resource | ObjectKind] = (),
+        *,
+        lost: Callable[[Exception], None],
     ) -> Callable[[], None]:
         """Hear every change."""
         ...
 
-    def on_reload(self, told: Callable[[], None]) -> None:
+    def on_reload(self, told: Callable[[], None]) -> Callable[[], None]:
         """Hear that everything was read anew."""
         ...
 

@@ -198,6 +198,12 @@ class _Quota:
             for t in children(body, "spec", "scopeSelector", "matchExpressions")
         ]
 
+    def keep_promises(self, before: _Quota) -> None:
+        """What is on its way is promised here as it was by an earlier state of the quota."""
+        self.promised = before.promised
+        for name in self.hard:
+            self.promised.setdefault(name, Fraction())
+
     def covers(self, kind: ObjectKind, body: Json) -> bool:
         """Whether an object is within the scopes."""
         if not self._scopes:
@@ -249,26 +255,50 @@ class Promise:
         self._parts.clear()
 
 
+_ALL = ("", "")
+"""The key that says that all quotas are to be counted anew."""
+
+
 class QuotaLedger:
-    """What the quotas of one cluster count. Without quotas it costs one look-up per change."""
+    """What the quotas of one cluster count. Without quotas it costs one look-up per change.
+
+    It has to be exact: what a bug kept it from counting, it counts anew before it promises more.
+    """
 
     def __init__(self, registry: Objects) -> None:
         self._registry = registry
         self._quotas: dict[str, dict[str, _Quota]] = {}
         self._due: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._waiting: set[tuple[str, str]] = set()
-        registry.subscribe(self._on_change)
+        self._is_true = False
+        self._end: Callable[[], None] | None = None
         registry.on_reload(self.reload)
-        self.reload()
 
     def reload(self) -> None:
-        """Count everything anew."""
+        """Nothing of what was counted holds: count anew before the next answer."""
+        self._is_true = False
+        self._due.put_nowait(_ALL)
+
+    def _lost(self, _: Exception) -> None:
+        self._end = None
+        self.reload()
+
+    def _count(self) -> None:
+        """Count everything anew, if what is counted does not hold."""
+        if self._is_true:
+            return
+        before = {(q.namespace, q.name): q for each in self._quotas.values() for q in each.values()}
         self._quotas.clear()
         for entry in self._registry.list(RESOURCE_QUOTA):
-            self._open(entry)
+            self._open(entry, before.get((entry.namespace, entry.name)))
+        if self._end is None:
+            self._end = self._registry.subscribe(self._on_change, lost=self._lost)
+        self._is_true = True
 
-    def _open(self, entry: Entry) -> None:
+    def _open(self, entry: Entry, before: _Quota | None) -> None:
         quota = _Quota(entry)
+        if before is not None:
+            quota.keep_promises(before)
         self._quotas.setdefault(entry.namespace, {})[entry.name] = quota
         for kind in self._registry.catalog.kinds:
             if kind.resource.namespaced and kind.resource.kind != "Event":
@@ -283,6 +313,8 @@ class QuotaLedger:
             self._due.put_nowait(key)
 
     def _on_change(self, change: ObjectChange) -> None:
+        if not self._is_true:
+            return
         namespace = change.new.namespace
         if change.kind is RESOURCE_QUOTA:
             self._on_quota(change)
@@ -308,8 +340,7 @@ class QuotaLedger:
             if not quotas:
                 self._quotas.pop(entry.namespace, None)
         elif known is None or known.spec != child(entry.object(), "spec"):
-            quotas.pop(entry.name, None)
-            self._open(entry)
+            self._open(entry, quotas.pop(entry.name, None))
             # what follows counts this change itself
             fresh = self._quotas[entry.namespace][entry.name]
             fresh.add(fresh.counts(change.kind, entry.object()), -1)
@@ -325,6 +356,7 @@ class QuotaLedger:
         Raises:
             StatusError: 403, a quota would be passed.
         """
+        self._count()
         resource = kind.resource
         quotas = self._quotas.get(body["metadata"].get("namespace", ""))
         if not quotas or (old is not None and resource.kind not in _CHECKED_ON_UPDATE):
@@ -370,6 +402,7 @@ class QuotaLedger:
     async def run(self) -> None:
         """Write what moved into the status of its quota, until cancelled."""
         while True:
+            self._count()
             key = await self._due.get()
             self._waiting.discard(key)
             quota = self._quotas.get(key[0], {}).get(key[1])

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from poolwright.kubesim import meta, pod_admission, policy, status
@@ -32,6 +33,7 @@ from poolwright.model.kubernetes import Resource
 from poolwright.model.record import Kind, Stored
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.store import Change, Commit, Create, Delete, Store, Update
+from poolwright.reconcile.loop import Follower, tell
 
 GENERATIONS = 7  # k8s.io/apiserver pkg/registry/generic/registry maxNameGenerationCreateAttempts
 RETRIES = 8
@@ -43,7 +45,11 @@ Mutate = Callable[[Body], Body | None]
 """Changes an object in place, or returns its replacement; raises `StatusError` to refuse."""
 
 Listener = Callable[[ObjectChange], None]
-"""Called synchronously, in revision order, after the cache has taken a change; must not raise."""
+"""Called synchronously, in revision order, after the cache has taken a change."""
+Lost = Callable[[Exception], None]
+"""Told of the bug that kept a change from a listener, which hears nothing more: what it keeps is
+to be made anew from what the registry reads.
+"""
 
 
 _STORE_KINDS: dict[str, Kind[bytes, None]] = {}
@@ -63,9 +69,22 @@ def key_of(namespace: str, name: str) -> str:
 
 
 class Registry:
-    """The object registry of one cluster. Make it with `Registry.load`."""
+    """The object registry of one cluster. Make it with `Registry.load`.
 
-    def __init__(self, cluster: ClusterKey, store: Store, clock: Clock, identity: Identity) -> None:
+    The caches are exact: whatever keeps a change from them has them read anew from the store.
+    Listeners are the caches' followers: a bug in one ends that one alone, and it starts over.
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterKey,
+        store: Store,
+        clock: Clock,
+        identity: Identity,
+        *,
+        on_bug: Callable[[], None] | None = None,
+        raise_bugs: bool = False,
+    ) -> None:
         self.cluster = cluster
         self.clock = clock
         self.identity = identity
@@ -75,18 +94,31 @@ class Registry:
         self._revision = 0
         self._caches = {kind.store_name: ObjectCache(kind, 0) for kind in KINDS}
         self._pending: dict[int, Change] = {}
+        self._is_torn = False
+        """Whether the caches are not what the store has: a change was missed, or half taken."""
+        self._on_bug = on_bug
+        self._raise_bugs = raise_bugs
         self._on_reload: list[Callable[[], None]] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._listeners: dict[str, list[Listener]] = {}
-        self._everywhere: list[Listener] = []
+        self._followers: dict[str, list[Follower[ObjectChange]]] = {}
+        self._everywhere: list[Follower[ObjectChange]] = []
         self.quotas = QuotaLedger(self)
 
     @classmethod
     async def load(
-        cls, cluster: ClusterKey, store: Store, clock: Clock, identity: Identity
+        cls,
+        cluster: ClusterKey,
+        store: Store,
+        clock: Clock,
+        identity: Identity,
+        *,
+        on_bug: Callable[[], None] | None = None,
+        raise_bugs: bool = False,
     ) -> Registry:
-        """Read a cluster's objects into memory."""
-        registry = cls(cluster, store, clock, identity)
+        """Read a cluster's objects into memory. ``on_bug`` counts the listeners that failed;
+        with ``raise_bugs`` their bugs are the writer's, as a simulation wants it.
+        """
+        registry = cls(cluster, store, clock, identity, on_bug=on_bug, raise_bugs=raise_bugs)
         await registry._load()
         return registry
 
@@ -104,7 +136,6 @@ class Registry:
                 declared = [self._declare(entry) for entry in cache.all()]
                 kinds.extend(kind for kind in declared if kind is not None)
         self._revision = max(cache.floor for cache in self._caches.values())
-        self.quotas.reload()
         if start == -1:  # somebody wrote between two lists: read the difference from the log
             floor = min(cache.floor for cache in self._caches.values())
             floors = {name: cache.floor for name, cache in self._caches.items()}
@@ -118,22 +149,37 @@ class Registry:
         """Take changes from the store's stream: what others wrote, and replies that were lost.
 
         Runs until cancelled; writes of this process are taken earlier, from their own answer.
+        After a bug it can be run again: what was not taken is read anew.
         """
         while True:
             try:
+                if self._is_torn:
+                    await self._reload()
                 async for change in self._store.watch(self._scope, self._revision):
                     self._offer(change)
+                    if self._is_torn:
+                        break
             except Transient:
                 await self.clock.sleep(_FOLLOW_AGAIN)
             except Expired:  # the log was compacted past us: what was missed is not known
-                self._pending.clear()
-                await self._load()
-                for told in tuple(self._on_reload):
-                    told()
+                self._is_torn = True
 
-    def on_reload(self, told: Callable[[], None]) -> None:
-        """Call ``told`` when changes were missed and everything was read anew."""
+    async def _reload(self) -> None:
+        """Read everything anew; changes meanwhile come by the store's stream."""
+        self._pending.clear()
+        await self._load()
+        self._is_torn = False
+        self._wake_waiters()
+        for told in tuple(self._on_reload):
+            told()
+
+    def on_reload(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Call ``told`` when changes were missed and everything was read anew.
+
+        Returns a function that ends that.
+        """
         self._on_reload.append(told)
+        return lambda: self._on_reload.remove(told)
 
     # Reads
 
@@ -177,23 +223,53 @@ class Registry:
     # Changes
 
     def subscribe(
-        self, listener: Listener, resources: Iterable[Resource | ObjectKind] = ()
+        self,
+        listener: Listener,
+        resources: Iterable[Resource | ObjectKind] = (),
+        *,
+        lost: Lost,
     ) -> Callable[[], None]:
         """Call ``listener`` for every change of these kinds (of all, if none is named).
 
-        Returns a function that ends the subscription.
+        A bug in it ends the subscription and is told to ``lost``. Returns a function that ends the
+        subscription.
         """
         names = [self.catalog.kind_of(resource).store_name for resource in resources]
-        lists = [self._listeners.setdefault(name, []) for name in names] or [self._everywhere]
-        for listeners in lists:
-            listeners.append(listener)
+        lists = [self._followers.setdefault(name, []) for name in names] or [self._everywhere]
+        follower = Follower(listener, lost)
+        for followers in lists:
+            followers.append(follower)
+        return partial(self._end, follower)
 
-        def unsubscribe() -> None:
-            for listeners in lists:
-                if listener in listeners:
-                    listeners.remove(listener)
+    def _end(self, follower: Follower[ObjectChange]) -> None:
+        for followers in (*self._followers.values(), self._everywhere):
+            if follower in followers:
+                followers.remove(follower)
 
-        return unsubscribe
+    @asynccontextmanager
+    async def listening(
+        self, listener: Listener, resources: Iterable[Resource | ObjectKind] = ()
+    ) -> AsyncGenerator[None, None]:
+        """A subscription for as long as a piece of work takes, which a bug in it ends as one in
+        the work itself does.
+        """
+        failures: list[Exception] = []
+        try:
+            async with asyncio.timeout(None) as limit:
+
+                def lost(error: Exception) -> None:
+                    failures.append(error)
+                    limit.reschedule(asyncio.get_running_loop().time())
+
+                end = self.subscribe(listener, resources, lost=lost)
+                try:
+                    yield
+                finally:
+                    end()
+        except TimeoutError:
+            if failures:
+                raise failures[0] from None
+            raise
 
     @asynccontextmanager
     async def changes(
@@ -201,11 +277,8 @@ class Registry:
     ) -> AsyncGenerator[asyncio.Queue[ObjectChange], None]:
         """A queue of the changes from now on, for consumers that wait."""
         queue: asyncio.Queue[ObjectChange] = asyncio.Queue()
-        unsubscribe = self.subscribe(queue.put_nowait, resources)
-        try:
+        async with self.listening(queue.put_nowait, resources):
             yield queue
-        finally:
-            unsubscribe()
 
     # Writes
 
@@ -465,12 +538,17 @@ class Registry:
 
     def _offer(self, change: Change) -> None:
         """Take a change when it is the next one; keep it while an earlier one is missing."""
-        if change.revision <= self._revision:
+        if self._is_torn or change.revision <= self._revision:
             return
         self._pending[change.revision] = change
         while (following := self._pending.pop(self._revision + 1, None)) is not None:
+            self._is_torn = True
             self._take(following)
+            self._is_torn = False
             self._revision = following.revision
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
         if self._waiters:
             ready = [w for at, w in self._waiters if at <= self._revision]
             self._waiters = [(at, w) for at, w in self._waiters if at > self._revision]
@@ -492,9 +570,15 @@ class Registry:
             self._define(taken)
         body["metadata"]["resourceVersion"] = str(taken.revision)
         taken.share(body)
-        for listener in (*self._listeners.get(kind.store_name, ()), *self._everywhere):
-            listener(taken)
+        failed = tell((*self._followers.get(kind.store_name, ()), *self._everywhere), taken)
         taken.share(None)
+        for follower, error in failed:
+            self._end(follower)
+            if self._on_bug is not None:
+                self._on_bug()
+            follower.lost(error)
+            if self._raise_bugs:
+                raise error
 
     # Definitions of custom kinds
 

@@ -74,7 +74,8 @@ class KubeSimSettings:
 class KubeSim:
     """Implements `ports.ControlPlanes`; ``asgi_app`` serves every cluster.
 
-    ``run`` carries the clusters' background work; without it they still answer.
+    ``run`` carries the clusters' background work; without it they still answer. ``on_bug`` counts
+    the listeners to changes that failed and started over.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class KubeSim:
         identity: Identity,
         kubelet: Kubelet,
         settings: KubeSimSettings,
+        on_bug: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._identity = identity
         self._kubelet = kubelet
         self._settings = settings
+        self._on_bug = on_bug
         self._clusters: dict[ClusterKey, Cluster] = {}
         self._tasks: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -208,7 +211,14 @@ class KubeSim:
         return found
 
     async def _open(self, key: ClusterKey, record: ControlPlaneRecord) -> Cluster:
-        registry = await Registry.load(key, self._store, self._clock, self._identity)
+        registry = await Registry.load(
+            key,
+            self._store,
+            self._clock,
+            self._identity,
+            on_bug=self._on_bug,
+            raise_bugs=self._settings.raise_bugs,
+        )
         existing = self._clusters.get(key)  # somebody else may have opened it meanwhile
         if existing is not None:
             return existing
@@ -228,9 +238,12 @@ class KubeSim:
             task.cancel()
 
     async def _serve(self, cluster: Cluster) -> None:
-        """All that goes on in a cluster; a store that refuses for a while ends none of it."""
+        """All that goes on in a cluster; neither a store that refuses for a while nor a bug in one
+        part ends any other.
+        """
         registry, rng = cluster.registry, Random(f"{cluster.key}/server")  # jitter of back-off only
         works: dict[str, Callable[[], Awaitable[None]]] = {
+            "changes": registry.follow,
             "namespaces": partial(keep_namespaces, registry),
             "definitions": partial(keep_definitions, registry),
             "policies": partial(keep_policies, registry),
@@ -242,7 +255,6 @@ class KubeSim:
         if self._settings.controllers:
             works["controllers"] = partial(self._control, cluster)
         async with asyncio.TaskGroup() as group:
-            group.create_task(registry.follow())
             for name, work in works.items():
                 group.create_task(
                     supervise(name, work, self._clock, rng, raise_bugs=self._settings.raise_bugs)

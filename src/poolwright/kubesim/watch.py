@@ -98,6 +98,14 @@ class _KindHub:
                     offered.add(number)
                     watcher.offer(change)
 
+    def close(self) -> None:
+        """End every watch of the kind."""
+        for watcher in tuple(self.broad.values()):
+            watcher.close()
+        for bucket in tuple(self.narrow.values()):
+            for watcher in tuple(bucket.values()):
+                watcher.close()
+
     def _keys(self, change: ObjectChange) -> Iterator[tuple[str, str]]:
         yield "metadata.name", change.new.name
         for label in self.kind.indexed:
@@ -122,7 +130,7 @@ class WatchHub:
         hub = self._hubs.get(kind.store_name)
         if hub is None:
             hub = self._hubs[kind.store_name] = _KindHub(kind)
-            self._registry.subscribe(hub.dispatch, [kind])
+            self._registry.subscribe(hub.dispatch, [kind], lost=lambda _: self._end(hub))
         self._count += 1
         number = self._count
         watcher = Watcher(selection)
@@ -144,14 +152,17 @@ class WatchHub:
 
         return watcher, end
 
+    def _end(self, hub: _KindHub) -> None:
+        """A bug kept a change from some: all watches of the kind end, and clients go on from the
+        last change that they had.
+        """
+        del self._hubs[hub.kind.store_name]
+        hub.close()
+
     def close(self) -> None:
         """End every watch."""
         for hub in self._hubs.values():
-            for watcher in tuple(hub.broad.values()):
-                watcher.close()
-            for bucket in tuple(hub.narrow.values()):
-                for watcher in tuple(bucket.values()):
-                    watcher.close()
+            hub.close()
 
 
 def select(registry: Registry, kind: ObjectKind, selection: Selection) -> list[Entry]:

@@ -14,7 +14,7 @@ What a pass's end means::
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -36,6 +36,7 @@ from poolwright.reconcile.metered import Metered
 from poolwright.reconcile.queue import WorkQueue
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 
 _log: Any = structlog.get_logger("poolwright.reconcile")
@@ -386,6 +387,32 @@ async def _sleep_unless(woken: asyncio.Event, delay: timedelta) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Follower(Generic[T]):
+    """Somebody who is told news in their order. A bug that kept some from it is told to ``lost``,
+    which has what it keeps made anew.
+    """
+
+    hear: Callable[[T], None]
+    lost: Callable[[Exception], None]
+
+
+def tell(followers: Iterable[Follower[T]], news: T) -> list[tuple[Follower[T], Exception]]:
+    """Tell followers something, one after another; a bug in one keeps it from no other.
+
+    Those that failed come back, logged: what they keep is not true any more.
+    """
+    failed: list[tuple[Follower[T], Exception]] = []
+    for follower in followers:
+        try:
+            follower.hear(news)
+        except Exception as error:  # noqa: BLE001 (what it keeps is wrong, and nothing else)
+            name = getattr(follower.hear, "__qualname__", type(follower.hear).__name__)
+            _log.error("listener failed", listener=name, exc_info=error)
+            failed.append((follower, error))
+    return failed
 
 
 async def contain(

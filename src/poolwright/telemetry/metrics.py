@@ -57,7 +57,11 @@ class Metrics:
             ("controller",),
             registry=self.registry,
         )
-
+        self._bugs = Counter(
+            "poolwright_kubernetes_listener_failures",
+            "Parts of the embedded Kubernetes that missed a change by a bug, and started over.",
+            registry=self.registry,
+        )
         self._requests = Counter(
             "poolwright_cluster_requests",
             "Requests of this process to the APIs of clusters; the method of a watch is WATCH.",
@@ -91,6 +95,10 @@ class Metrics:
         self._queued.labels(done.controller).set(done.queued)
         if done.read:
             self._read.labels(done.controller).inc(done.read)
+
+    def on_listener_bug(self) -> None:
+        """Count one listener of the embedded Kubernetes that failed."""
+        self._bugs.inc()
 
     def text(self) -> bytes:
         """The exposition."""

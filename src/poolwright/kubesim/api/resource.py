@@ -514,10 +514,8 @@ def _propagation(call: Call, target: Target, name: str, namespace: str) -> str:
     if kind.resource.kind not in _ORPHANING or kind.declared is not None:
         return ""
     entry = call.registry.entry(kind, name, namespace)
-    is_told = entry is not None and any(
-        word in entry.data for word in (b'"foregroundDeletion"', b'"orphan"')
-    )
-    return "" if is_told else "Orphan"
+    told = () if entry is None else entry.finalizers
+    return "" if "foregroundDeletion" in told or "orphan" in told else "Orphan"
 
 
 async def delete(call: Call, target: Target) -> None:

@@ -61,13 +61,16 @@ async def run_controllers(
     What they keep is made from changes; when some were missed, they start over.
     """
     reloaded = asyncio.Event()
-    registry.on_reload(reloaded.set)
-    while True:
-        reloaded.clear()
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(_run(registry, clock, identity, settings))
-            await reloaded.wait()
-            running.cancel()
+    end = registry.on_reload(reloaded.set)
+    try:
+        while True:
+            reloaded.clear()
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(_run(registry, clock, identity, settings))
+                await reloaded.wait()
+                running.cancel()
+    finally:
+        end()
 
 
 async def _run(
@@ -118,6 +121,7 @@ async def _run(
 
     try:
         async with asyncio.TaskGroup() as group:
+            group.create_task(following.until_lost())
             for loop in loops:
                 group.create_task(loop.run())
             group.create_task(endless("events", performer.write_events))

@@ -14,7 +14,7 @@ from poolwright.plan.kubernetes.action import Plan, Target
 from poolwright.plan.kubernetes.garbage import Dependent, plan_dependents, plan_leaving_owner
 from poolwright.reconcile.loop import Loop, note
 
-_FOREGROUND, _ORPHAN = b'"foregroundDeletion"', b'"orphan"'
+_FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 
 
 class GarbageController:
@@ -92,7 +92,7 @@ class GarbageController:
         ]
         owner = self._entry(key)
         plan = plan_dependents(key, dependents, self._exists)
-        if owner is not None and b'"deletionTimestamp"' in owner.data:
+        if owner is not None and owner.is_leaving:
             resource = owner.kind.resource
             leaving = plan_leaving_owner(
                 resource, owner.object(), dependents, self._is_waited_for, self._is_solid
@@ -117,6 +117,6 @@ class GarbageController:
         )
 
 
-def _waits(entry: Entry, *finalizers: bytes) -> bool:
+def _waits(entry: Entry, *finalizers: str) -> bool:
     """Whether an object is being deleted, but has one of these finalizers still."""
-    return b'"deletionTimestamp"' in entry.data and any(f in entry.data for f in finalizers)
+    return entry.is_leaving and any(f in entry.finalizers for f in finalizers)

@@ -32,14 +32,11 @@ async def publish_root_certificate(registry: Registry, ca_pem: bytes) -> None:
         elif change.new.name == NAME and change.type != "ADDED":
             due.put_nowait(change.new.namespace)
 
-    unsubscribe = registry.subscribe(listen, (NAMESPACES, CONFIG_MAPS))
-    try:
+    async with registry.listening(listen, (NAMESPACES, CONFIG_MAPS)):
         for entry in registry.list(NAMESPACES):
             await _publish(registry, entry.name, ca_pem)
         while True:
             await _publish(registry, await due.get(), ca_pem)
-    finally:
-        unsubscribe()
 
 
 async def _publish(registry: Registry, namespace: str, ca_pem: bytes) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from typing import NoReturn
 
 from poolwright.kubesim.entry import ObjectChange
 from poolwright.kubesim.registry import Listener, Registry
@@ -40,10 +42,18 @@ class Following:
         self.owned_by = registry.owned_by
         self._registry = registry
         self._ends: list[Callable[[], None]] = []
+        self._failures: asyncio.Queue[Exception] = asyncio.Queue()
 
     def subscribe(self, listener: Listener, resources: Iterable[Resource]) -> None:
         """Call ``listener`` for every change of these kinds until `end`."""
-        self._ends.append(self._registry.subscribe(listener, resources))
+        lost = self._failures.put_nowait
+        self._ends.append(self._registry.subscribe(listener, resources, lost=lost))
+
+    async def until_lost(self) -> NoReturn:
+        """Wait until a bug kept a change from one of the listeners, and raise it: what they keep
+        hangs together, so that all start over.
+        """
+        raise await self._failures.get()
 
     def end(self) -> None:
         """End every subscription."""

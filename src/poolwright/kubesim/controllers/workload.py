@@ -357,12 +357,13 @@ class BudgetController(WorkloadController):
         return 1 if replicas is None else int(replicas)
 
     def _custom_scale(self, owner: Owner, namespace: str) -> int | None:
-        """What a custom resource with a scale asks for."""
+        """What a custom resource with a scale asks for; None if no number is where it says."""
         for kind in self._registry.catalog.kinds:
             if kind.resource.kind == owner.kind and kind.declared and kind.declared.scale:
                 found = self._registry.get(kind, owner.name, namespace)
                 if found is not None and found["metadata"]["uid"] == owner.uid:
-                    return int(first(found, kind.declared.scale.spec) or 0)
+                    asked = first(found, kind.declared.scale.spec)
+                    return asked if type(asked) is int else None
         return None
 
 
