@@ -260,7 +260,7 @@ def test_a_wrong_definition_is_refused():
         refused = await call("POST", DEFINITIONS, body)
         assert {c["field"] for c in refused.body["details"]["causes"]} == {
             "metadata.name",
-            "spec.versions[0].schema.openAPIV3Schema.properties[a].type",
+            "spec.validation.openAPIV3Schema.properties[a].type",
         }
 
     run(test)

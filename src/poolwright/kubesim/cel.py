@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -16,15 +17,21 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_optional, ext_strings
 
 from poolwright.kubesim import cel_authorizer, cel_library
-from poolwright.kubesim.cel_check import check_types
-from poolwright.kubesim.cel_tree import Tree, literal_arguments, read_tree
+from poolwright.kubesim.cel_check import Verdict, check_types
+from poolwright.kubesim.cel_cost import estimated_cost
+from poolwright.kubesim.cel_extent import Extent
+from poolwright.kubesim.cel_tree import Tree, descendants, literal_arguments, read_tree
 from poolwright.kubesim.cel_type import Type
 
 COST_EXCEEDED = "operation cancelled: actual cost limit exceeded"
 """Said of an expression that would take too long. The runtime counts the steps of loops only."""
 
+OLD = "oldSelf"
+"""What a rule of a custom resource calls the value that there was before."""
+
 _MISSING_KEY = 'Key not found in map : "'
 _NO_FIELD = "has() argument must be a field selection"
+_NO_NAME = re.compile(r"(\w+)\(\) (?:first |second )?variable name must be a simple identifier")
 _STEPS_EXCEEDED = "Iteration budget exceeded"
 _WORDS = (
     (re.compile(r"No matching overloads found"), "no such overload"),
@@ -38,23 +45,46 @@ class CelError(ValueError):
     """An expression that cannot be compiled, or that has no value."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is known of a rule: its type, the most that it may cost, and whether it speaks of the
+    value that there was before.
+    """
+
+    type: Type
+    most_cost: int
+    looks_back: bool
+
+
+_TWO_VARIABLES = cel.NewEnvConfigFromYaml("extensions: [{name: two-var-comprehensions}]")
+_MAKES_MAPS = "transformMap"
+
+
 @cache
-def _environment(names: tuple[str, ...]) -> cel.Env:
+def _environment(names: tuple[str, ...], *, makes_maps: bool = False) -> cel.Env:
+    """The runtime knows loops over two variables, but not the function with which one of them
+    makes a map; and where it knows those loops, it takes none of that name.
+    """
+    extensions = [
+        ext_strings.ExtStrings(),
+        ext_optional.ExtOptional(),
+        cel_library.library(),
+        cel_authorizer.library(),
+    ]
     return cel.NewEnv(
+        config=None if makes_maps else _TWO_VARIABLES,
         variables=dict.fromkeys(names, cel.Type.DYN),
-        extensions=[
-            ext_strings.ExtStrings(),
-            ext_optional.ExtOptional(),
-            cel_library.library(),
-            cel_authorizer.library(),
-        ],
+        extensions=[*extensions, cel_library.maps()] if makes_maps else extensions,
     )
 
 
 @lru_cache(maxsize=1024)
 def _compiled(expression: str, names: tuple[str, ...]) -> cel.Expression:
     try:
-        return _environment(names).compile(expression)
+        if _MAKES_MAPS not in expression:
+            return _environment(names).compile(expression)
+        parsed = _environment(names).compile(expression, disable_check=True)
+        return _environment(names, makes_maps=True).deserialize(parsed.serialize())
     except RuntimeError as error:
         raise CelError(_compile_text(str(error))) from None
 
@@ -78,13 +108,28 @@ def check(expression: str, declared: Mapping[str, Type]) -> Type:
     Raises:
         CelError: it cannot be compiled.
     """
+    return _checked(expression, declared)[1].result
+
+
+def check_rule(expression: str, declared: Mapping[str, Type], extent: Extent) -> Rule:
+    """A rule over variables that are all of one extent.
+
+    Raises:
+        CelError: it cannot be compiled.
+    """
+    tree, verdict = _checked(expression, declared)
+    looks_back = any(node.get("ident", {}).get("name") == OLD for node in descendants(tree.root))
+    return Rule(verdict.result, estimated_cost(tree.root, verdict, extent).most, looks_back)
+
+
+def _checked(expression: str, declared: Mapping[str, Type]) -> tuple[Tree, Verdict]:
     tree = parse(expression)
     verdict = check_types(tree, declared)
     problems = verdict.problems or _unreadable(tree)
     if problems:
         raise CelError(problems)
     _compiled(expression, tuple(declared))
-    return verdict.result
+    return tree, verdict
 
 
 def _unreadable(tree: Tree) -> str:
@@ -126,7 +171,13 @@ def evaluate(
 def _compile_text(text: str) -> str:
     """Without the runtime's own status words, which cel-go does not print."""
     plain = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+    plain = _NO_NAME.sub(_no_name, plain)
     return plain.replace(_NO_FIELD, "invalid argument to has() macro")
+
+
+def _no_name(found: re.Match[str]) -> str:
+    is_made = found[1] in {"filter", "map"}
+    return "argument is not an identifier" if is_made else "argument must be a simple name"
 
 
 def _eval_text(text: str) -> str:

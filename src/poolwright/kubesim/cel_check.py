@@ -45,6 +45,8 @@ _LITERALS = {
     "bytes": BYTES,
 }  # fmt: skip
 _LOGICAL = frozenset({"_&&_", "_||_"})
+_FORMAT = "format"
+"""The only function whose arguments are lists and maps of mixed types."""
 _OPTIONAL_FIELD = "_?._"
 
 
@@ -81,18 +83,31 @@ def _overload(text: str) -> Overload:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """The forms of a function that a call may mean; none for what the language has built in."""
+
+    name: str
+    overloads: Sequence[Overload] = ()
+    has_target: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """``problems`` is empty where the expression is sound."""
+    """``problems`` is empty where the expression is sound. Types and choices are by node."""
 
     result: Type
     problems: str
+    types: Mapping[int, Type]
+    choices: Mapping[int, Choice]
 
 
 def check_types(tree: Tree, declared: Mapping[str, Type]) -> Verdict:
     """What a parsed expression is, over variables of these types."""
     walk = _Walk(declared)
     found = walk.visit(tree.root)
-    return Verdict(resolved(walk.bound, found, free=DYN), tree.complaints(walk.problems))
+    types = {number: resolved(walk.bound, given, free=DYN) for number, given in walk.types.items()}
+    result = resolved(walk.bound, found, free=DYN)
+    return Verdict(result, tree.complaints(walk.problems), types, walk.choices)
 
 
 class _Walk:
@@ -102,10 +117,17 @@ class _Walk:
         self.scopes: list[Mapping[str, Type]] = [_type_names(), declared]
         self.bound: Bindings = {}
         self.problems: list[tuple[int, str]] = []
+        self.types: dict[int, Type] = {}
+        self.choices: dict[int, Choice] = {}
         self._fresh = count()
+        self._formats = 0
 
     def visit(self, node: Node) -> Type:
-        """The type of an expression; notes what is wrong with it."""
+        """The type of an expression; notes it, and what is wrong with it."""
+        found = self.types[node["id"]] = self._visited(node)
+        return found
+
+    def _visited(self, node: Node) -> Type:
         match kind_of(node):
             case "const":
                 return _LITERALS[next(iter(node["const"]))]
@@ -189,11 +211,15 @@ class _Walk:
         call = node["call"]
         name, target, arguments = call["function"], call.get("target"), call.get("args", ())
         if name == _OPTIONAL_FIELD:
+            self.choices[node["id"]] = Choice(name)
             field = str(arguments[1].get("const", {}).get("string", ""))
             result = self._field(node, arguments[0], field, optional=True)
             return resolved(self.bound, result)
+        self._formats += name == _FORMAT
         given = tuple(self.visit(argument) for argument in arguments)
+        self._formats -= name == _FORMAT
         if name in _LOGICAL:
+            self.choices[node["id"]] = Choice(name)
             return self._logical(arguments, given)
         if target is not None:
             prefix = qualified_name(target)
@@ -223,6 +249,7 @@ class _Walk:
         is_member: bool,
     ) -> Type:
         result: Type | None = None
+        chosen: list[Overload] = []
         for overload in overloads:
             if overload.is_member != is_member:
                 continue
@@ -234,10 +261,12 @@ class _Walk:
             }
             wanted = tuple(instantiated(part, fresh) for part in parts)
             if self._fits(given, wanted[1:]):
+                chosen.append(overload)
                 found = resolved(self.bound, wanted[0])
                 same = result is None or result.is_dynamic or found == result
                 result = (found if result is None else result) if same else DYN
         if result is not None:
+            self.choices[node["id"]] = Choice(name, chosen, is_member)
             return result
         shown = [str(resolved(self.bound, part, free=DYN)) for part in given]
         receiver, shown = (f"{shown[0]}.", shown[1:]) if is_member else ("", shown)
@@ -251,6 +280,8 @@ class _Walk:
             return found
         if self._fits((before,), (found,)):
             return more_general(before, found)
+        if self._formats:
+            return DYN
         return self._wrong(node, f"expected type '{before}' but found '{found}'")
 
     def _unwrapped(self, node: Node, *, optional: bool) -> Type:
@@ -288,9 +319,14 @@ class _Walk:
     def _comprehension(self, node: Node) -> Type:
         loop = node["comprehension"]
         ranged, start = self.visit(loop["range"]), self.visit(loop["start"])
-        item = self._iterated(loop["range"], resolved(self.bound, ranged))
+        ranged = resolved(self.bound, ranged)
+        item = self._iterated(loop["range"], ranged)
+        variables = {loop["variable"]: item}
+        if "second" in loop:
+            variables = {loop["variable"]: INT if ranged.name == "list" else item}
+            variables[loop["second"]] = ranged.parameters[-1] if ranged.parameters else item
         self.scopes.append({loop["accumulator"]: start})
-        self.scopes.append({loop["variable"]: item})
+        self.scopes.append(variables)
         self._expect(loop["condition"], BOOL, self.visit(loop["condition"]))
         self._expect(loop["step"], start, self.visit(loop["step"]))
         self.scopes.pop()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,15 +24,17 @@ import re2
 from cel_expr_python import cel
 
 from poolwright.kubesim import rules
+from poolwright.kubesim.cel_value import equal, frozen
 from poolwright.model.quantity import parse_quantity
 
 _T = cel.Type
 _BOOL, _INT, _STRING, _DOUBLE, _DYN = _T.BOOL, _T.INT, _T.STRING, _T.DOUBLE, _T.DYN
 _OPAQUE = _T.Map(_STRING, _DYN)
-_LIST = _T.List(_DYN)
+_LIST, _MAP = _T.List(_DYN), _T.Map(_DYN, _DYN)
 _STRINGS = _T.List(_STRING)
 
 _Opaque = dict[str, Any]
+_Map = dict[Any, Any]
 _QUANTITY, _URL, _IP, _CIDR = "quantity", "url", "ip", "cidr"
 _SEMVER, _FORMAT, _OPTIONAL = "semver", "format", "optional"
 
@@ -84,11 +86,12 @@ def _is_sorted(items: list[Any]) -> bool:
 
 
 def _index(items: list[Any], wanted: Any) -> int:
-    return items.index(wanted) if wanted in items else -1
+    return next((place for place, item in enumerate(items) if equal(item, wanted)), -1)
 
 
 def _last_index(items: list[Any], wanted: Any) -> int:
-    return len(items) - 1 - items[::-1].index(wanted) if wanted in items else -1
+    places = range(len(items) - 1, -1, -1)
+    return next((place for place in places if equal(items[place], wanted)), -1)
 
 
 def _slice(items: list[Any], start: int, end: int) -> list[Any]:
@@ -122,8 +125,11 @@ def _sorted(items: list[Any]) -> list[Any]:
 
 
 def _distinct(items: list[Any]) -> list[Any]:
-    _spend(len(items) ** 2)
-    return [item for place, item in enumerate(items) if items.index(item) == place]
+    _spend(2 * len(items) ** 2)
+    first: dict[Hashable, Any] = {}
+    for item in items:
+        first.setdefault(frozen(item), item)
+    return list(first.values())
 
 
 def _range(count: int) -> list[int]:
@@ -133,12 +139,28 @@ def _range(count: int) -> list[int]:
 
 def _contains_all(items: list[Any], wanted: list[Any]) -> bool:
     _spend(len(items) * len(wanted))
-    return all(item in items for item in wanted)
+    return set(map(frozen, wanted)) <= set(map(frozen, items))
 
 
 def _contains_any(items: list[Any], wanted: list[Any]) -> bool:
     _spend(len(items) * len(wanted))
-    return any(item in items for item in wanted)
+    return not set(map(frozen, wanted)).isdisjoint(map(frozen, items))
+
+
+# Maps
+
+
+def _with(made: _Map, key: Any, value: Any) -> _Map:
+    if key in made:
+        raise ValueError(f"insert failed: key {key} already exists")
+    return {**made, key: value}
+
+
+def _with_all(made: _Map, more: _Map) -> _Map:
+    for key in more:
+        if key in made:
+            raise ValueError(f"insert failed: key {key} already exists")
+    return {**made, **more}
 
 
 _COST_MAX = 1_000_000  # PerCallLimit, k8s.io/apiserver pkg/apis/cel/config.go
@@ -517,11 +539,22 @@ _ROWS: Iterable[_Row] = (
 
 def library() -> cel.CelExtension:
     """All of them, for an environment."""
+    return _extension("kubernetes", _ROWS)
+
+
+def maps() -> cel.CelExtension:
+    """The function with which a loop makes a map."""
+    rows = [
+        ("cel.@mapInsert", False, [_MAP, _DYN, _DYN], _MAP, _with),
+        ("cel.@mapInsert", False, [_MAP, _MAP], _MAP, _with_all),
+    ]
+    return _extension("maps", rows)
+
+
+def _extension(of: str, rows: Iterable[_Row]) -> cel.CelExtension:
     found: dict[str, list[cel.Overload]] = {}
-    for place, (name, is_member, parameters, result, function) in enumerate(_ROWS):
-        overload = cel.Overload(
-            f"kubernetes_{place}_{name}", result, parameters, is_member, function
-        )
+    for place, (name, is_member, parameters, result, function) in enumerate(rows):
+        overload = cel.Overload(f"{of}_{place}_{name}", result, parameters, is_member, function)
         found.setdefault(name, []).append(overload)
     functions = [cel.FunctionDecl(name, overloads) for name, overloads in found.items()]
-    return cel.CelExtension("kubernetes", functions)
+    return cel.CelExtension(of, functions)

@@ -41,7 +41,7 @@ _ESCAPED = re.compile(r"__|[-./]")
 _NAME = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./-]*")
 _TEXTS = {"byte": BYTES, "duration": DURATION, "date": TIMESTAMP, "date-time": TIMESTAMP}
 _SCALARS = {"boolean": BOOL, "number": DOUBLE, "integer": INT}
-_OF_EVERY_ROOT = {
+OF_EVERY_ROOT = {
     "kind": {"type": "string"},
     "apiVersion": {"type": "string"},
     "metadata": {
@@ -75,7 +75,7 @@ def type_of(schema: Schema, name: str, *, is_root: bool = False) -> Type | None:
         return DYN
     if is_root:
         schema = {**schema, "type": "object"}
-        schema["properties"] = {**(schema.get("properties") or {}), **_OF_EVERY_ROOT}
+        schema["properties"] = {**(schema.get("properties") or {}), **OF_EVERY_ROOT}
     kind = schema.get("type")
     if kind == "array":
         item = schema.get("items")
@@ -101,7 +101,7 @@ def _members(schema: Schema, name: str) -> Callable[[str], Type | None]:
 
     @cache
     def found() -> Mapping[str, Schema]:
-        return {escaped(member): inner for member, inner in _properties(schema).items()}
+        return {escaped(member): inner for member, inner in properties_of(schema).items()}
 
     @cache
     def member(wanted: str) -> Type | None:
@@ -113,7 +113,8 @@ def _members(schema: Schema, name: str) -> Callable[[str], Type | None]:
     return member
 
 
-def _properties(schema: Schema) -> Mapping[str, Schema]:
+def properties_of(schema: Schema) -> Mapping[str, Schema]:
+    """The schemas of the members of an object."""
     return schema.get("properties") or {}
 
 

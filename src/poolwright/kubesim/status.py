@@ -74,6 +74,10 @@ class Cause:
         return f"{self.field}: {self.message}"
 
 
+_UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+"""What Go's JSON escapes, for it may stand in a page."""
+
+
 def _shown(value: Any) -> str:
     """A bad value as Go's field.Error prints it: strings quoted, scalars bare."""
     if isinstance(value, bool):
@@ -87,7 +91,8 @@ def _shown(value: Any) -> str:
         return str(value)
     import json  # noqa: PLC0415  (only on the way to an error)
 
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_UNSAFE)
 
 
 def required(field: str, detail: str = "") -> Cause:

@@ -7,18 +7,23 @@ Source of defaults, rules and wording: k8s.io/apiextensions-apiserver pkg/apis/a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from poolwright.kubesim import cel
-from poolwright.kubesim.cel_schema import type_of
-from poolwright.kubesim.cel_type import BOOL, DYN, STRING, Type, optional_of
+from poolwright.kubesim.cel_span import LIMIT
+from poolwright.kubesim.kinds.custom_rules import (
+    RULE_COST_MAX,
+    Budget,
+    Place,
+    form_problems,
+    problems,
+)
 from poolwright.kubesim.kinds.declare import all_of, needed, one_of, unchanged
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.rules import dns_label_1035, dns_subdomain
-from poolwright.kubesim.status import Cause, invalid, not_supported, required
+from poolwright.kubesim.status import Cause, forbidden, invalid, not_supported, required
 from poolwright.model import kubernetes as names
-from poolwright.model.json_value import child, children
+from poolwright.model.json_value import Json, child, children
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _VERSION = re.compile(r"v([1-9]\d*)((alpha|beta)([1-9]\d*))?")
@@ -118,7 +123,7 @@ def _check_names(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iter
             )
 
 
-def _check_versions(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+def _check_versions(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
     versions = children(new, "spec", "versions")
     if sum(bool(version.get("storage")) for version in versions) != 1:
         yield invalid(
@@ -130,17 +135,65 @@ def _check_versions(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> I
         path = f"spec.versions[{position}]"
         for problem in dns_label_1035(str(version.get("name") or "")):
             yield invalid(f"{path}.name", version.get("name"), problem)
-        schema = child(version, "schema", "openAPIV3Schema")
-        where = f"{path}.schema.openAPIV3Schema"
-        if not schema:
-            yield required(where, "schemas are required")
-            continue
-        if schema.get("type") != "object":
-            yield invalid(f"{where}.type", schema.get("type", ""), "must be object at the root")
-        yield from _check_structure(schema, where)
+        if not child(version, "schema", "openAPIV3Schema"):
+            yield required(f"{path}.schema.openAPIV3Schema", "schemas are required")
+    before = {v.get("name"): v.get("schema") for v in children(old or {}, "spec", "versions")}
+    for where, version in _schemas(versions):
+        is_known = before.get(version.get("name")) == version.get("schema")
+        yield from _check_schema(
+            child(version, "schema", "openAPIV3Schema"), where, is_known=is_known
+        )
 
 
-def _check_structure(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
+def _schemas(versions: Sequence[Json]) -> Iterator[tuple[str, Json]]:
+    """The versions whose schemas are looked at, with where they are: one that all share counts as
+    that of the definition itself.
+    """
+    if versions and all(v.get("schema") == versions[0].get("schema") for v in versions):
+        yield "spec.validation.openAPIV3Schema", versions[0]
+        return
+    for position, version in enumerate(versions):
+        yield f"spec.versions[{position}].schema.openAPIV3Schema", version
+
+
+def _check_schema(schema: Json, where: str, *, is_known: bool) -> Iterator[Cause]:
+    if not schema:
+        return
+    if schema.get("type") != "object":
+        yield invalid(f"{where}.type", schema.get("type", ""), "must be object at the root")
+    budget = Budget(rule_most=LIMIT if is_known else RULE_COST_MAX)
+    found, rules = _structure(schema, where, Place(budget), is_root=True)
+    yield from (*found, *rules, *budget.problems(where))
+
+
+def _structure(
+    schema: Json, path: str, place: Place, *, is_root: bool = False
+) -> tuple[list[Cause], list[Cause]]:
+    """What is wrong with a schema and, apart from that, with its rules.
+
+    Rules are compiled where everything else is right, in them and below them.
+    """
+    found, rules = [*_form(schema, path)], list[Cause]()
+    for name, inner in child(schema, "properties").items():
+        inside = place.inside(schema, path, "properties")
+        below = _structure(inner, f"{path}.properties[{name}]", inside)
+        found += below[0]
+        rules += below[1]
+    for member in ("items", "additionalProperties"):
+        inner = schema.get(member)
+        if isinstance(inner, dict) and inner:
+            inside = place.inside(schema, path, member)
+            below = _structure(cast("Json", inner), f"{path}.{member}", inside)
+            found += below[0]
+            rules += below[1]
+    found += form_problems(schema, path)
+    if not found:
+        embedded = bool(schema.get("x-kubernetes-embedded-resource"))
+        rules += problems(schema, path, place, is_root=is_root or embedded)
+    return found, rules
+
+
+def _form(schema: Json, path: str) -> Iterator[Cause]:
     """A structural schema says its types, and knows or prunes every member."""
     kind = schema.get("type")
     is_open = schema.get("x-kubernetes-preserve-unknown-fields")
@@ -151,53 +204,11 @@ def _check_structure(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
     if kind == "array" and not schema.get("items"):
         yield required(f"{path}.items", "must be specified")
     if schema.get("properties") and schema.get("additionalProperties"):
-        yield Cause(
-            "FieldValueForbidden",
-            f"{path}.additionalProperties",
-            "Forbidden: additionalProperties and properties are mutual exclusive",
-        )
-    yield from _check_expressions(schema, path)
+        words = "additionalProperties and properties are mutual exclusive"
+        yield forbidden(f"{path}.additionalProperties", words)
     if schema.get("uniqueItems"):
-        yield Cause(
-            "FieldValueForbidden",
-            f"{path}.uniqueItems",
-            "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes"
-            " quadratic",
-        )
-    for name, inner in child(schema, "properties").items():
-        yield from _check_structure(inner, f"{path}.properties[{name}]")
-    for member in ("items", "additionalProperties"):
-        if isinstance(schema.get(member), dict) and schema[member]:
-            yield from _check_structure(schema[member], f"{path}.{member}")
-
-
-_OF_RULES: tuple[tuple[str, Type, str, str], ...] = (
-    ("rule", BOOL, "", "cel expression must evaluate to a bool"),
-    (
-        "messageExpression",
-        STRING,
-        "messageExpression ",
-        "messageExpression must evaluate to a string",
-    ),
-)
-
-
-def _check_expressions(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    """Rules in CEL that cannot be compiled, or speak of fields that the schema lacks."""
-    rules = children(schema, "x-kubernetes-validations")
-    if not rules:
-        return
-    found = type_of(schema, "selfType", is_root=path.endswith("openAPIV3Schema")) or DYN
-    for position, rule in enumerate(rules):
-        old = optional_of(found) if rule.get("optionalOldSelf") else found
-        for member, wanted, which, otherwise in _OF_RULES:
-            text = str(rule.get(member) or "")
-            where = f"{path}.x-kubernetes-validations[{position}].{member}"
-            try:
-                if text.strip() and cel.check(text, {"self": found, "oldSelf": old}) != wanted:
-                    yield invalid(where, text, otherwise)
-            except cel.CelError as error:
-                yield invalid(where, text, f"{which}compilation failed: {error}")
+        words = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        yield forbidden(f"{path}.uniqueItems", words)
 
 
 CUSTOM_RESOURCE_DEFINITION = ObjectKind(
