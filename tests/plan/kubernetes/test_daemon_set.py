@@ -137,6 +137,19 @@ def test_a_pod_that_ended_is_taken_away(phase, reason, words):
     assert gone.target.name == "one"
 
 
+def test_a_rollout_also_takes_old_pods_from_nodes_that_would_get_no_new_one():
+    old, new = daemon_set(), daemon_set("plugin:2")
+    surging = daemon_set("plugin:2", max_unavailable=0, max_surge=1)
+    tally = DaemonTally()
+    for name in "ab":
+        here = [pod(f"p-{name}", old.hash)]
+        tally.set(name, place_of(new, node(name, "x=y:NoSchedule"), here, frozenset()))
+    status = tally.status(new)
+    assert (status["desiredNumberScheduled"], status["numberMisscheduled"]) == (0, 2)
+    assert [target.name for target in tally.rollout(new)] == ["p-a"]
+    assert tally.surge(surging) == []
+
+
 def test_nothing_is_said_before_every_node_was_counted():
     old, new = daemon_set(), daemon_set("plugin:2")
     surging = daemon_set("plugin:2", max_unavailable=0, max_surge=1)

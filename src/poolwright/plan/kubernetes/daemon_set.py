@@ -232,9 +232,9 @@ def place_of(
 ) -> Place:
     """What a node contributes; ``available``: the pods, by uid, that were ready long enough."""
     desired = node is not None and runs_on(daemon_set, node)[0]
-    if not desired:
-        return Place(misscheduled=bool(pods))
     new, old = _sorted(daemon_set, pods)
+    if not desired:
+        return Place(misscheduled=bool(pods), outdated=_target(old[0]) if old else None)
     live = sorted((*new, *old), key=lambda p: (p.created, p.name))
     if not live:
         return Place(desired=True, scheduled=bool(pods), leaving=bool(pods))
@@ -307,7 +307,7 @@ class DaemonTally:
             place = self._outdated[name]
             if place.outdated is None:
                 continue
-            if not place.available:
+            if place.desired and not place.available:
                 chosen.append(place.outdated)  # it is unavailable anyway
             elif room > 0:
                 chosen.append(place.outdated)
@@ -326,7 +326,7 @@ class DaemonTally:
         chosen: list[str] = []
         for name in sorted(self._outdated):
             place = self._outdated[name]
-            if place.surging or name in begun:
+            if place.surging or name in begun or not place.desired:
                 continue
             if not place.available:
                 chosen.append(name)
