@@ -48,6 +48,11 @@ class TimelyHttpProtocol(JoinedHttpProtocol):
         self._has_begun = False
         super().on_headers_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """No line in the log: where WebSocket was refused, kubectl asks for SPDY, and the answer to
+        that is the same refusal, in HTTP.
+        """
+
     def _expect(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
 

@@ -33,6 +33,7 @@ from poolwright.app.outside import Outside
 from poolwright.app.real_clock import RealClock
 from poolwright.app.real_identity import RealIdentity
 from poolwright.app.refusal import refusal
+from poolwright.app.refused_socket import RefusableWebSocketProtocol
 from poolwright.app.renewal import Renewal
 from poolwright.app.settings import (
     ClusterToAdopt,
@@ -129,7 +130,7 @@ def _uvicorn(
         uvicorn.Config(
             app,
             http=TimelyHttpProtocol,
-            ws="websockets-sansio",
+            ws=RefusableWebSocketProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from poolwright.kubesim.entry import Entry, ObjectChange
+from poolwright.kubesim.entry import Entry, LinesKept, ObjectChange
 from poolwright.kubesim.kinds.kind import ObjectKind
 
 RING_LENGTH = 8192
 """Changes kept per kind for watches that resume; older resourceVersions answer 410."""
 _LINES_KEPT = 256
-"""Changes whose watch lines are kept: watchers that keep up have written theirs by then."""
+"""Changes whose watch lines are kept: watchers that keep up have written theirs by then. Of older
+ones so many again, for those that are late together.
+"""
 
 _Bucket = dict[str, Entry]
 
@@ -24,6 +26,7 @@ class ObjectCache:
         self.floor = floor
         """A watch from a resourceVersion below this one has missed changes."""
         self.ring: deque[ObjectChange] = deque()
+        self._lines = LinesKept(_LINES_KEPT)
         self._entries: _Bucket = {}
         self._keys: list[str] | None = None
         self._namespaces: dict[str, _Bucket] = {}
@@ -85,7 +88,7 @@ class ObjectCache:
         if len(self.ring) > RING_LENGTH:
             self.floor = self.ring.popleft().revision
         if len(self.ring) > _LINES_KEPT:
-            self.ring[-_LINES_KEPT - 1].forget_lines()
+            self.ring[-_LINES_KEPT - 1].forget_lines(self._lines)
         return change
 
     def changes_after(self, revision: int) -> list[ObjectChange] | None:

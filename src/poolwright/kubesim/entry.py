@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -130,7 +131,7 @@ class ObjectChange:
     revision of the deletion, and ``old`` the state before it.
     """
 
-    __slots__ = ("_encoded", "_seen", "kind", "new", "old", "revision", "type")
+    __slots__ = ("_encoded", "_keeper", "_seen", "kind", "new", "old", "revision", "type")
 
     def __init__(self, type_: str, kind: ObjectKind, old: Entry | None, new: Entry) -> None:
         self.type = type_
@@ -139,6 +140,7 @@ class ObjectChange:
         self.new = new
         self.revision = new.revision
         self._encoded: dict[tuple[str, str], bytes] = {}
+        self._keeper: LinesKept | None = None
         self._seen: Mapping[str, Any] | None = None
 
     def share(self, body: Mapping[str, Any] | None) -> None:
@@ -154,9 +156,30 @@ class ObjectChange:
         key = (type_, form)
         line = self._encoded.get(key)
         if line is None:
+            if self._keeper is not None and not self._encoded:
+                self._keeper.add(self)
             line = self._encoded[key] = make(self, type_)
         return line
 
-    def forget_lines(self) -> None:
-        """Give the memory of the watch lines back; who is late has them made again."""
+    def forget_lines(self, keeper: LinesKept | None = None) -> None:
+        """Give the memory of the watch lines back. Who is late has them made again; ``keeper``
+        says how long these are kept.
+        """
         self._encoded = {}
+        self._keeper = keeper or self._keeper
+
+
+class LinesKept:
+    """The changes that were made into watch lines last: only so many keep theirs."""
+
+    __slots__ = ("_changes", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changes: deque[ObjectChange] = deque()
+
+    def add(self, change: ObjectChange) -> None:
+        """Keep the lines of one more change, and forget those of the one kept longest."""
+        self._changes.append(change)
+        if len(self._changes) > self._most:
+            self._changes.popleft().forget_lines()

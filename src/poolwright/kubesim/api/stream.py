@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from poolwright.kubesim import status
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.output import Output
-from poolwright.kubesim.entry import encode
+from poolwright.kubesim.entry import Entry, encode
 from poolwright.kubesim.selector import Selection
 from poolwright.kubesim.watch import Watcher, event_type, select
 
@@ -43,10 +45,17 @@ async def stream_watch(call: Call, out: Output, chosen: Selection, since: int | 
         if first is None:
             await _send(call, _expired_line(call, out, since or 0), more=False)
             return
+        parts = _pieces(first)
         async with asyncio.TaskGroup() as group:
             gone = group.create_task(_until_gone(call, watcher))
             try:
-                await _send(call, first, more=True)
+                await _send(call, next(parts, b""), more=True)
+                for part in parts:
+                    await asyncio.sleep(0)
+                    if watcher.is_closed:  # nothing later may come where something is left out
+                        await _send(call, b"", more=False)
+                        return
+                    await _send(call, part, more=True)
                 await _pump(call, out, watcher, timeout or TIMEOUT_SECONDS, bookmarks=bookmarks)
             finally:
                 gone.cancel()
@@ -76,22 +85,35 @@ def _check_initial(initial: str, match: str, *, bookmarks: bool) -> None:
 
 def _first_lines(
     call: Call, out: Output, chosen: Selection, since: int | None, initial: str
-) -> bytes | None:
-    """What a watch begins with; None if its start is too long ago."""
+) -> Iterator[bytes] | None:
+    """What a watch begins with, as it stands now, to be written line by line; None if its start is
+    too long ago.
+    """
     registry = call.registry
     wants_state = initial.lower() == "true" or (since is None and initial.lower() != "false")
     if wants_state:
-        lines = [out.line("ADDED", entry) for entry in select(registry, out.kind, chosen)]
-        if initial:
-            lines.append(out.bookmark(registry.revision, initial_end=True))
-        return b"".join(lines)
+        state = select(registry, out.kind, chosen)
+        return _state_lines(out, state, registry.revision if initial else None)
     if since is None:
-        return b""
+        return iter(())
     missed = registry.cache(out.kind).changes_after(since)
     if missed is None:
         return None
     typed = ((event_type(change, chosen), change) for change in missed)
-    return b"".join(out.change(change, type_) for type_, change in typed if type_)
+    return (out.change(change, type_) for type_, change in typed if type_)
+
+
+def _state_lines(out: Output, state: Sequence[Entry], revision: int | None) -> Iterator[bytes]:
+    for entry in state:
+        yield out.line("ADDED", entry)
+    if revision is not None:
+        yield out.bookmark(revision, initial_end=True)
+
+
+def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines put together, so many at once."""
+    while piece := b"".join(islice(lines, _BATCH)):
+        yield piece
 
 
 def _expired_line(call: Call, out: Output, since: int) -> bytes:
