@@ -27,7 +27,8 @@ def merge_strategic(target, change):
     before = {c["type"]: c for c in target.get("status", {}).get("conditions", [])}
     after = {c["type"]: c for c in change.get("status", {}).get("conditions", [])}
     if before or after:
-        result["status"]["conditions"] = list({**before, **after}.values())
+        merged = {type_: merge(before.get(type_, {}), c) for type_, c in after.items()}
+        result["status"]["conditions"] = list({**before, **merged}.values())
     return result
 
 

@@ -62,9 +62,10 @@ def test_who_holds_a_pod_sees_how_it_ended_and_what_others_said_of_it():
         patched = world.kube.patch
 
         async def watching(resource, name, body, **more):
+            found = await patched(resource, name, body, **more)
             if resource is PODS:
-                seen.append(copy.deepcopy(body["status"]))
-            return await patched(resource, name, body, **more)
+                seen.append(found["status"])
+            return found
 
         world.kube.patch = watching
         await world.kube.delete(PODS, "job", namespace="default")

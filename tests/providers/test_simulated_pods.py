@@ -280,6 +280,45 @@ def test_deleting_a_pod_says_so_and_ends_it():
     with_node(story)
 
 
+def test_a_script_may_take_its_time_to_end():
+    async def story(world):
+        script = "end() { sleep 5; exit 7; }; trap end TERM; while true; do sleep 1; done"
+        body = pod("slow", command=["sh", "-c", script], restartPolicy="Never")
+        body["metadata"]["finalizers"] = ["x/y"]
+        await world.kube.bind(body, NODE)
+        await world.passes(seconds=20)
+        await world.kube.delete(PODS, "slow", namespace="default")
+        await world.passes(seconds=4)
+        assert "running" in state_of(world.kube.pod("slow"))
+        said = []
+        patch = world.kube.patch
+
+        async def hearing(resource, name, body, **more):
+            said.append(body)
+            return await patch(resource, name, body, **more)
+
+        world.kube.patch = hearing
+        await world.passes(seconds=3)
+        assert world.kube.pod("slow") is None
+        assert state_of(said[-1])["terminated"]["exitCode"] == 7
+
+    with_node(story)
+
+
+@pytest.mark.parametrize(("index", "phase"), [("3", "Failed"), ("4", "Succeeded")])
+def test_a_script_may_ask_which_of_a_jobs_pods_it_is_in(index, phase):
+    async def story(world):
+        script = "if [ $(expr ${INDEX} % 2) -ne 0 ]; then exit 1; else exit 0; fi"
+        body = pod("one", command=["sh", "-c", script], restartPolicy="Never", labels={"i": index})
+        source = {"fieldRef": {"fieldPath": "metadata.labels['i']"}}
+        body["spec"]["containers"][0]["env"] = [{"name": "INDEX", "valueFrom": source}]
+        await world.kube.bind(body, NODE)
+        await world.passes(seconds=20)
+        assert world.kube.pod("one")["status"]["phase"] == phase
+
+    with_node(story)
+
+
 def test_a_running_job_goes_on_after_a_restart_of_the_process():
     async def story():
         world = World()

@@ -6,20 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from poolwright.model.instant import Now
-from poolwright.model.json_value import Json, child, children
+from poolwright.model.json_value import child, children
+from poolwright.model.quantity import resource_amount
 from poolwright.ports.kube import Object
 from poolwright.providers.simulated import gpu as gpus
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.nvidia_smi import Sight, nvidia_smi
-from poolwright.providers.simulated.pod_run import PLUGIN_NAME, PodRun
-from poolwright.providers.simulated.shell import Container, filled_in
+from poolwright.providers.simulated.pod_run import PLUGIN_NAME, ContainerRun, PodRun
+from poolwright.providers.simulated.shell import Container
+from poolwright.providers.simulated.variable import SERVICE, Unfilled, Variable, fill
 
 _PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-_SERVICE = {
-    "KUBERNETES_SERVICE_PORT": "443",
-    "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-    "HOME": "/root",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Surface:
     def container(self, variables: Mapping[str, str]) -> Container:
         """The container whose spec sets these variables."""
         name = self.pod.name
-        environment = {**_PATH, "HOSTNAME": name, **variables, **_SERVICE}
+        environment = {**_PATH, "HOSTNAME": name, **variables, **SERVICE}
         environment |= variables  # what is set wins, and stands where it stood
         return Container(name, environment, self.now.wall, self._smi)
 
@@ -86,21 +83,45 @@ def _narrowed(found: Sequence[gpus.Gpu], held: set[int]) -> list[gpus.Gpu]:
     return seen
 
 
-def variables(pod: Object, container: str) -> dict[str, str]:
+def variables(pod: Object, run: ContainerRun, node: NodeState) -> dict[str, str]:
     """The variables that the spec of a container sets."""
-    spec = child(pod, "spec")
-    wires = (*children(spec, "containers"), *children(spec, "initContainers"))
-    named = [c for c in wires if c["name"] == container]
-    found: dict[str, str] = {}
-    for variable in (each for wire in named for each in children(wire, "env")):
-        found[variable["name"]] = filled_in(_value(pod, variable), _SERVICE | found)
-    return found
+
+    def of_pod(variable: Variable) -> str:
+        return _field(pod, variable.field) or _resource(pod, variable.resource, node)
+
+    namespace = child(pod, "metadata").get("namespace") or ""
+    try:
+        return fill(run.spec.variables, namespace, run.held or {}, of_pod)
+    except Unfilled:
+        return {}
 
 
-def _value(pod: Object, variable: Json) -> str:
-    """What a variable is set to, be it by a field of the pod (the downward API)."""
-    path = child(variable, "valueFrom", "fieldRef").get("fieldPath") or ""
+def _field(pod: Object, path: str) -> str:
+    """What a field of a pod is (the downward API)."""
     if not path:
-        return str(variable.get("value") or "")
+        return ""
+    if path in _LISTS:
+        return ",".join(each["ip"] for each in children(pod, *path.split(".")))
     parent, _, key = path.partition("['") if path.endswith("']") else path.rpartition(".")
     return str(child(pod, *parent.split(".")).get(key.removesuffix("']")) or "")
+
+
+_LISTS = ("status.podIPs", "status.hostIPs")
+
+
+def _resource(pod: Object, wanted: tuple[str, str, str], node: NodeState) -> str:
+    """What a container requests or may use at most; without a limit, all that the node offers.
+
+    Source: k8s.io/kubernetes pkg/api/v1/resource, ExtractContainerResourceValue.
+    """
+    container, path, divisor = wanted
+    side, _, name = path.partition(".")
+    spec = child(pod, "spec")
+    wires = (*children(spec, "containers"), *children(spec, "initContainers"))
+    texts = [child(c, "resources", side).get(name) for c in wires if c["name"] == container]
+    text = texts[0] if texts else None
+    amount = 0 if text is None else resource_amount(name, text)
+    if not amount and side == "limits":
+        amount = node.offer.get(name, 0)
+    unit = resource_amount(name, divisor) if divisor not in {"", "0"} else resource_amount(name, 1)
+    return str(-(-amount // unit)) if name and unit else ""

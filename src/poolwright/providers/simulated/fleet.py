@@ -14,7 +14,7 @@ from poolwright.model.errors import Conflict, NotFound
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import LEASES, NODES, RENDERED_ANNOTATION
 from poolwright.ports.kube import PatchKind
-from poolwright.providers.simulated.kubelet import Kubelets, PodKey
+from poolwright.providers.simulated.kubelet import Kubelets, PodKey, SourcesKey
 from poolwright.providers.simulated.machine_nodes import MachineNodes
 from poolwright.providers.simulated.node_object import (
     DCGM_LABEL,
@@ -27,12 +27,14 @@ from poolwright.providers.simulated.node_object import (
 )
 from poolwright.providers.simulated.node_side import Retire
 from poolwright.providers.simulated.outbox import Outbox
+from poolwright.providers.simulated.pod_run import ContainerRun, PodRun
 from poolwright.providers.simulated.surroundings import Surroundings
+from poolwright.providers.simulated.variable import read_sources
 
 _PROVIDER_PREFIX = "azure://"
 
 NodeKey = str
-Key = NodeKey | PodKey
+Key = NodeKey | PodKey | SourcesKey
 
 
 class Fleet(MachineNodes):
@@ -69,11 +71,18 @@ class Fleet(MachineNodes):
         ready = [c.get("status") for c in conditions if c.get("type") == "Ready"]
         return ready[:1] == ["True"]
 
+    async def supply(self, pod: PodRun, run: ContainerRun) -> None:
+        """Read what a container's variables come from, unless that was done when it started."""
+        if run.held is None and run.spec.sources:
+            run.held = await read_sources(self._kube, pod.namespace, run.spec.sources)
+
     # ------------------------------------------------------------------ what is written
 
     async def _perform(self, key: Key, attempt: int) -> None:
         if isinstance(key, PodKey):
             await self.kubelets.write(self._kube, key)
+        elif isinstance(key, SourcesKey):
+            await self.kubelets.read(self._kube, key)
         else:
             await self._write_node(key, attempt)
 

@@ -17,7 +17,7 @@ from poolwright.model.errors import Expired, InvalidRequest, NotFound, Precondit
 from poolwright.model.instant import Instant, wall_text
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import EVENTS, PODS
-from poolwright.ports.kube import Kube, WatchEvent
+from poolwright.ports.kube import Kube, PatchKind, WatchEvent
 from poolwright.ports.store import Create, Delete, Update, Write
 from poolwright.providers.simulated.ledger import (
     CHECKPOINT,
@@ -30,11 +30,12 @@ from poolwright.providers.simulated.pod_life import PodLife, hold, let_go
 from poolwright.providers.simulated.pod_run import (
     EXPORTER_NAME,
     PLUGIN_NAME,
+    ContainerRun,
     PodRun,
     Step,
-    foreign_conditions,
 )
 from poolwright.providers.simulated.surroundings import Surroundings
+from poolwright.providers.simulated.variable import read_sources
 from poolwright.providers.simulated.workload import LONGEST
 
 _RETRY = timedelta(milliseconds=200)
@@ -56,6 +57,14 @@ class PodKey:
     uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class SourcesKey:
+    """What the variables of a container come from, in the outbox."""
+
+    uid: str
+    container: str
+
+
 class Kubelets:
     """What all kubelets of a cluster know and do about pods."""
 
@@ -64,7 +73,7 @@ class Kubelets:
         cluster: ClusterKey,
         around: Surroundings,
         nodes: dict[str, NodeState],
-        write: Callable[[PodKey | str], None],
+        write: Callable[[PodKey | SourcesKey | str], None],
     ) -> None:
         self._cluster = cluster
         self._store = around.store
@@ -95,7 +104,7 @@ class Kubelets:
         if node is None:
             return None
         rng = random.Random(f"{self._seed}/{pod.uid}")
-        return PodLife(pod, node, self._clock, rng, self._settings, self._begin)
+        return PodLife(pod, node, self._clock, rng, self._settings, self._begin, self._ask)
 
     # ------------------------------------------------------------------ following the cluster
 
@@ -157,25 +166,29 @@ class Kubelets:
             pod = self._take_in(wire)
         pod.is_held = bool(meta.get("finalizers"))
         self._take_note(pod, wire)
-        if "deletionTimestamp" in meta and not pod.is_deleting:
-            grace = meta.get("deletionGracePeriodSeconds")
-            self._terminate(pod, pod.grace_seconds if grace is None else float(grace))
+        if "deletionTimestamp" in meta:
+            wanted = meta.get("deletionGracePeriodSeconds")
+            grace = pod.grace_seconds if wanted is None else float(wanted)
+            if not pod.is_deleting or (grace < pod.grace_seconds and not pod.is_doomed):
+                self._terminate(pod, grace)
         elif pod.is_ready and not pod.gates and _is_overruled(wire):
             at = self._clock.now().world.after(_STATUS_SYNC)
             self._agenda.note(at, partial(self._write_anew, pod))
 
     def _take_note(self, pod: PodRun, wire: Json) -> None:
         """Others set conditions, and change what may be changed of a spec."""
-        foreign = foreign_conditions(wire)
+        foreign = pod.gate_conditions(wire)
         if foreign != pod.foreign:
             pod.foreign = foreign
-            if pod.gates and pod.is_begun:
+            if pod.is_begun:
                 self._write(PodKey(pod.uid))
         meta = child(wire, "metadata")
         generation = int(meta.get("generation") or 0)
-        if generation == pod.generation or "deletionTimestamp" in meta:
+        if generation == pod.generation:
             return
         pod.generation = generation
+        if "deletionTimestamp" in meta:
+            return
         life, deadline = self.life(pod), pod.deadline
         changed = pod.respecify(child(wire, "spec"))
         if life is not None and pod.is_begun and not pod.is_finished:
@@ -205,6 +218,9 @@ class Kubelets:
             return
         life = self.life(pod)
         assert life is not None
+        known = self._checkpoints.get(pod.uid)
+        if known and pod.deadline is not None:
+            pod.begun_at = known[1].begun_at
         if not pod.is_begun or not pod.is_initialized:
             self._begin(pod, "", life.whole())
             self._limit(pod, life)
@@ -214,7 +230,6 @@ class Kubelets:
         is_ours = network == node.pod_network and address.isdecimal() and len(address) <= 3
         if is_ours:  # others may write a status, too
             node.addresses.add(int(address))
-        known = self._checkpoints.get(pod.uid)
         for run in pod.containers:
             if run.state == "running":
                 run.world_started = known[1].started_at if known else self._clock.now().world
@@ -230,6 +245,9 @@ class Kubelets:
             self._begin(pod, _DEADLINE, life.expiry())
         else:
             pod.steps.pop(_DEADLINE, None)
+
+    def _ask(self, pod: PodRun, run: ContainerRun) -> None:
+        self._write(SourcesKey(pod.uid, run.spec.name))
 
     def _begin(self, pod: PodRun, name: str, step: Step) -> None:
         pod.steps[name] = step
@@ -354,8 +372,8 @@ class Kubelets:
                 await self._write_event(kube, pod, pod.events[0])
                 pod.events.pop(0)
             if pod.is_doomed:
-                if pod.is_held and pod.is_finished:
-                    await self._write_status(kube, pod)  # who holds it waits for its end
+                if pod.is_finished:
+                    await self._write_status(kube, pod)  # its last word, if it is not said yet
                 await kube.delete(
                     PODS, pod.name, namespace=pod.namespace, uid=pod.uid, grace_seconds=0
                 )
@@ -364,6 +382,14 @@ class Kubelets:
             await self._write_status(kube, pod)
         except (NotFound, Precondition):
             self._forget(pod.uid)
+
+    async def read(self, kube: Kube, key: SourcesKey) -> None:
+        """Read what the variables of a container come from."""
+        pod = self._pods.get(key.uid)
+        runs = (*pod.inits, *pod.containers) if pod else ()
+        for run in runs:
+            if pod and run.spec.name == key.container:
+                run.held = await read_sources(kube, pod.namespace, run.spec.sources)
 
     async def _write_status(self, kube: Kube, pod: PodRun) -> None:
         node = self._nodes.get(pod.node)
@@ -378,9 +404,17 @@ class Kubelets:
         if told == pod.written:
             return
         before: dict[str, Any] = msgspec.json.decode(pod.written or b"{}")
-        gone: dict[str, Any] = {key: None for key in before if key not in status}
-        body = {"metadata": {"uid": pod.uid}, "status": {**status, **gone}}
-        await kube.patch(PODS, pod.name, body, namespace=pod.namespace, subresource="status")
+        change: dict[str, Any] = {key: None for key in before if key not in status} | status
+        change["conditions"] = [_NOTHING_MORE | condition for condition in status["conditions"]]
+        body = {"metadata": {"uid": pod.uid}, "status": change}
+        await kube.patch(
+            PODS,
+            pod.name,
+            body,
+            kind=PatchKind.STRATEGIC,  # conditions of others stay as they are
+            namespace=pod.namespace,
+            subresource="status",
+        )
         pod.written = told
 
     async def _write_event(self, kube: Kube, pod: PodRun, told: tuple[str, str, str, str]) -> None:
@@ -419,10 +453,12 @@ class Kubelets:
         """Remember durably since when a pod that ends by itself runs, before telling anybody."""
         started = [c.world_started for c in pod.containers if c.world_started is not None]
         pod.wants_checkpoint = False
-        if not started:
+        begun_at = pod.begun_at if pod.deadline is not None else None
+        first = min(started, key=_micros) if started else begun_at
+        if first is None:
             return
         known = self._checkpoints.get(pod.uid)
-        value = Checkpoint(min(started, key=_micros), sum(c.restarts for c in pod.containers))
+        value = Checkpoint(first, sum(c.restarts for c in pod.containers), begun_at)
         scope = region_scope(node.machine.region)
         name, wall = f"{self._cluster}/{pod.uid}", self._clock.now().wall
         write: Write = Create(CHECKPOINT, name, pod.uid, value, None, wall)
@@ -439,6 +475,10 @@ class Kubelets:
         with contextlib.suppress(NotFound):
             await self._store.transact(known[0], [Delete(CHECKPOINT, f"{self._cluster}/{uid}")])
         self._checkpoints.pop(uid, None)
+
+
+_NOTHING_MORE: dict[str, Any] = {"reason": None, "message": None}
+"""A condition that has no reason any more loses the one it had."""
 
 
 def _is_overruled(wire: Json) -> bool:

@@ -50,9 +50,11 @@ class KubeletApi:
     ) -> AsyncIterator[bytes]:
         """See `Kubelet`."""
         fleet, state = self._node(cluster, _node_name(pod))
+        known = _known(fleet, state, pod)
+        await fleet.supply(known, _run_of(known, container))
         printed = 0
         while True:
-            lines, is_open = self._printed(fleet, state, pod, container, previous=previous)
+            lines, is_open = self._printed(fleet, state, pod, known, container, previous=previous)
             start = printed
             if not printed and tail_lines is not None:
                 start = max(0, len(lines) - tail_lines)
@@ -64,10 +66,16 @@ class KubeletApi:
             await self._clock.sleep(_FOLLOW_PAUSE)
 
     def _printed(
-        self, fleet: Fleet, state: NodeState, pod: Object, name: str, *, previous: bool
+        self,
+        fleet: Fleet,
+        state: NodeState,
+        pod: Object,
+        known: PodRun,
+        name: str,
+        *,
+        previous: bool,
     ) -> tuple[list[tuple[str, str]], bool]:
         """The lines so far, each with its wall time, and whether more may come."""
-        known = _known(fleet, state, pod)
         run = _run_of(known, name)
         _require_started(pod, name, run, previous=previous)
         now = self._clock.now()
@@ -77,7 +85,7 @@ class KubeletApi:
             run.spec.image,
             (*run.spec.command, *run.spec.args),
             child(pod, "metadata", "annotations"),
-            inside.container(variables(pod, name)),
+            inside.container(variables(pod, run, state)),
             ends=ends,
             default_seconds=0.0,
         )
@@ -99,14 +107,16 @@ class KubeletApi:
         """See `Kubelet`."""
         fleet, state = self._node(cluster, _node_name(pod))
         known = _known(fleet, state, pod)
-        if _run_of(known, container).state != "running":
+        run = _run_of(known, container)
+        if run.state != "running":
             raise InvalidRequest(
                 f'unable to upgrade connection: container not found ("{container}")',
                 code="InternalError",
             )
         on_node = list(fleet.kubelets.pods_on(state.machine.name))
         inside = Surface(known, state, self._clock.now(), on_node)
-        own = variables(pod, container)
+        await fleet.supply(known, run)
+        own = variables(pod, run, state)
         if visible := inside.visible():
             own["NVIDIA_VISIBLE_DEVICES"] = ",".join(visible)
         return execute(inside.container(own), command)

@@ -123,11 +123,13 @@ DESK_NAME = "desk"
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a kubelet must remember of a pod over a restart of the process: since when its
-    containers run and how often they began. Only kept for pods that end by themselves.
+    containers run, how often they began, and since when it is active if it may not be for ever.
+    Only kept for pods that end by themselves.
     """
 
     started_at: Instant
     restarts: int = 0
+    begun_at: Instant | None = None
 
 
 CHECKPOINT: Kind[Checkpoint, None] = Kind("PodCheckpoint", Checkpoint, NoneType)

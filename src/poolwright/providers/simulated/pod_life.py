@@ -19,7 +19,10 @@ from poolwright.providers.simulated.node_admission import refusal
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import ContainerRun, PodRun, Step
 from poolwright.providers.simulated.settings import SimulatedCloudSettings
+from poolwright.providers.simulated.shell import Container, course
+from poolwright.providers.simulated.variable import Unfilled, Variable, fill
 from poolwright.providers.simulated.workload import (
+    LONGEST,
     TERMINATION_SECONDS,
     Behaviour,
     behaviour,
@@ -34,6 +37,10 @@ _INIT_SECONDS = 1.0  # assumed: an init container that says nothing about itself
 _KILLED = 137  # by SIGKILL, when the grace is over
 _STOPPED = 143  # by SIGTERM, before its task was done
 _TERMINATION_SECONDS = 1.2  # assumed: a process that ends when asked to
+_GRACE_LEAST = 2.0  # Source: kubelet, minimumGracePeriodInSeconds
+_LONG_RUN = 2 * _BACK_OFF_MAX  # Source: client-go util/flowcontrol, hasExpired
+_READ_SECONDS = 0.1  # assumed: to read a config map
+_CONFIG_RETRY = 10.0  # Source: kubelet, backOffPeriod
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,14 @@ class PodLife:
     rng: random.Random
     settings: SimulatedCloudSettings
     begin: Callable[[PodRun, str, Step], None]
+    ask: Callable[[PodRun, ContainerRun], None]
+    """Reads what the container's variables come from; `ContainerRun.held` is the answer."""
 
     def whole(self) -> Iterator[float]:
         """From being bound to all containers started."""
         pod = self.pod
-        pod.is_begun, pod.started, pod.begun_at = True, self._now(), self.clock.now().world
+        pod.is_begun, pod.started = True, pod.started or self._now()
+        pod.begun_at = pod.begun_at or self.clock.now().world
         refused = refusal(pod, self.node)
         if refused is not None:
             self._reject(*refused)
@@ -85,6 +95,8 @@ class PodLife:
     def container(self, run: ContainerRun, *, is_running: bool = False) -> Iterator[float]:
         """A container from its start to its end, and from there on if it is restarted."""
         while True:
+            if run.spec.sources:
+                yield from self._supply(run, is_running=is_running)
             doing = self.behaviour(run)
             if not is_running:
                 self._start(run, doing)
@@ -102,6 +114,10 @@ class PodLife:
 
     def renewed(self, run: ContainerRun) -> Iterator[float]:
         """A container whose definition changed: the old one ends, the new one begins."""
+        if run.state != "running":
+            run.restarts, run.has_image = run.restarts + 1, False
+            yield from self._again(run)
+            return
         words = f"Container {run.spec.name} definition changed, will be restarted"
         self._tell("Normal", "Killing", words, run)
         yield min(self.pod.grace_seconds, _TERMINATION_SECONDS)
@@ -112,8 +128,8 @@ class PodLife:
             "Completed",
             self._now(),
         )
-        run.last, run.restarts, run.world_started = run.wire_state(), run.restarts + 1, None
-        run.has_image = False
+        run.last, run.world_started = run.wire_state(self.pod.uid), None
+        run.restarts, run.setbacks, run.has_image = run.restarts + 1, 0, False
         yield from self._again(run)
 
     def _left(self, run: ContainerRun, seconds: float) -> float:
@@ -123,40 +139,104 @@ class PodLife:
 
     def behaviour(self, run: ContainerRun) -> Behaviour:
         """What the container does."""
-        surface = Surface(self.pod, self.node, self.clock.now())
         return behaviour(
             run.spec.image,
             (*run.spec.command, *run.spec.args),
             self.pod.annotations,
-            surface.container(dict(run.spec.environment)),
+            self._inside(run),
             ends=self.pod.restart_policy != "Always",
             default_seconds=self.settings.default_run_seconds,
         )
 
-    def termination(self) -> Iterator[float]:
-        """From being asked to end to having ended."""
+    def _inside(self, run: ContainerRun) -> Container:
+        try:
+            own = fill(run.spec.variables, self.pod.namespace, run.held or {}, self._of_pod)
+        except Unfilled:
+            own = {}
+        return Surface(self.pod, self.node, self.clock.now()).container(own)
+
+    def _of_pod(self, variable: Variable) -> str:
+        """What a field of the pod is, as far as what happens in it may depend on that."""
         pod = self.pod
-        for run in (*pod.inits, *pod.containers):
+        known = {
+            "metadata.name": pod.name,
+            "metadata.namespace": pod.namespace,
+            "metadata.uid": pod.uid,
+            "spec.nodeName": pod.node,
+            "status.podIP": pod.ip,
+            "status.hostIP": self.node.machine.private_ip,
+        }
+        return known.get(variable.field) or pod.named.get(variable.field, "")
+
+    # ------------------------------------------------------------------ the end
+
+    def termination(self) -> Iterator[float]:
+        """From being asked to end to having ended: all containers at once, each in its time, but
+        sidecars after the others.
+        """
+        pod = self.pod
+        running = [run for run in (*pod.inits, *pod.containers) if run.state == "running"]
+        for run in running:
+            self._tell("Normal", "Killing", f"Stopping container {run.spec.name}", run)
+        ends = [(*self._end(run), run) for run in running]
+        latest = max((at for at, _, run in ends if not run.spec.is_sidecar), default=0.0)
+        ends = [(max(at, latest * run.spec.is_sidecar), code, run) for at, code, run in ends]
+        waited = 0.0
+        if not ends:
+            yield min(pod.grace_seconds, _TERMINATION_SECONDS)
+        for at, code, run in sorted(ends, key=lambda end: end[0]):
+            if at > waited and not pod.is_finished:
+                yield at - waited
+                waited = at
             if run.state == "running":
-                self._tell("Normal", "Killing", f"Stopping container {run.spec.name}", run)
-        asked = declared_number(pod.annotations.get(TERMINATION_SECONDS))
-        wanted = _TERMINATION_SECONDS if asked is None else asked
-        yield min(pod.grace_seconds, wanted)
-        exit_code = 0 if pod.restart_policy == "Always" else _STOPPED
-        if wanted > pod.grace_seconds:
-            exit_code = _KILLED
-        for run in (*pod.inits, *pod.containers):
-            if run.state == "running":
-                self._finish(run, exit_code)
+                self._finish(run, code)
         if not pod.is_finished:
             pod.phase = "Failed"  # it ends before it began
+        pod.lose_rest()
         pod.is_doomed = True
+
+    def _end(self, run: ContainerRun) -> tuple[float, int]:
+        """After how many world seconds a container that shall end has ended, and its exit code.
+
+        Source: k8s.io/kubernetes pkg/kubelet/kuberuntime, killContainer.
+        """
+        grace = self.pod.grace_seconds
+        hook = min(grace, self._hook_seconds(run)) if run.spec.stop_hook else 0.0
+        patience = max(grace - hook, _GRACE_LEAST)
+        asked = declared_number(self.pod.annotations.get(TERMINATION_SECONDS))
+        wanted = _TERMINATION_SECONDS if asked is None else asked
+        code = 0 if self.pod.restart_policy == "Always" else _STOPPED
+        doing = self.behaviour(run)
+        if asked is None and doing.on_term is not None:  # its script says what it does then
+            seconds, code = doing.on_term.seconds, doing.on_term.exit_code
+            wanted = LONGEST if seconds is None else seconds
+        at = hook + min(patience, wanted)
+        if doing.run_seconds is not None:
+            left = self._left(run, doing.run_seconds)
+            if left <= at:  # it ends by itself before
+                return left, doing.exit_code
+        if wanted > patience:
+            return at, _KILLED
+        return at, code
+
+    def _hook_seconds(self, run: ContainerRun) -> float:
+        """How long what comes before a container's end takes. A program that nobody knows is
+        done at once, as it should be.
+        """
+        hook = run.spec.stop_hook
+        if hook is None or not hook.command:
+            return hook.seconds if hook else 0.0
+        found = course(self._inside(run), hook.command)
+        if found.is_known and found.exit_code:
+            self._tell("Warning", "FailedPreStopHook", "PreStopHook failed", run)
+        return LONGEST if found.seconds is None else found.seconds
 
     def expiry(self) -> Iterator[float]:
         """Until the pod has been active for as long as it may."""
         pod = self.pod
         if pod.deadline is None:
             return
+        pod.wants_checkpoint = True
         now = self.clock.now().world
         passed = now.since(pod.begun_at or now).total_seconds()
         yield max(0.0, pod.deadline - passed)
@@ -233,6 +313,29 @@ class PodLife:
 
     # ------------------------------------------------------------------ containers
 
+    def _supply(self, run: ContainerRun, *, is_running: bool) -> Iterator[float]:
+        """Read what a container's variables come from, until they have their values."""
+        told = ""
+        while True:
+            run.held = None
+            self.ask(self.pod, run)
+            yield _READ_SECONDS
+            while (held := run.held) is None:
+                yield _READ_SECONDS
+            try:
+                fill(run.spec.variables, self.pod.namespace, held, self._of_pod)
+            except Unfilled as error:
+                if is_running:
+                    return
+                words = str(error)
+            else:
+                return
+            run.state, run.reason, run.message = "waiting", "CreateContainerConfigError", words
+            if words != told:
+                self._tell("Warning", "Failed", f"Error: {words}", run)
+                told = words
+            yield _CONFIG_RETRY
+
     def _initialise(self, run: ContainerRun) -> Iterator[float]:
         yield from self._pull(run)
         yield self._about(_START_SECONDS)
@@ -241,6 +344,8 @@ class PodLife:
             run.ready = True
             return
         while True:
+            if run.spec.sources:
+                yield from self._supply(run, is_running=False)
             doing = self.behaviour(run)
             seconds = _INIT_SECONDS if doing.run_seconds is None else doing.run_seconds
             self._start(run, Behaviour(seconds, doing.exit_code))
@@ -273,7 +378,11 @@ class PodLife:
         if start_error:
             run.reason, run.message = "StartError", start_error
             self._tell("Warning", "Failed", f"Error: {start_error}", run)
-        run.finished, run.world_started = self._now(), None
+        now = self.clock.now()
+        began = run.world_started or now.world
+        if now.world.since(began).total_seconds() > _LONG_RUN:
+            run.setbacks = 0
+        run.finished, run.world_started = wall_text(now.wall), None
         self._settle()
 
     def _settle(self) -> None:
@@ -295,11 +404,10 @@ class PodLife:
 
     def _back_off(self, run: ContainerRun) -> Iterator[float]:
         """The first restart is at once; then 10 s, doubled up to five minutes."""
-        ended = run.wire_state()
         delay = 0.5
-        if run.restarts:
-            delay = min(_BACK_OFF_FIRST * 2 ** (run.restarts - 1), _BACK_OFF_MAX)
-        run.last, run.restarts = ended, run.restarts + 1
+        if run.setbacks:
+            delay = min(_BACK_OFF_FIRST * 2 ** (run.setbacks - 1), _BACK_OFF_MAX)
+        run.last, run.setbacks = run.wire_state(self.pod.uid), run.setbacks + 1
         if delay >= _BACK_OFF_FIRST:
             where = f"{self.pod.name}_{self.pod.namespace}({self.pod.uid})"
             what = f"restarting failed container={run.spec.name} pod={where}"
@@ -308,6 +416,7 @@ class PodLife:
             text = f"Back-off restarting failed container {run.spec.name} in pod {where}"
             self._tell("Warning", "BackOff", text, run)
         yield delay
+        run.restarts += 1
 
     # ------------------------------------------------------------------ words
 

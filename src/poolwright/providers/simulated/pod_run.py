@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from poolwright.model.instant import Instant
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.pod import pod_requests
+from poolwright.providers.simulated.container_spec import ContainerSpec
 from poolwright.providers.simulated.images import image
+from poolwright.providers.simulated.variable import Held
 
 OURS = "poolwright.dev/"
 PLUGIN_NAME = "nvidia-device-plugin"
 EXPORTER_NAME = "nvidia-dcgm-exporter"
 _PLUGIN_IMAGE = "k8s-device-plugin"
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """The part of a container's spec that its life depends on."""
-
-    name: str
-    image: str
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
-    readiness_seconds: float = 0.0
-    always_pull: bool = False
-    is_sidecar: bool = False
-
-    @classmethod
-    def from_object(cls, wire: Json) -> ContainerSpec:
-        """Read Kubernetes' JSON form."""
-        probe = child(wire, "readinessProbe")
-        delay = float(probe.get("initialDelaySeconds") or 0) + 1.0 if probe else 0.0
-        policy = wire.get("imagePullPolicy")
-        return cls(
-            name=wire["name"],
-            image=wire.get("image") or "",
-            command=tuple(wire.get("command") or ()),
-            args=tuple(wire.get("args") or ()),
-            environment=_plain_variables(wire),
-            readiness_seconds=delay,
-            always_pull=policy == "Always",
-            is_sidecar=wire.get("restartPolicy") == "Always",
-        )
-
-
-def _plain_variables(wire: Json) -> tuple[tuple[str, str], ...]:
-    """As far as every pod with this container has them alike: of the others the names."""
-    found = wire.get("env")
-    return tuple((e["name"], e.get("value") or "") for e in found) if found else ()
 
 
 @dataclass(slots=True)
@@ -73,9 +38,13 @@ class ContainerRun:
     world_started: Instant | None = None
     last: dict[str, Any] | None = None
     has_image: bool = False
+    setbacks: int = 0
+    """How often it ended in a row; it starts anew with another image, or after a long run."""
+    held: Held | None = None
+    """What its variables come from besides the pod, as it was when it started; None if unread."""
 
-    def wire_state(self) -> dict[str, Any]:
-        """The state as Kubernetes prints it."""
+    def wire_state(self, uid: str) -> dict[str, Any]:
+        """The state as Kubernetes prints it; ``uid`` is the pod's."""
         match self.state:
             case "running":
                 return {"running": {"startedAt": self.started}}
@@ -85,14 +54,24 @@ class ContainerRun:
                         "exitCode": self.exit_code,
                         "reason": self.reason,
                         **({"message": self.message} if self.message else {}),
-                        "startedAt": self.started,
-                        "finishedAt": self.finished,
-                        "containerID": self._container_id("x"),
+                        "startedAt": self.started or None,
+                        "finishedAt": self.finished or None,
+                        **({"containerID": self._container_id(uid)} if self.started else {}),
                     }
                 }
             case _:
                 message = {"message": self.message} if self.message else {}
                 return {"waiting": {"reason": self.reason, **message}}
+
+    def lose(self) -> None:
+        """Its pod has ended, and it has not: it is as when it ran last, or nobody knows how."""
+        ended = child(self.last or {}, "terminated")
+        self.state, self.ready = "terminated", False
+        self.reason, self.message = ended.get("reason") or _UNKNOWN[0], ended.get("message") or ""
+        self.exit_code = int(ended.get("exitCode", _UNKNOWN_CODE))
+        self.started, self.finished = ended.get("startedAt") or "", ended.get("finishedAt") or ""
+        if not ended:
+            self.message = _UNKNOWN[1]
 
     def _container_id(self, salt: str) -> str:
         text = f"{salt}/{self.spec.name}/{self.restarts}/{self.started}"
@@ -101,10 +80,10 @@ class ContainerRun:
     def wire(self, uid: str) -> dict[str, Any]:
         """The container status as Kubernetes prints it."""
         known = image(self.spec.image)
-        has_run = self.state != "waiting" or self.last is not None
+        has_run = bool(self.started) or self.last is not None
         return {
             "name": self.spec.name,
-            "state": self.wire_state(),
+            "state": self.wire_state(uid),
             "lastState": self.last or {},
             "ready": self.ready,
             "restartCount": self.restarts,
@@ -134,6 +113,8 @@ class PodRun:
     inits: list[ContainerRun]
     requests: Mapping[str, int]
     annotations: dict[str, str]
+    named: Mapping[str, str]
+    """The labels and annotations that its containers' variables are set to, by path."""
     grace_seconds: float
     qos: str
     host_network: bool
@@ -144,8 +125,8 @@ class PodRun:
     begun_at: Instant | None = None
     gates: tuple[str, ...] = ()
     """Conditions of others that it needs to be ready."""
-    foreign: list[Json] = field(default_factory=list[Json])
-    """Conditions of others."""
+    foreign: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What those are, by type."""
     os: str = ""
     ports: tuple[tuple[str, str, int], ...] = ()
     """Ports of the node that it wants: protocol, address, port."""
@@ -205,6 +186,7 @@ class PodRun:
         owners = [o for o in children(meta, "ownerReferences") if o.get("controller")]
         scheduled = [c for c in children(status, "conditions") if c.get("type") == "PodScheduled"]
         grace = spec.get("terminationGracePeriodSeconds")
+        containers, inits = _runs(spec, "containers"), _runs(spec, "initContainers")
         pod = cls(
             namespace=meta.get("namespace", ""),
             name=meta["name"],
@@ -212,10 +194,11 @@ class PodRun:
             node=spec["nodeName"],
             owner_kind=owners[0]["kind"] if owners else "",
             restart_policy=spec.get("restartPolicy") or "Always",
-            containers=_runs(spec, "containers"),
-            inits=_runs(spec, "initContainers"),
+            containers=containers,
+            inits=inits,
             requests=pod_requests(spec),
             annotations=_ours(meta),
+            named=_named(meta, (*containers, *inits)),
             grace_seconds=30.0 if grace is None else float(grace),
             qos=status.get("qosClass") or qos_class(spec),
             host_network=bool(spec.get("hostNetwork")),
@@ -223,20 +206,21 @@ class PodRun:
             generation=int(meta.get("generation") or 0),
             deadline=_deadline(spec),
             gates=tuple(g["conditionType"] for g in children(spec, "readinessGates")),
-            foreign=foreign_conditions(wire),
             os=child(spec, "os").get("name") or "",
             ports=_host_ports(spec),
             scheduled=scheduled[0].get("lastTransitionTime") or "" if scheduled else "",
         )
+        pod.foreign = pod.gate_conditions(wire)
         pod.take_over(status)
         return pod
 
     def take_over(self, status: Json) -> None:
         """Go on from what an earlier process wrote."""
+        self.started = status.get("startTime") or ""
         if status.get("phase") not in {"Running", "Succeeded", "Failed"}:
             return
         self.phase, self.is_begun, self.is_initialized = status["phase"], True, True
-        self.started, self.ip = status.get("startTime") or "", status.get("podIP") or ""
+        self.ip = status.get("podIP") or ""
         for condition in children(status, "conditions"):
             self.marks[condition.get("type") or ""] = (
                 condition.get("status") or "",
@@ -247,6 +231,14 @@ class PodRun:
             for run in runs:
                 _take_over(run, known.get(run.spec.name, {}))
 
+    def gate_conditions(self, wire: Json) -> Mapping[str, str]:
+        """What others say of the pod that it needs to be ready."""
+        if not self.gates:
+            return {}
+        found = children(wire, "status", "conditions")
+        said = {c.get("type") or "": c.get("status") or "" for c in found}
+        return {gate: said[gate] for gate in self.gates if gate in said}
+
     def respecify(self, spec: Json) -> list[ContainerRun]:
         """Take over what an update changed; the containers that run and have to start anew."""
         self.deadline = _deadline(spec)
@@ -256,8 +248,9 @@ class PodRun:
             for run in runs:
                 new = ContainerSpec.from_object(wires.get(run.spec.name) or {"name": run.spec.name})
                 if new.image != run.spec.image:
-                    run.spec = new
-                    if run.state == "running" and run in self.containers:
+                    run.spec, run.setbacks = new, 0
+                    waits = run.reason == "CrashLoopBackOff"
+                    if (run.state == "running" or waits) and run in self.containers:
                         changed.append(run)
         return changed
 
@@ -272,7 +265,6 @@ class PodRun:
             wire["observedGeneration"] = self.generation
             for condition in wire["conditions"]:
                 condition["observedGeneration"] = self.generation
-        wire["conditions"] += self.foreign
         if self.reason:
             wire["reason"] = self.reason
         if self.message:
@@ -287,6 +279,20 @@ class PodRun:
             wire[_INITS] = [c.wire(self.uid) for c in self.inits]
         wire["containerStatuses"] = [c.wire(self.uid) for c in self.containers]
         return wire
+
+    def lose_rest(self) -> None:
+        """Say of every container that it has ended, now that the pod has: of those which are to
+        start when others have been initialized only if that was so.
+
+        Source: k8s.io/kubernetes pkg/kubelet/status, TerminatePod.
+        """
+        begun = [n for n, run in enumerate(self.inits) if run.state != "waiting" or run.last]
+        lost = self.inits[: max(begun, default=0) + 1]
+        if self.is_initialized or not self.inits:
+            lost += self.containers
+        for run in lost:
+            if run.state != "terminated":
+                run.lose()
 
     def _conditions(self, now: str) -> list[dict[str, Any]]:
         unready = [c.spec.name for c in self.containers if not c.ready]
@@ -323,7 +329,7 @@ class PodRun:
 
     def _unmet_gates(self) -> dict[str, str]:
         """Why a pod whose containers are ready is not; nothing if it is."""
-        said = {c.get("type"): c.get("status") for c in self.foreign}
+        said = self.foreign
         words = [
             f'the status of pod readiness gate "{gate}" is not "True", but {said[gate]}'
             if gate in said
@@ -346,9 +352,11 @@ class PodRun:
 
 
 _INITS = "initContainerStatuses"
-_OWN = frozenset(
-    ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+_UNKNOWN = (
+    "ContainerStatusUnknown",
+    "The container could not be located when the pod was terminated",
 )
+_UNKNOWN_CODE = 137
 _TROUBLE = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -384,11 +392,6 @@ def _deadline(spec: Json) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-def foreign_conditions(wire: Json) -> list[Json]:
-    """The conditions of a pod that are not its kubelet's."""
-    return [c for c in children(wire, "status", "conditions") if c.get("type") not in _OWN]
-
-
 def _host_ports(spec: Json) -> tuple[tuple[str, str, int], ...]:
     return tuple(
         (port.get("protocol") or "TCP", port.get("hostIP") or "", port["hostPort"])
@@ -400,6 +403,16 @@ def _host_ports(spec: Json) -> tuple[tuple[str, str, int], ...]:
 
 def _ours(meta: Json) -> dict[str, str]:
     return {k: v for k, v in child(meta, "annotations").items() if k.startswith(OURS)}
+
+
+def _named(meta: Json, runs: Iterable[ContainerRun]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in (v.field for run in runs for v in run.spec.variables):
+        if path.endswith("']"):
+            where, _, key = path.removesuffix("']").partition("['")
+            values = child(meta, where.removeprefix("metadata."))
+            found[path] = str(values.get(key) or "")
+    return found
 
 
 def _component(meta: Json, spec: Json) -> str:
@@ -414,7 +427,7 @@ def _component(meta: Json, spec: Json) -> str:
 
 def _take_over(run: ContainerRun, status: Json) -> None:
     state = child(status, "state")
-    run.restarts = int(status.get("restartCount") or 0)
+    run.restarts = run.setbacks = int(status.get("restartCount") or 0)
     run.ready = bool(status.get("ready"))
     run.has_image = bool(status.get("imageID"))
     run.last = dict(child(status, "lastState")) or None
