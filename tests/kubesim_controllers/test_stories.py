@@ -169,6 +169,18 @@ def test_a_daemon_set_that_surges_has_one_new_pod_too_many_at_a_time():
     play(story, speed=1.0)
 
 
+def test_a_daemon_sets_pod_that_always_fails_is_tried_less_and_less():
+    async def story(w):
+        await w.add_node("a")
+        failing = template("p", annotations={RUN_SECONDS: "1", EXIT: "1"})
+        await w.create(DAEMON_SETS, workload("plugin", app="p", pod=failing))
+        await w.settle(1)
+        assert 4 <= len(w.events("FailedDaemonPod")) <= 7
+        assert [p["status"]["phase"] for p in w.pods()] == ["Failed"]
+
+    play(story, speed=1.0)
+
+
 def taint(key, value, effect="NoSchedule"):
     return {"key": key, "value": value, "effect": effect}
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poolwright.model.instant import Instant
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
 from poolwright.model.taint import Taint
@@ -16,6 +18,7 @@ from poolwright.plan.kubernetes.action import CreateObject, DeleteObject
 from poolwright.plan.kubernetes.daemon_set import (
     DaemonSet,
     DaemonTally,
+    FailureBackOff,
     place_of,
     plan_daemon_node,
     plan_daemon_set,
@@ -135,6 +138,25 @@ def test_a_pod_that_ended_is_taken_away(phase, reason, words):
     ).actions
     assert (event.reason, event.message) == (reason, f"Found {words} it")
     assert gone.target.name == "one"
+
+
+def test_a_failed_pod_stays_as_long_as_the_node_is_to_be_patient():
+    surging = daemon_set(max_unavailable=0, max_surge=1)
+    for wanted in (daemon_set(), surging):
+        failed = [pod("one", wanted.hash, phase="Failed")]
+        plan = plan_daemon_node(wanted, "a", node(), failed, failed_until=Instant(5))
+        assert (plan.actions, plan.wake_at) == ((), Instant(5))
+
+
+def test_patience_with_failed_pods_doubles_up_to_a_quarter_of_an_hour():
+    last, now, seen = FailureBackOff("x", Instant(0)), Instant(0), []
+    for _ in range(12):
+        seen.append(last.until.since(now).total_seconds())
+        now = last.until
+        last = last.next("x", now)
+    assert seen == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+    assert last.next("y", now).patience == timedelta(seconds=1)
+    assert last.next("x", now.after(timedelta(hours=1))).patience == timedelta(seconds=1)
 
 
 def test_a_rollout_also_takes_old_pods_from_nodes_that_would_get_no_new_one():

@@ -15,10 +15,12 @@ from poolwright.model.instant import Instant
 from poolwright.model.kubernetes import CONTROLLER_REVISIONS, DAEMON_SETS
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
-from poolwright.plan.kubernetes.action import Plan
+from poolwright.plan.kubernetes.action import Action, Plan, RecordEvent, earliest
 from poolwright.plan.kubernetes.daemon_set import (
+    FAILED_POD,
     DaemonSet,
     DaemonTally,
+    FailureBackOff,
     place_of,
     plan_daemon_node,
     plan_daemon_set,
@@ -52,6 +54,8 @@ class DaemonNodeController:
         self._clock = clock
         self.sets: dict[str, DaemonSet] = {}
         self.tallies: dict[str, DaemonTally] = {}
+        self._failed: dict[str, dict[str, FailureBackOff]] = {}
+        """By set and node, where pods of it failed."""
         self._may_surge: dict[str, dict[str, str]] = {}
         """By set and node, the template of the pod that may come beside the old one."""
 
@@ -82,6 +86,7 @@ class DaemonNodeController:
             self.sets.pop(change.new.key, None)
             self.tallies.pop(change.new.key, None)
             self._may_surge.pop(change.new.key, None)
+            self._failed.pop(change.new.key, None)
         else:
             self._learn(change.new)
 
@@ -113,6 +118,7 @@ class DaemonNodeController:
             pods,
             available=self._available(daemon_set, pods)[0],
             may_surge=self.surging(set_key).get(name) == daemon_set.hash,
+            failed_until=self._patience(daemon_set, set_key, name),
         )
         try:
             if plan.actions:
@@ -121,7 +127,23 @@ class DaemonNodeController:
         finally:
             wake_at = self._count(set_key, name)  # a pod that is refused keeps no other waiting
         self._may_surge.get(set_key, {}).pop(name, None)  # not before it is counted
-        return wake_at
+        if any(_is_after_failure(action) for action in plan.actions):
+            self._be_patient(daemon_set, set_key, name)
+        return earliest(plan.wake_at, wake_at)
+
+    def _patience(self, daemon_set: DaemonSet, set_key: str, name: str) -> Instant | None:
+        """Until when a node keeps a failed pod of a set."""
+        last = self._failed.get(set_key, {}).get(name)
+        if last is None or last.hash != daemon_set.hash or last.until <= self._clock.now().world:
+            return None
+        return last.until
+
+    def _be_patient(self, daemon_set: DaemonSet, set_key: str, name: str) -> None:
+        now = self._clock.now().world
+        nodes = self._failed.setdefault(set_key, {})
+        last = nodes.get(name)
+        first = FailureBackOff(daemon_set.hash, now)
+        nodes[name] = first if last is None else last.next(daemon_set.hash, now)
 
     def surging(self, set_key: str) -> Mapping[str, str]:
         """The nodes that may have a new pod of a set and have not got it yet."""
@@ -210,6 +232,10 @@ class DaemonSetController:
         if plan.actions:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
+
+
+def _is_after_failure(action: Action) -> bool:
+    return isinstance(action, RecordEvent) and action.reason == FAILED_POD
 
 
 def _same_will(old: DaemonSet, new: DaemonSet) -> bool:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from poolwright.model.instant import Instant
 from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import DAEMON_SETS, PODS
 from poolwright.model.node import Node
@@ -49,8 +51,10 @@ AUTOMATIC_TOLERATIONS = (
 )
 HOST_NETWORK_TOLERATION = _toleration("network-unavailable", "NoSchedule")
 
+FAILED_POD = "FailedDaemonPod"
+"""The event about a failed pod that is taken away."""
 _ENDED = {
-    "Failed": ("FailedDaemonPod", "Warning", "will try to kill"),
+    "Failed": (FAILED_POD, "Warning", "will try to kill"),
     "Succeeded": ("SucceededDaemonPod", "Normal", "will try to delete"),
 }
 """By phase, how the set speaks of a pod that ended: it is deleted."""
@@ -155,6 +159,32 @@ class Place:
     leaving: bool = False
 
 
+_FIRST_PATIENCE = timedelta(seconds=1)  # daemon_controller.go, NewController: failedPodsBackoff
+_MOST_PATIENCE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureBackOff:
+    """How long a node keeps the next pod of a set that failed: a kubelet that refuses them must
+    not be asked without a pause. It begins anew with another template (``hash``).
+    """
+
+    hash: str
+    since: Instant
+    patience: timedelta = _FIRST_PATIENCE
+
+    @property
+    def until(self) -> Instant:
+        """When the next failed pod may be taken away."""
+        return self.since.after(self.patience)
+
+    def next(self, hash_: str, now: Instant) -> FailureBackOff:
+        """After another failed pod was taken away."""
+        if self.hash != hash_ or now.since(self.since) > 2 * _MOST_PATIENCE:
+            return FailureBackOff(hash_, now)
+        return FailureBackOff(hash_, now, min(2 * self.patience, _MOST_PATIENCE))
+
+
 def _target(pod: Pod) -> Target:
     return Target(PODS, pod.namespace, pod.name, pod.uid)
 
@@ -181,11 +211,13 @@ def plan_daemon_node(
     *,
     available: frozenset[str] = frozenset(),
     may_surge: bool = False,
+    failed_until: Instant | None = None,
 ) -> Plan:
     """What a set does on one node.
 
     ``pods`` are the set's pods that are on it or bound for it, ``available`` those of them, by
-    uid, that were ready for long enough; ``may_surge``: a new pod may come beside the old one.
+    uid, that were ready for long enough; ``may_surge``: a new pod may come beside the old one;
+    ``failed_until``: until then a pod that failed is left there.
     """
     if daemon_set.deleting or node is None:
         return Plan()
@@ -196,8 +228,9 @@ def plan_daemon_node(
         for pod in live:
             actions.extend(_delete(daemon_set, pod, "the node does not want the set"))
         return Plan(tuple(actions))
+    is_patient = failed_until is not None and any(p.phase == "Failed" for p in live)
     for pod in live:
-        if pod.phase in _ENDED:
+        if pod.phase in _ENDED and not (is_patient and pod.phase == "Failed"):
             reason, kind, way = _ENDED[pod.phase]
             words = f"Found {pod.phase.lower()} daemon pod {pod.key} on node {name}, {way} it"
             actions.append(RecordEvent(daemon_set.target, reason, words, CONTROLLER, kind))
@@ -207,12 +240,13 @@ def plan_daemon_node(
         actions.extend(_delete(daemon_set, pod, "the node has another pod of the set"))
     new, old = _sorted(daemon_set, kept)
     waits = kept if daemon_set.surges else pods  # with a surge one that leaves is no obstacle
-    if should_run and (not waits or (may_surge and old and not new)):
+    wants = not waits or (may_surge and bool(old) and not new)
+    if should_run and wants and not is_patient:
         told = RecordEvent(daemon_set.target, "SuccessfulCreate", "Created pod: {name}", CONTROLLER)
         body = daemon_set.pod_for(name)
         because = f"{name} has no pod of the {'present template' if waits else 'set'}"
         actions.append(CreateObject(PODS, body, because, told))
-    return Plan(tuple(actions))
+    return Plan(tuple(actions), failed_until if is_patient else None)
 
 
 def _superfluous(
