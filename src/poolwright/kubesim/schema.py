@@ -1,12 +1,13 @@
 """The published schemas of our kinds, compiled for walking: types, defaults, patch strategies.
 
-``schemas.json`` is written by ``tools/make_kubernetes_schemas.py``.
+``schemas.json`` is written by ``tools/make_kubernetes_schemas.py``, ``go_names.json`` by
+``tools/make_kubernetes_go_names.py``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -29,6 +30,13 @@ def schemas() -> dict[str, Any]:
     )
 
 
+@cache
+def _go_names() -> dict[str, dict[str, str]]:
+    """What Go says of the members of a schema: a named type, or ``Struct.`` that they are in."""
+    data = files("poolwright.kubesim").joinpath("go_names.json").read_bytes()
+    return msgspec.json.decode(data, type=dict[str, dict[str, str]])
+
+
 @dataclass(slots=True, eq=False)
 class Shape:
     """A type of the API. ``kind`` is object, map, array, string, integer, number, boolean,
@@ -47,6 +55,11 @@ class Shape:
     atomic: bool = False
     key_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     format: str = ""
+    schema: str = ""
+
+    def said(self, member: str) -> str:
+        """What Go says of a member, where that is not in the schema."""
+        return _go_names().get(self.schema, {}).get(member, "")
 
     def child(self, name: str) -> Shape | None:
         """The type of a member, or None if there is none of that name."""
@@ -68,7 +81,7 @@ def shape(name: str) -> Shape:
     """The compiled type behind a schema name."""
     found = _by_name.get(name)
     if found is None:
-        found = _by_name[name] = Shape("any", name.rpartition(".")[2])
+        found = _by_name[name] = Shape("any", name.rpartition(".")[2], schema=name)
         _compile(found, schemas()[name], name)
     return found
 
@@ -151,6 +164,7 @@ def _member(schema: Mapping[str, Any]) -> Shape:
     made = Shape(referred.kind, referred.name, referred.members, referred.item, referred.required)
     made.strategies = frozenset(strategy.split(","))
     made.atomic = referred.atomic
+    made.schema = referred.schema
     return made
 
 
@@ -182,6 +196,7 @@ class Pruner:
     def __init__(self, resource: Resource) -> None:
         self.unknown: list[str] = []
         self._resource = resource
+        self._root = ANY
 
     def walk(self, body: dict[str, Any], kind: Shape) -> None:
         """Prune a whole object.
@@ -189,10 +204,12 @@ class Pruner:
         Raises:
             StatusError: a value has the wrong type (400).
         """
+        self._root = kind
         self._object(body, kind, "", kind)
 
     def walk_metadata(self, body: dict[str, Any], kind: Shape) -> None:
         """Prune only the metadata of an object, whose type every kind shares."""
+        self._root = kind
         metadata = body.get("metadata")
         if metadata is not None:
             self._value(metadata, kind.members["metadata"], "metadata", kind)
@@ -270,12 +287,13 @@ class Pruner:
     def _mismatch(self, value: Any, kind: Shape, path: str, owner: Shape) -> None:
         """Source of the wording: encoding/json's UnmarshalTypeError, as the API server wraps it."""
         found = next((name for python, name in _JSON_NAMES if isinstance(value, python)), "value")
-        plain = "".join(part.split("]")[-1] for part in path.split("["))
+        parts = "".join(part.split("]")[-1] for part in path.split("[")).split(".")
         if found == "number" and kind.kind in {"integer", "int-or-string"}:
             found = f"number {value}"  # one that does not fit
         self._refuse(
             f"json: cannot unmarshal {found} into Go struct field"
-            f" {owner.name or self._resource.kind}.{plain} of type {_go_type(kind)}"
+            f" {owner.name or self._resource.kind}.{_go_path(self._root, parts)}"
+            f" of type {_go_type(kind, owner.said(parts[-1]))}"
         )
 
 
@@ -305,9 +323,24 @@ def _zero(kind: Shape) -> Any:
     return zeros.get(kind.kind, "")
 
 
-def _go_type(kind: Shape) -> str:
+def _go_path(kind: Shape, parts: Sequence[str]) -> str:
+    """The path of a member as Go's decoder has it: with the structs that others embed."""
+    path: list[str] = []
+    here: Shape | None = kind
+    for name in parts:
+        while here is not None and here.kind in {"array", "map"}:
+            here = here.item
+        said = here.said(name) if here is not None else ""
+        path.append(f"{said}{name}" if said.endswith(".") else name)
+        here = here.members.get(name) if here is not None else None
+    return ".".join(path)
+
+
+def _go_type(kind: Shape, said: str = "") -> str:
     if kind.kind == "array" and kind.item is not None:
-        return f"[]{_go_type(kind.item)}"
+        return f"[]{_go_type(kind.item, said)}"
+    if kind.kind == "string" and said and not said.endswith("."):
+        return said
     if kind.kind == "map" and kind.item is not None and kind.item.kind == "quantity":
         return "v1.ResourceList"
     if kind.kind == "map" and kind.item is not None:
@@ -318,4 +351,7 @@ def _go_type(kind: Shape) -> str:
         return kind.format or "int32"
     if kind.format == "byte":
         return "[]uint8"
-    return _GO_TYPES.get(kind.kind) or (f"v1.{kind.name}" if kind.name else "interface {}")
+    package = f"{kind.schema}.".split(".")[-3:-2] or ["v1"]
+    return _GO_TYPES.get(kind.kind) or (
+        f"{package[0]}.{kind.name}" if kind.name else "interface {}"
+    )
