@@ -81,11 +81,45 @@ def test_a_pod_has_a_last_word_before_it_goes():
         await deleted(world)
         await world.passes(seconds=10)
         assert world.kube.pod("web") is None
-        (last,) = said
+        (last,) = said  # one write more than without it, and no other
         assert last["phase"] == "Succeeded"
         assert last["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
         ready = {c["type"]: c for c in last["conditions"]}["Ready"]
         assert (ready["status"], ready["reason"]) == ("False", "PodCompleted")
+
+    with_node(story)
+
+
+def test_what_every_node_has_goes_without_a_word():
+    async def story(world):
+        await world.kube.bind(pod("web", owner="DaemonSet"), NODE)
+        await world.passes(seconds=30)
+        said = words(world)
+        await deleted(world)
+        await world.passes(seconds=10)
+        assert world.kube.pod("web") is None
+        assert said == []
+
+    with_node(story)
+
+
+def test_a_patch_says_what_changed():
+    async def story(world):
+        await world.kube.bind(pod("web", readinessProbe={"initialDelaySeconds": 20}), NODE)
+        await world.passes(seconds=10)
+        bodies, patch = [], world.kube.patch
+
+        async def hearing(resource, name, body, **more):
+            bodies.append(body)
+            return await patch(resource, name, body, **more)
+
+        world.kube.patch = hearing
+        await world.passes(seconds=60)
+        (body,) = bodies
+        assert set(body["status"]) == {"conditions", "containerStatuses"}
+        changed = {c["type"]: c for c in body["status"]["conditions"]}
+        assert set(changed) == {"Ready", "ContainersReady"}
+        assert changed["Ready"]["reason"] is None
 
     with_node(story)
 

@@ -184,11 +184,10 @@ class Kubelets:
                 self._write(PodKey(pod.uid))
         meta = child(wire, "metadata")
         generation = int(meta.get("generation") or 0)
-        if generation == pod.generation:
-            return
+        pod.generation_seen = generation
+        if generation == pod.generation or "deletionTimestamp" in meta:
+            return  # that it is to end is no news of its spec; its last word says it
         pod.generation = generation
-        if "deletionTimestamp" in meta:
-            return
         life, deadline = self.life(pod), pod.deadline
         changed = pod.respecify(child(wire, "spec"))
         if life is not None and pod.is_begun and not pod.is_finished:
@@ -372,7 +371,7 @@ class Kubelets:
                 await self._write_event(kube, pod, pod.events[0])
                 pod.events.pop(0)
             if pod.is_doomed:
-                if pod.is_finished:
+                if pod.is_finished and (pod.is_held or not pod.is_quiet):
                     await self._write_status(kube, pod)  # its last word, if it is not said yet
                 await kube.delete(
                     PODS, pod.name, namespace=pod.namespace, uid=pod.uid, grace_seconds=0
@@ -404,9 +403,7 @@ class Kubelets:
         if told == pod.written:
             return
         before: dict[str, Any] = msgspec.json.decode(pod.written or b"{}")
-        change: dict[str, Any] = {key: None for key in before if key not in status} | status
-        change["conditions"] = [_NOTHING_MORE | condition for condition in status["conditions"]]
-        body = {"metadata": {"uid": pod.uid}, "status": change}
+        body = {"metadata": {"uid": pod.uid}, "status": _difference(before, status)}
         await kube.patch(
             PODS,
             pod.name,
@@ -479,6 +476,20 @@ class Kubelets:
 
 _NOTHING_MORE: dict[str, Any] = {"reason": None, "message": None}
 """A condition that has no reason any more loses the one it had."""
+
+
+def _difference(before: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+    """What a patch of the status has to say, of the kubelet's own conditions those that changed.
+
+    Source: k8s.io/kubernetes pkg/util/pod, PatchPodStatus.
+    """
+    change: dict[str, Any] = {key: None for key in before if key not in status}
+    change |= {key: value for key, value in status.items() if before.get(key) != value}
+    if "conditions" in change:
+        known = children(before, "conditions")
+        changed = [each for each in status["conditions"] if each not in known]
+        change["conditions"] = [_NOTHING_MORE | each for each in changed]
+    return change
 
 
 def _is_overruled(wire: Json) -> bool:

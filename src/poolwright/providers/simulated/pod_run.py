@@ -120,6 +120,8 @@ class PodRun:
     host_network: bool
     component: str = ""
     generation: int = 0
+    generation_seen: int = 0
+    """That of the object, which is newer while the pod ends."""
     deadline: float | None = None
     """World seconds that it may be active."""
     begun_at: Instant | None = None
@@ -286,6 +288,7 @@ class PodRun:
 
         Source: k8s.io/kubernetes pkg/kubelet/status, TerminatePod.
         """
+        self.generation = max(self.generation, self.generation_seen)
         begun = [n for n, run in enumerate(self.inits) if run.state != "waiting" or run.last]
         lost = self.inits[: max(begun, default=0) + 1]
         if self.is_initialized or not self.inits:
