@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from poolwright.kubesim import cel
+from poolwright.kubesim.cel_data import seen
 from poolwright.kubesim.cel_extent import extent_of
 from poolwright.kubesim.cel_schema import type_of
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
@@ -20,13 +21,56 @@ from .test_custom_resources import definition
 CASES = json.loads(Path(__file__).with_name("cel_costs.json").read_text())
 
 
+UNKNOWN = "self.items.sortBy(i, i.key)[0].key == 'a'"
+"""A macro that the runtime lacks."""
+ERRORS = ("self.inner.?y.optMap(", "quantity(self.short + 'x')")
+"""What goes on costing a little after an error, or in a name for a value."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["rules"][0]["rule"])
+def test_steps_cost_what_they_cost_in_an_api_server(case):
+    value = seen(case["value"], case["schema"], is_root=case.get("root", False))
+    found, real = {}, {}
+    for rule in case["rules"] if value is not None else ():
+        text = rule["rule"]
+        if rule["says"].startswith("compilation") or text == UNKNOWN:
+            continue
+        budget = cel.Budget()
+        try:
+            says = str(cel.evaluate_by_steps(text, {"self": value}, budget)).lower()
+        except cel.CelError as error:
+            says = str(error)
+        found[text], real[text] = [says], [rule["says"]]
+        if not text.startswith(ERRORS):
+            found[text].append(cel.BUDGET - budget.left)
+            real[text].append(rule["steps"])
+    assert found == real
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["rules"][0]["rule"])
+def test_the_runtime_says_the_same(case):
+    value = seen(case["value"], case["schema"], is_root=case.get("root", False))
+    for rule in case["rules"] if value is not None else ():
+        if not rule["says"].startswith("compilation") and rule["rule"] != UNKNOWN:
+            try:
+                says = str(cel.evaluate(rule["rule"], {"self": value})).lower()
+            except cel.CelError as error:
+                says = str(error)
+            assert (rule["rule"], says) == (rule["rule"], rule["says"])
+
+
+def test_all_rules_together_may_cost_only_so_much():
+    budget = cel.Budget(left=150_000)
+    rule, values = "self.all(x, self.all(y, y == x))", {"self": [20] * 110}
+    assert cel.evaluate(rule, values, budget=budget) is True
+    assert cel.evaluate(rule, values, budget=budget) is True
+    with pytest.raises(cel.OutOfBudget):
+        cel.evaluate(rule, values, budget=budget)
+
+
 def schema(**spec):
     inner = {"type": "object", "properties": spec}
     return {"openAPIV3Schema": {"type": "object", "properties": {"spec": inner}}}
-
-
-UNKNOWN = "self.items.sortBy(i, i.key)[0].key == 'a'"
-"""A macro that the runtime lacks."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["rules"][0]["rule"])

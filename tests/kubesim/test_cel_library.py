@@ -105,7 +105,7 @@ def test_a_pattern_takes_no_longer_than_its_text():
 
 
 def test_loops_end():
-    items = list(range(300))
+    items = list(range(600))
     with pytest.raises(cel.CelError) as refused:
         cel.evaluate("object.all(a, object.all(b, a + b >= 0))", {"object": items})
     assert str(refused.value) == "operation cancelled: actual cost limit exceeded"

@@ -20,11 +20,19 @@ from poolwright.kubesim import cel_authorizer, cel_library
 from poolwright.kubesim.cel_check import Verdict, check_types
 from poolwright.kubesim.cel_cost import estimated_cost
 from poolwright.kubesim.cel_extent import Extent
+from poolwright.kubesim.cel_literals import mixed_literals
+from poolwright.kubesim.cel_operator import kind_of_value
+from poolwright.kubesim.cel_steps import CostExceeded, Evaluation
 from poolwright.kubesim.cel_tree import Tree, descendants, literal_arguments, read_tree
 from poolwright.kubesim.cel_type import Type
+from poolwright.kubesim.cel_value import CelError
 
+COST_MAX = 1_000_000
+BUDGET = 10_000_000
+"""Of one expression and of all that one write meets: PerCallLimit and RuntimeCELCostBudget of
+k8s.io/apiserver pkg/apis/cel/config.go. Only expressions with long loops are counted.
+"""
 COST_EXCEEDED = "operation cancelled: actual cost limit exceeded"
-"""Said of an expression that would take too long. The runtime counts the steps of loops only."""
 
 OLD = "oldSelf"
 """What a rule of a custom resource calls the value that there was before."""
@@ -32,7 +40,11 @@ OLD = "oldSelf"
 _MISSING_KEY = 'Key not found in map : "'
 _NO_FIELD = "has() argument must be a field selection"
 _NO_NAME = re.compile(r"(\w+)\(\) (?:first |second )?variable name must be a simple identifier")
-_STEPS_EXCEEDED = "Iteration budget exceeded"
+_BEYOND_RUNTIME = ("Iteration budget exceeded", "Non-CEL value type")
+"""Long loops, and times among the values."""
+_CALLS_MAX = 50_000
+"""How often a function of the runtime may be called by an expression that it cannot evaluate."""
+_TIMES = {"timestamp": cel.Type.TIMESTAMP, "duration": cel.Type.DURATION}
 _WORDS = (
     (re.compile(r"No matching overloads found"), "no such overload"),
     (re.compile(r"Index error: index=(-?\d+)"), r"index out of bounds: \1"),
@@ -41,8 +53,31 @@ _WORDS = (
 _LITERALS = {"duration": "duration({})", "timestamp": "timestamp({})", "matches": "''.matches({})"}
 
 
-class CelError(ValueError):
-    """An expression that cannot be compiled, or that has no value."""
+class OutOfBudget(CelError):
+    """All expressions together have cost more than they may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "validation failed due to running out of cost budget, no further validation rules will"
+            " be run"
+        )
+
+
+@dataclass(slots=True)
+class Budget:
+    """What the expressions that one write meets may cost yet."""
+
+    left: int = BUDGET
+
+    def spend(self, cost: int) -> None:
+        """Count an expression.
+
+        Raises:
+            OutOfBudget: that was one too many.
+        """
+        self.left -= cost
+        if self.left < 0:
+            raise OutOfBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +100,21 @@ def _environment(names: tuple[str, ...], *, makes_maps: bool = False) -> cel.Env
     """The runtime knows loops over two variables, but not the function with which one of them
     makes a map; and where it knows those loops, it takes none of that name.
     """
-    extensions = [
+    more = [cel_library.maps()] if makes_maps else []
+    return cel.NewEnv(
+        config=None if makes_maps else _TWO_VARIABLES,
+        variables=dict.fromkeys(names, cel.Type.DYN),
+        extensions=[*_extensions(), *more],
+    )
+
+
+def _extensions() -> list[cel.CelExtensionBase]:
+    return [
         ext_strings.ExtStrings(),
         ext_optional.ExtOptional(),
         cel_library.library(),
         cel_authorizer.library(),
     ]
-    return cel.NewEnv(
-        config=None if makes_maps else _TWO_VARIABLES,
-        variables=dict.fromkeys(names, cel.Type.DYN),
-        extensions=[*extensions, cel_library.maps()] if makes_maps else extensions,
-    )
 
 
 @lru_cache(maxsize=1024)
@@ -125,21 +164,24 @@ def check_rule(expression: str, declared: Mapping[str, Type], extent: Extent) ->
 def _checked(expression: str, declared: Mapping[str, Type]) -> tuple[Tree, Verdict]:
     tree = parse(expression)
     verdict = check_types(tree, declared)
-    problems = verdict.problems or _unreadable(tree)
+    problems = verdict.problems or _wrong_literals(tree, verdict)
     if problems:
         raise CelError(problems)
     _compiled(expression, tuple(declared))
     return tree, verdict
 
 
-def _unreadable(tree: Tree) -> str:
-    """Durations, times and patterns that are written in an expression and are none."""
-    return tree.complaints(
+def _wrong_literals(tree: Tree, verdict: Verdict) -> str:
+    """Durations, times and patterns that are written in an expression and are none, and lists and
+    maps of mixed values.
+    """
+    unreadable = (
         (node["id"], f"invalid {name} argument")
         for name, form in _LITERALS.items()
         for node, text in literal_arguments(tree.root, name)
         if not _has_value(form.format(json.dumps(text, ensure_ascii=False)))
     )
+    return tree.complaints((*unreadable, *mixed_literals(tree.root, verdict.types)))
 
 
 def _has_value(expression: str) -> bool:
@@ -151,21 +193,97 @@ def _has_value(expression: str) -> bool:
 
 
 def evaluate(
-    expression: str, values: Mapping[str, Any], functions: Sequence[cel.Function] = ()
+    expression: str,
+    values: Mapping[str, Any],
+    functions: Sequence[cel.Function] = (),
+    *,
+    budget: Budget | None = None,
 ) -> Any:
     """The value of an expression; ``functions`` are those that only this evaluation knows.
 
     Raises:
         CelError: it cannot be compiled, or evaluating it fails.
+        OutOfBudget: all expressions together have cost too much.
     """
     compiled = _compiled(expression, tuple(values))
+    problem, found = _evaluated(compiled, values, functions)
+    if not problem:
+        return found
+    if functions or not any(words in problem for words in _BEYOND_RUNTIME):
+        raise CelError(_eval_text(problem))
+    return evaluate_by_steps(expression, values, budget or Budget())
+
+
+def _evaluated(
+    compiled: cel.Expression, values: Mapping[str, Any], functions: Sequence[cel.Function] = ()
+) -> tuple[str, Any]:
+    """What the runtime says is wrong, or else the value."""
     try:
         result = compiled.eval(data=dict(values), functions=functions)
     except RuntimeError as error:
-        raise CelError(_eval_text(str(error))) from None
+        return str(error), None
     if result.type() == cel.Type.ERROR:
-        raise CelError(_eval_text(str(result.value())))
-    return result.plain_value()
+        return str(result.value()), None
+    return "", result.plain_value()
+
+
+_tree = lru_cache(maxsize=64)(parse)
+
+
+def evaluate_by_steps(expression: str, values: Mapping[str, Any], budget: Budget) -> Any:
+    """The value of an expression, without the runtime; what it costs is counted.
+
+    Raises:
+        CelError: it cannot be compiled, or evaluating it fails.
+        OutOfBudget: all expressions together have cost too much.
+    """
+    evaluation = Evaluation(_Calls(), COST_MAX)
+    try:
+        return evaluation.value(_tree(expression).root, values)
+    except CostExceeded:
+        raise CelError(COST_EXCEEDED) from None
+    finally:
+        budget.spend(evaluation.cost)
+
+
+class _Calls:
+    """Calls functions with plain values; those of the runtime itself take time, and are counted."""
+
+    def __init__(self) -> None:
+        self._left = _CALLS_MAX
+
+    def __call__(self, name: str, given: Sequence[Any], is_member: bool) -> Any:
+        own = cel_library.implementation(name, given, is_member=is_member)
+        if own is not None:
+            try:
+                return own(*given)
+            except ValueError as error:
+                raise CelError(str(error)) from None
+        self._left -= 1
+        if self._left < 0:
+            raise CostExceeded
+        names = [f"a{place}" for place in range(len(given))]
+        words = (f"{names[0]}.", names[1:]) if is_member else ("", names)
+        text = f"{words[0]}{name}({', '.join(words[1])})"
+        compiled = _call_of(text, tuple(kind_of_value(value) for value in given))
+        problem, found = _evaluated(compiled, dict(zip(names, given, strict=True)))
+        if problem:
+            raise CelError(_eval_text(problem))
+        return bytes(found) if isinstance(found, bytearray) else found
+
+
+@lru_cache(maxsize=256)
+def _call_of(expression: str, types: tuple[str, ...]) -> cel.Expression:
+    try:
+        return _typed_environment(types).compile(expression)
+    except RuntimeError as error:
+        raise CelError(_compile_text(str(error))) from None
+
+
+@lru_cache(maxsize=64)
+def _typed_environment(types: tuple[str, ...]) -> cel.Env:
+    declared = {f"a{place}": _TIMES.get(name, cel.Type.DYN) for place, name in enumerate(types)}
+    return cel.NewEnv(variables=declared, extensions=_extensions())
 
 
 def _compile_text(text: str) -> str:
@@ -182,7 +300,7 @@ def _no_name(found: re.Match[str]) -> str:
 
 def _eval_text(text: str) -> str:
     """cel-go's words for the errors that users meet."""
-    if _STEPS_EXCEEDED in text:
+    if _BEYOND_RUNTIME[0] in text:
         return COST_EXCEEDED
     plain = text.partition(": ")[2] or text
     if plain.startswith(_MISSING_KEY):

@@ -45,8 +45,6 @@ _LITERALS = {
     "bytes": BYTES,
 }  # fmt: skip
 _LOGICAL = frozenset({"_&&_", "_||_"})
-_FORMAT = "format"
-"""The only function whose arguments are lists and maps of mixed types."""
 _OPTIONAL_FIELD = "_?._"
 
 
@@ -120,7 +118,6 @@ class _Walk:
         self.types: dict[int, Type] = {}
         self.choices: dict[int, Choice] = {}
         self._fresh = count()
-        self._formats = 0
 
     def visit(self, node: Node) -> Type:
         """The type of an expression; notes it, and what is wrong with it."""
@@ -215,9 +212,7 @@ class _Walk:
             field = str(arguments[1].get("const", {}).get("string", ""))
             result = self._field(node, arguments[0], field, optional=True)
             return resolved(self.bound, result)
-        self._formats += name == _FORMAT
         given = tuple(self.visit(argument) for argument in arguments)
-        self._formats -= name == _FORMAT
         if name in _LOGICAL:
             self.choices[node["id"]] = Choice(name)
             return self._logical(arguments, given)
@@ -275,14 +270,10 @@ class _Walk:
 
     # Aggregates
 
-    def _joined(self, node: Node, before: Type | None, found: Type) -> Type:
+    def _joined(self, before: Type | None, found: Type) -> Type:
         if before is None:
             return found
-        if self._fits((before,), (found,)):
-            return more_general(before, found)
-        if self._formats:
-            return DYN
-        return self._wrong(node, f"expected type '{before}' but found '{found}'")
+        return more_general(before, found) if self._fits((before,), (found,)) else DYN
 
     def _unwrapped(self, node: Node, *, optional: bool) -> Type:
         found = self.visit(node)
@@ -299,7 +290,7 @@ class _Walk:
         item: Type | None = None
         for place, element in enumerate(node["list"].get("elements", ())):
             found = self._unwrapped(element, optional=place in optionals)
-            item = self._joined(element, item, found)
+            item = self._joined(item, found)
         return list_of(item or self._new_variable())
 
     def _map(self, node: Node) -> Type:
@@ -309,9 +300,9 @@ class _Walk:
         key: Type | None = None
         value: Type | None = None
         for entry in node["struct"].get("entries", ()):
-            key = self._joined(entry["key"], key, self.visit(entry["key"]))
+            key = self._joined(key, self.visit(entry["key"]))
             found = self._unwrapped(entry["value"], optional=bool(entry.get("isOptional")))
-            value = self._joined(entry["value"], value, found)
+            value = self._joined(value, found)
         return map_of(key or self._new_variable(), value or self._new_variable())
 
     # Loops

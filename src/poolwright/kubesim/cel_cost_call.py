@@ -78,7 +78,7 @@ def call_cost(
     bound: Callable[[tuple[str, ...]], Span | None],
 ) -> CallCost:
     """Of one form of a function; ``bound`` is what the schema says of the size at a path."""
-    rule = _RULES.get(name)
+    rule = RULES.get(name)
     found = rule(_Call(name, overload, target, operands, bound)) if rule else None
     return found or CallCost(ONE)
 
@@ -299,7 +299,7 @@ def _validated(call: _Call) -> CallCost:
     return CallCost(call.size(1).scaled(CHARACTER).scaled(_FORMAT_PATTERN_MAX * _PATTERN))
 
 
-_RULES: Mapping[str, _Rule] = {
+RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("isIP", "isCIDR", "cidr"), _read),
     **dict.fromkeys(("quantity", "isQuantity", "semver", "isSemver", "format"), _read),
     **dict.fromkeys(("lowerAscii", "upperAscii", "substring", "trim"), _as_long),
@@ -321,3 +321,4 @@ _RULES: Mapping[str, _Rule] = {
     "ip.isCanonical": _read_twice, "containsIP": _within(fixed(0)),
     "containsCIDR": _within(_ADDRESS.scaled(CHARACTER).plus(ONE)), "validate": _validated,
 }  # fmt: skip
+"""The functions that cost more than one step."""

@@ -15,8 +15,9 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -558,3 +559,44 @@ def _extension(of: str, rows: Iterable[_Row]) -> cel.CelExtension:
         found.setdefault(name, []).append(overload)
     functions = [cel.FunctionDecl(name, overloads) for name, overloads in found.items()]
     return cel.CelExtension(of, functions)
+
+
+_PLAIN: Sequence[tuple[str, type]] = (
+    ("BOOL", bool), ("INT", int), ("STRING", str), ("DOUBLE", float), ("LIST", list),
+    ("MAP", dict),
+)  # fmt: skip
+
+
+_CONVERSIONS: Sequence[_Row] = (
+    *_globals([_BOOL], _STRING, string=lambda value: str(value).lower()),
+    *_globals([_INT], _STRING, string=str),
+    *_globals([_STRING], _STRING, string=str),
+    *_globals([_INT], _INT, int=int),
+    *_globals([_INT], _DOUBLE, double=float),
+    *_globals([_DOUBLE], _DOUBLE, double=float),
+)
+"""The runtime's own, where calling it would take longer than they do."""
+
+
+def _plain_type(declared: cel.Type) -> type:
+    name = declared.name()
+    return next((plain for word, plain in _PLAIN if name.startswith(word)), object)
+
+
+@cache
+def _forms() -> Mapping[tuple[str, bool, int], list[tuple[list[type], Callable[..., Any]]]]:
+    found: dict[tuple[str, bool, int], list[tuple[list[type], Callable[..., Any]]]] = {}
+    for name, is_member, parameters, _, function in (*_CONVERSIONS, *_ROWS):
+        form = ([_plain_type(each) for each in parameters], function)
+        found.setdefault((name, is_member, len(parameters)), []).append(form)
+    return found
+
+
+def implementation(
+    name: str, given: Sequence[Any], *, is_member: bool
+) -> Callable[..., Any] | None:
+    """The function of ours that takes these values; None if there is none."""
+    for types, function in _forms().get((name, is_member, len(given)), ()):
+        if all(isinstance(value, kind) for value, kind in zip(given, types, strict=True)):
+            return function
+    return None

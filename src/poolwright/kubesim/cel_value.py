@@ -1,4 +1,4 @@
-"""Which values are equal in CEL: numbers across their types, but never true and 1.
+"""Values in CEL: which are equal (numbers across their types, but never true and 1), and errors.
 
 Source: github.com/google/cel-spec doc/langdef.md (equality).
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from typing import Any, cast
+
+
+class CelError(ValueError):
+    """An expression that cannot be compiled, or that has no value."""
 
 
 def frozen(value: Any) -> Hashable:
@@ -26,4 +30,6 @@ def frozen(value: Any) -> Hashable:
 
 def equal(one: Any, other: Any) -> bool:
     """Whether two values are equal."""
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
     return frozen(one) == frozen(other)

@@ -234,7 +234,7 @@ def _validations(evaluation: _Evaluation, spec: Json, *, fails: bool) -> Iterato
         try:
             if evaluation.value(expression) is True:
                 continue
-        except _OutOfBudget:
+        except cel.OutOfBudget:
             raise
         except cel.CelError as error:
             if fails:
@@ -257,16 +257,6 @@ def _message(evaluation: _Evaluation, validation: Json, expression: str) -> str:
     return str(validation.get("message") or f"failed expression: {expression}").strip()
 
 
-class _OutOfBudget(cel.CelError):
-    """The expressions of a policy have cost more than all of them may."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "validation failed due to running out of cost budget, no further validation rules will"
-            " be run"
-        )
-
-
 class _Evaluation:
     """One policy before one request, with what its variables are.
 
@@ -281,12 +271,13 @@ class _Evaluation:
         request: Request,
         params: Any,
         *,
-        for_messages: bool = False,
+        budget: cel.Budget | None = None,
     ) -> None:
+        self._budget = budget or cel.Budget()
         self._spec = spec
         self._about = (registry, spec, request, params)
         self._values = _values(registry, request, params)
-        self._may_ask = not for_messages
+        self._may_ask = budget is None
         self._authorizer: Authorizer | None = None
         self._variables = {
             str(item["name"]): str(item["expression"]) for item in children(spec, "variables")
@@ -294,8 +285,8 @@ class _Evaluation:
         self._broken: dict[str, str] = {}
 
     def of_messages(self) -> _Evaluation:
-        """The same for messages."""
-        return _Evaluation(*self._about, for_messages=True)
+        """The same for messages, from the same budget."""
+        return _Evaluation(*self._about, budget=self._budget)
 
     def is_met(self) -> bool:
         """Whether the conditions of the policy hold.
@@ -308,7 +299,7 @@ class _Evaluation:
             try:
                 if self.value(str(condition["expression"])) is not True:
                     return False
-            except _OutOfBudget:
+            except cel.OutOfBudget:
                 raise
             except cel.CelError as error:
                 problems.append(str(error))
@@ -324,7 +315,7 @@ class _Evaluation:
         """
         try:
             return self._value(expression)
-        except _OutOfBudget:
+        except cel.OutOfBudget:
             raise
         except cel.CelError as error:
             words = f"expression '{expression}' resulted in error: {error}"
@@ -348,7 +339,7 @@ class _Evaluation:
             registry, _, request, _ = self._about
             authorizer = self._authorizer = _authorizer(registry, request)
         if authorizer is None:
-            return cel.evaluate(expression, self._values)
+            return cel.evaluate(expression, self._values, budget=self._budget)
         authorizer.begin()
         return cel.evaluate(expression, self._values | authorizer.values, authorizer.functions)
 
@@ -356,7 +347,7 @@ class _Evaluation:
         if self._authorizer is None:
             return
         if self._authorizer.is_spent:
-            raise _OutOfBudget
+            raise cel.OutOfBudget
         if self._authorizer.is_exceeded:
             raise cel.CelError(cel.COST_EXCEEDED)
 
@@ -366,7 +357,7 @@ class _Evaluation:
             return
         try:
             self._values["variables"][name] = self._value(expression)
-        except _OutOfBudget:
+        except cel.OutOfBudget:
             raise
         except cel.CelError as error:
             self._broken[name] = f'composited variable "{name}" fails to evaluate: {error}'

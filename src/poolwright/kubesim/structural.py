@@ -8,52 +8,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
 
-from poolwright.kubesim import cel
 from poolwright.kubesim.schema import Shape, shape
-from poolwright.kubesim.status import (
-    Cause,
-    duplicate,
-    forbidden,
-    invalid,
-    not_supported,
-    required,
+from poolwright.kubesim.status import Cause, invalid, not_supported, required
+from poolwright.kubesim.structural_part import (
+    EMBEDDED,
+    NEW,
+    OPEN,
+    Schema,
+    inner_of,
+    is_as_it_was,
+    items_of,
+    joined,
+    old_items,
+    old_member,
+    properties_of,
 )
-from poolwright.model.json_value import children
+from poolwright.kubesim.structural_rules import broken_rules
 
-Schema = Mapping[str, Any]
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-_OPEN = "x-kubernetes-preserve-unknown-fields"
-_EMBEDDED = "x-kubernetes-embedded-resource"
 _ROOT_MEMBERS = ("apiVersion", "kind", "metadata")
-_NEW = object()
-"""In the place of the value that there was before, where nothing corresponds to it."""
-
-
-def _properties(schema: Schema) -> Mapping[str, Schema]:
-    return schema.get("properties") or {}
-
-
-def _items(schema: Schema) -> Schema:
-    return schema.get("items") or {}
-
-
-def _inner(schema: Schema, name: str) -> Schema | None:
-    """The schema of a member; empty if anything goes there, None if it is not known."""
-    known = _properties(schema).get(name)
-    if known is not None:
-        return known
-    more: Any = schema.get("additionalProperties")
-    if more:
-        return cast("Schema", more) if isinstance(more, dict) else {_OPEN: True}
-    return {_OPEN: True} if schema.get(_OPEN) else None
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 # Pruning and defaulting
@@ -62,24 +39,24 @@ def _joined(path: str, name: str) -> str:
 def prune(value: Any, schema: Schema, path: str, unknown: list[str], *, root: bool = False) -> None:
     """Drop in place what the schema does not know, noting where it was."""
     if isinstance(value, list):
-        items = _items(schema)
+        items = items_of(schema)
         for position, item in enumerate(cast("list[Any]", value)):
             prune(item, items, f"{path}[{position}]", unknown)
     if not isinstance(value, dict):
         return
     members = cast("dict[str, Any]", value)
-    embedded = root or bool(schema.get(_EMBEDDED))
+    embedded = root or bool(schema.get(EMBEDDED))
     for name in list(members):
-        here = _joined(path, name)
+        here = joined(path, name)
         if embedded and name in _ROOT_MEMBERS:
             if name == "metadata" and not root:
                 _prune_metadata(members[name], here, unknown)
             continue
-        inner = _inner(schema, name)
+        inner = inner_of(schema, name)
         if inner is None:
             unknown.append(here)
             del members[name]
-        elif inner.get("type") or not inner.get(_OPEN):
+        elif inner.get("type") or not inner.get(OPEN):
             prune(members[name], inner, here, unknown)
 
 
@@ -95,17 +72,17 @@ def default(value: Any, schema: Schema) -> None:
     """Fill in place what was left out; a null that may not be one counts as left out."""
     if isinstance(value, list):
         for item in cast("list[Any]", value):
-            default(item, _items(schema))
+            default(item, items_of(schema))
     if not isinstance(value, dict):
         return
     members = cast("dict[str, Any]", value)
-    for name, inner in _properties(schema).items():
+    for name, inner in properties_of(schema).items():
         if name in members and members[name] is None and not inner.get("nullable"):
             del members[name]
         if name not in members and "default" in inner:
             members[name] = json.loads(json.dumps(inner["default"]))
     for name, found in members.items():
-        inner = _inner(schema, name)
+        inner = inner_of(schema, name)
         if inner is not None and found is not None:
             default(found, inner)
 
@@ -120,34 +97,9 @@ def validate(value: Any, schema: Schema, old: Any = None) -> Iterator[Cause]:
     Source: k8s.io/apiextensions-apiserver pkg/apiserver/validation/ratcheting.go, and
     k8s.io/apiserver pkg/cel/common/equality.go (which old value corresponds to which).
     """
-    before = _NEW if old is None else old
+    before = NEW if old is None else old
     yield from _check(value, schema, "", before)
-    yield from _check_expressions(value, before, schema, "")
-
-
-def _is_as_it_was(value: Any, old: Any) -> bool:
-    """Whether an update leaves a value alone: true is not 1, though Python compares them so."""
-    if old is _NEW or old != value:
-        return False
-    return json.dumps(old, sort_keys=True) == json.dumps(value, sort_keys=True)
-
-
-def _old_member(old: Any, name: str) -> Any:
-    return cast("dict[str, Any]", old).get(name, _NEW) if isinstance(old, dict) else _NEW
-
-
-def _old_items(items: list[Any], old: Any, schema: Schema) -> list[Any]:
-    """What each item was: known by its keys in a list that is a map, and nowhere else."""
-    keys = schema.get("x-kubernetes-list-map-keys") or ()
-    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list):
-        return [_NEW] * len(items)
-    before = {_key_of(item, keys): item for item in cast("list[Any]", old)}
-    return [before.get(_key_of(item, keys), _NEW) for item in items]
-
-
-def _key_of(item: Any, keys: Iterable[str]) -> str:
-    members = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
-    return json.dumps([members.get(key) for key in keys], sort_keys=True)
+    yield from broken_rules(value, schema, before)
 
 
 _NAMES: tuple[tuple[type, str], ...] = (
@@ -171,8 +123,8 @@ def _fits(value: Any, schema: Schema) -> bool:
     return found == "number" and wanted == "integer" and float(value).is_integer()
 
 
-def _check(value: Any, schema: Schema, path: str, old: Any = _NEW) -> Iterator[Cause]:
-    if (value is None and schema.get("nullable")) or _is_as_it_was(value, old):
+def _check(value: Any, schema: Schema, path: str, old: Any = NEW) -> Iterator[Cause]:
+    if (value is None and schema.get("nullable")) or is_as_it_was(value, old):
         return
     if not _fits(value, schema):
         wanted, found = schema.get("type") or "integer,string", _type_of(value)
@@ -257,8 +209,8 @@ def _check_items(items: list[Any], schema: Schema, path: str, old: Any) -> Itera
         yield _too_many(path, len(items), most)
     if least is not None and len(items) < least:
         yield _broken(path, len(items), f"should have at least {least} items")
-    for position, (item, was) in enumerate(zip(items, _old_items(items, old, schema), strict=True)):
-        yield from _check(item, _items(schema), f"{path}[{position}]", was)
+    for position, (item, was) in enumerate(zip(items, old_items(items, old, schema), strict=True)):
+        yield from _check(item, items_of(schema), f"{path}[{position}]", was)
     kind = schema.get("x-kubernetes-list-type")
     keys = schema.get("x-kubernetes-list-map-keys") or ()
     seen: set[str] = set()
@@ -279,11 +231,11 @@ def _check_members(members: dict[str, Any], schema: Schema, path: str, old: Any)
         yield _broken(path, len(members), f"should have at least {least} properties")
     for name in schema.get("required") or ():
         if name not in members:
-            yield required(_joined(path, name))
+            yield required(joined(path, name))
     for name, value in members.items():
-        inner = _inner(schema, name)
+        inner = inner_of(schema, name)
         if inner is not None:
-            yield from _check(value, inner, _joined(path, name), _old_member(old, name))
+            yield from _check(value, inner, joined(path, name), old_member(old, name))
 
 
 def _check_choices(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
@@ -306,102 +258,6 @@ def _check_choices(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
         yield invalid(path, "", f'"{path}" must not validate the schema (not)')
 
 
-_OLD_SELF = re.compile(r"(?<![.\w])oldSelf\b")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
-
-
-def _speaks_of_old(text: str) -> bool:
-    return _OLD_SELF.search(_QUOTED.sub("", text)) is not None
-
-
-def _with_optional_old(text: str, *, is_there: bool) -> str:
-    """A rule whose ``oldSelf`` may be absent, in terms of what is there."""
-    wanted = "optional.of(oldSelf)" if is_there else "optional.none()"
-    parts = re.split(f"({_QUOTED.pattern})", text)
-    return "".join(p if n % 2 else _OLD_SELF.sub(wanted, p) for n, p in enumerate(parts))
-
-
-def _check_expressions(
-    value: Any, old: Any, schema: Schema, path: str, *, is_settled: bool = False
-) -> Iterator[Cause]:
-    """Rules in CEL, from the outside in. One that speaks of oldSelf needs an old value, or says
-    that it can do without; any other passes over what is settled: as it was, or part of it.
-    """
-    if value is None:
-        return
-    is_settled = is_settled or _is_as_it_was(value, old)
-    for rule in children(schema, "x-kubernetes-validations"):
-        yield from _check_rule(rule, value, old, schema, path, is_settled=is_settled)
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        for position, was in enumerate(_old_items(items, old, schema)):
-            here, item = f"{path}[{position}]", items[position]
-            yield from _check_expressions(item, was, _items(schema), here, is_settled=is_settled)
-    elif isinstance(value, dict):
-        known = _properties(schema)
-        for name, found in cast("dict[str, Any]", value).items():
-            inner, was = _inner(schema, name), _old_member(old, name)
-            here = _joined(path, name) if name in known else f"{path}[{name}]"
-            if inner is not None:
-                yield from _check_expressions(found, was, inner, here, is_settled=is_settled)
-
-
-def _check_rule(
-    rule: Mapping[str, Any], value: Any, old: Any, schema: Schema, path: str, *, is_settled: bool
-) -> Iterator[Cause]:
-    text, is_optional = str(rule.get("rule", "")), bool(rule.get("optionalOldSelf"))
-    looks_back = _speaks_of_old(text)
-    if looks_back and old is _NEW and not is_optional:
-        return
-    values = {"self": value} if old is _NEW else {"self": value, "oldSelf": old}
-    plain = _with_optional_old(text, is_there=old is not _NEW) if is_optional else text
-    kind, where = schema.get("type", ""), path or "<nil>"
-    told = str(rule.get("message") or "").strip()
-    try:
-        if cel.evaluate(plain, values) is True:
-            return
-    except cel.CelError as error:
-        words = "{} evaluating rule: {}"
-        if str(error) in _ERRORS_OF_RULES:
-            words = f"'{{}}': {_ERRORS_OF_RULES[str(error)]} for rule: {{}}"
-        yield invalid(where, kind, words.format(error, told or text.strip()))
-        return
-    if is_settled and not looks_back:
-        return
-    where = path + str(rule.get("fieldPath") or "") or where
-    words = _rule_message(rule, values) or told or f"failed rule: {text.strip()}"
-    reason = rule.get("reason") or "FieldValueInvalid"
-    if reason in _REFUSALS:
-        yield _REFUSALS[reason](where, words)
-    elif reason == "FieldValueDuplicate":
-        yield duplicate(where, value)
-    elif kind in {"object", "array"}:
-        yield Cause("FieldValueInvalid", where, f"Invalid value: {words}")
-    else:
-        yield invalid(where, value, words)
-
-
-_ERRORS_OF_RULES = {
-    "no such overload": "call arguments did not match a supported operator, function or macro"
-    " signature",
-    cel.COST_EXCEEDED: "no further validation rules will be run due to call cost exceeds limit",
-}
-_REFUSALS: Mapping[str, Callable[[str, str], Cause]] = {
-    "FieldValueForbidden": forbidden,
-    "FieldValueRequired": required,
-}
-
-
-def _rule_message(rule: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """What a rule's messageExpression says; nothing if it fails."""
-    expression = str(rule.get("messageExpression") or "")
-    try:
-        found = cel.evaluate(expression, values) if expression else ""
-    except cel.CelError:
-        return ""
-    return found.strip() if isinstance(found, str) else ""
-
-
 # Merging
 
 
@@ -411,7 +267,7 @@ def compiled(schema: Schema, *, root: bool = False) -> Shape:
         return Shape("int-or-string")
     kind = schema.get("type", "")
     if kind == "array":
-        item = compiled(_items(schema))
+        item = compiled(items_of(schema))
         return Shape(
             "array",
             item=item,
@@ -419,18 +275,18 @@ def compiled(schema: Schema, *, root: bool = False) -> Shape:
             map_keys=tuple(schema.get("x-kubernetes-list-map-keys") or ()),
             key_defaults={
                 key: inner["default"]
-                for key, inner in _properties(_items(schema)).items()
+                for key, inner in properties_of(items_of(schema)).items()
                 if key in (schema.get("x-kubernetes-list-map-keys") or ()) and "default" in inner
             },
         )
     if kind == "object" or root:
         atomic = schema.get("x-kubernetes-map-type") == "atomic"
         more: Any = schema.get("additionalProperties")
-        if more and not _properties(schema):
+        if more and not properties_of(schema):
             inner = compiled(cast("Schema", more)) if isinstance(more, dict) else Shape("any")
             return Shape("map", item=inner, atomic=atomic)
-        members = {name: compiled(inner) for name, inner in _properties(schema).items()}
-        if root or schema.get(_EMBEDDED):
+        members = {name: compiled(inner) for name, inner in properties_of(schema).items()}
+        if root or schema.get(EMBEDDED):
             members.update(apiVersion=Shape("string"), kind=Shape("string"))
             members["metadata"] = shape(OBJECT_META)
         return Shape("object", members=members, atomic=atomic)
