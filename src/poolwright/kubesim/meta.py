@@ -16,7 +16,7 @@ import msgspec
 from poolwright.kubesim import status, tracking
 from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
-from poolwright.kubesim.rules import check_metadata
+from poolwright.kubesim.rules import check_finalizers, check_metadata
 from poolwright.kubesim.schema import shape_of
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child
@@ -212,11 +212,12 @@ def check(
             old,
             name_rule=kind.name_rule,
             namespaced=kind.resource.namespaced,
-            is_custom=kind.declared is not None,
         )
     )
-    if old is not None:
-        causes *= 2  # the generic update and the kind's own rules both look at it
+    own = [] if kind.free_finalizers or kind.declared else list(check_finalizers(new["metadata"]))
+    if old is not None:  # the generic update looks at it, and the kind's own rules do
+        causes, own = causes * kind.looks, own * (kind.looks - 1)
+    causes += own
     if not subresource:
         causes.extend(kind.validate(new, old))
     if causes:

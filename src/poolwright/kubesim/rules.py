@@ -115,6 +115,13 @@ def label_value(text: str) -> Sequence[str]:
     return wrong if _VALUE.fullmatch(text) else [*wrong, VALUE_TEXT]
 
 
+@_kept
+def long_name(text: str) -> Sequence[str]:
+    """What is wrong with a subdomain, as the declared rules say it (validate.LongName)."""
+    wrong = [_too_long(253, "bytes")] if len(text) > 253 else []
+    return wrong if _SUBDOMAIN.fullmatch(text) else [*wrong, SUBDOMAIN_TEXT]
+
+
 def path_segment(text: str) -> Sequence[str]:
     """What is wrong with a name that may hold anything but the syntax of paths (roles)."""
     if text in {".", ".."}:
@@ -125,6 +132,7 @@ def path_segment(text: str) -> Sequence[str]:
 NAME_RULES = {
     "path": path_segment,
     "label": dns_label,
+    "long": long_name,
     "label1035": dns_label_1035,
     "subdomain": dns_subdomain,
 }
@@ -150,14 +158,13 @@ def check_metadata(
     *,
     name_rule: str,
     namespaced: bool,
-    is_custom: bool = False,
 ) -> Iterator[Cause]:
-    """Broken rules of ``metadata``; finalizers of custom objects need no domain."""
+    """Broken rules of ``metadata`` that every kind has."""
     metadata = new["metadata"]
     name = metadata.get("name") or ""
     old_metadata: Mapping[str, Any] = old["metadata"] if old else {}
     base = metadata.get("generateName")
-    if old is None and base:
+    if old is None and base and name_rule != "long":  # declared rules look at whole names only
         for problem in NAME_RULES[name_rule](f"{str(base).rstrip('-')}{'a' * base.endswith('-')}"):
             yield invalid("metadata.generateName", base, problem)
     if old is None:
@@ -182,12 +189,6 @@ def check_metadata(
         where = f"metadata.finalizers[{position}]"
         for problem in qualified_name(finalizer):
             yield invalid(where, finalizer, problem)
-        if "/" not in finalizer and finalizer not in _FINALIZERS and not is_custom:
-            yield invalid(
-                where,
-                finalizer,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            )
     if old_metadata.get("deletionTimestamp"):
         added = sorted(
             set(metadata.get("finalizers") or ()) - set(old_metadata.get("finalizers") or ())
@@ -197,6 +198,20 @@ def check_metadata(
                 "metadata.finalizers",
                 "no new finalizers can be added if the object is being deleted, found new"
                 f" finalizers []string{{{', '.join(repr(f) for f in added)}}}".replace("'", '"'),
+            )
+
+
+def check_finalizers(metadata: Mapping[str, Any]) -> Iterator[Cause]:
+    """Finalizers that are neither Kubernetes' own nor name a domain, where a kind wants that.
+
+    Source: ValidateFinalizerName in k8s.io/kubernetes pkg/apis/core/validation.
+    """
+    for position, finalizer in enumerate(metadata.get("finalizers") or ()):
+        if "/" not in finalizer and finalizer not in _FINALIZERS:
+            yield invalid(
+                f"metadata.finalizers[{position}]",
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
             )
 
 

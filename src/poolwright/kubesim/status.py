@@ -78,13 +78,29 @@ _UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 """What Go's JSON escapes, for it may stand in a page."""
 
 
+_ESCAPED = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n",
+    "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+
+
+def _quoted(sign: str) -> str:
+    """A character within Go's quotes (strconv.Quote)."""
+    if sign in _ESCAPED:
+        return _ESCAPED[sign]
+    if sign.isprintable():
+        return sign
+    code = ord(sign)
+    width = (2, "x") if code < 0x80 else (4, "u") if code < 0x10000 else (8, "U")
+    return f"\\{width[1]}{code:0{width[0]}x}"
+
+
 def _shown(value: Any) -> str:
     """A bad value as Go's field.Error prints it: strings quoted, scalars bare."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        return f'"{"".join(map(_quoted, value))}"'
     if value is None:
         return "null"
     if isinstance(value, int | float):
@@ -102,7 +118,8 @@ def required(field: str, detail: str = "") -> Cause:
 
 def invalid(field: str, value: Any, detail: str) -> Cause:
     """A value that breaks a rule."""
-    return Cause("FieldValueInvalid", field, f"Invalid value: {_shown(value)}: {detail}")
+    said = f": {detail}" if detail else ""
+    return Cause("FieldValueInvalid", field, f"Invalid value: {_shown(value)}{said}")
 
 
 def forbidden(field: str, detail: str) -> Cause:

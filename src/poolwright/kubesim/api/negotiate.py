@@ -102,6 +102,15 @@ def too_large() -> status.StatusError:
     )
 
 
+def is_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def read_value(data: bytes, content_type: str) -> Any:
     """A body in JSON or YAML.
 
@@ -109,6 +118,8 @@ def read_value(data: bytes, content_type: str) -> Any:
         StatusError: 400, it is neither.
     """
     is_yaml = content_type.endswith("yaml")
+    if not is_yaml and not is_text(data):
+        data = data.decode("utf-8", "replace").encode()  # as Go's decoder reads it
     try:
         if not is_yaml or data.startswith(b"{"):
             return decode(data)
@@ -123,6 +134,22 @@ def read_value(data: bytes, content_type: str) -> Any:
         return yaml.load(data, Loader=_LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise status.bad_request(f"error converting YAML to JSON: {error}") from None
+
+
+class NotJson(ValueError):
+    """Says in Go's words why something is no JSON."""
+
+
+def decode_as_go(data: bytes) -> Any:
+    """JSON decoded.
+
+    Raises:
+        NotJson: it is none.
+    """
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(_go_error(str(error), data)) from None
 
 
 def read_object(data: bytes, content_type: str) -> dict[str, Any]:
@@ -209,10 +236,9 @@ def _read_protobuf(data: bytes) -> dict[str, Any]:
 
 def go_kind(value: Any) -> str:
     """What Go calls the type of a JSON value."""
-    if isinstance(value, list):
-        return "array"
-    if isinstance(value, bool):
-        return "bool"
+    for kind, name in ((dict, "object"), (list, "array"), (bool, "bool")):
+        if isinstance(value, kind):
+            return name
     return "string" if isinstance(value, str) else "number"
 
 
@@ -267,7 +293,13 @@ def _go_error(text: str, data: bytes) -> str:
     if "trailing" in text:
         rest = data[at:].lstrip() or data[-1:]
         return f"invalid character '{chr(rest[0])}' after top-level value"
-    return f"invalid character '{chr(data[at])}' looking for beginning of value" if data else text
+    return f"invalid character {_sign(data[at])} looking for beginning of value" if data else text
+
+
+def _sign(byte: int) -> str:
+    """A byte as Go's decoder shows it (quoteChar)."""
+    sign = chr(byte)
+    return f"'{sign}'" if sign.isprintable() else f"'\\u{byte:04x}'"
 
 
 class _Loader(yaml.SafeLoader):

@@ -6,8 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import msgspec
-
 from poolwright.kubesim import meta, status
 from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.apply_patch import apply
@@ -193,11 +191,13 @@ def _continue(revision: int, start: str) -> str:
 
 def _read_continue(token: str) -> tuple[int, str]:
     try:
-        value = decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        value = negotiate.decode_as_go(data)
         return int(value["rv"]), str(value["start"])
-    except (ValueError, TypeError, KeyError, msgspec.DecodeError):
+    except (ValueError, TypeError, KeyError) as error:
+        why = error if isinstance(error, negotiate.NotJson) else "invalid token"
         raise status.bad_request(
-            "invalid continue token: continue key is not valid: invalid token"
+            f"invalid continue token: continue key is not valid: {why}"
         ) from None
 
 
@@ -463,6 +463,11 @@ def delete_options(
     """Grace, propagation, preconditions and dry run of a deletion, from body and query."""
     query = call.query
     grace: Any = body.get("gracePeriodSeconds")
+    if grace is not None and type(grace) is not int:
+        raise status.bad_request(
+            f"json: cannot unmarshal {negotiate.go_kind(grace)} into Go struct field"
+            " DeleteOptions.gracePeriodSeconds of type int64"
+        )
     if grace is None and "gracePeriodSeconds" in query:
         grace = query["gracePeriodSeconds"]
     try:

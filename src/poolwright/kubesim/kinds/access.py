@@ -145,8 +145,8 @@ def _binding(resource: Resource, roles: Sequence[str]) -> ObjectKind:
         default=defaults({"roleRef.apiGroup": GROUP}, _subject_groups),
         validate=all_of(
             one_of("roleRef.apiGroup", (GROUP,)),
-            needed("roleRef.name"),
             _role_kind(roles),
+            needed("roleRef.name"),
             _check_subjects,
             _same_role,
         ),

@@ -28,7 +28,7 @@ from poolwright.kubesim.kinds.workload import (
     default_template_of,
     template_columns,
 )
-from poolwright.kubesim.status import Cause, invalid, required
+from poolwright.kubesim.status import Cause, forbidden, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 
@@ -103,14 +103,24 @@ def _autoscaler_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
     )
 
 
-def _check_bounds(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    low, high = number(new, "spec", "minReplicas"), number(new, "spec", "maxReplicas")
+def _check_target(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     version = str(child(new, "spec", "scaleTargetRef").get("apiVersion") or "")
     if "/" not in version and child(new, "spec", "scaleTargetRef").get("kind") != (
         "ReplicationController"
     ):
         where = "spec.scaleTargetRef.apiVersion"
         yield invalid(where, version, "apiVersion must specify API group")
+
+
+def _check_zero(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    types = {metric.get("type") for metric in children(new, "spec", "metrics")}
+    if child(new, "spec").get("minReplicas") == 0 and not types & {"Object", "External"}:
+        why = "must specify at least one Object or External metric to support scaling to zero"
+        yield forbidden("spec.metrics", f"{why} replicas")
+
+
+def _check_bounds(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    low, high = number(new, "spec", "minReplicas"), number(new, "spec", "maxReplicas")
     if not high:
         yield required("spec.maxReplicas", "must be set and greater than 0")
     elif high < 0:
@@ -137,10 +147,12 @@ HORIZONTAL_POD_AUTOSCALER = ObjectKind(
     default=defaults({"spec.minReplicas": 1, "spec.metrics": [_DEFAULT_METRIC]}, _behavior),
     prepare=starts_with_status({"currentMetrics": None, "desiredReplicas": 0}),
     validate=all_of(
-        needed("spec.scaleTargetRef.kind", "spec.scaleTargetRef.name"),
         at_least(1, "spec.minReplicas"),
         _check_bounds,
+        needed("spec.scaleTargetRef.kind", "spec.scaleTargetRef.name"),
+        _check_target,
         one_of("spec.metrics[].type", tuple(_SOURCES)),
+        _check_zero,
     ),
 )
 

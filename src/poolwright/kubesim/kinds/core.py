@@ -93,6 +93,7 @@ CONFIG_MAP = ObjectKind(
     columns=(Column("Data"), _AGE),
     row=_config_map_row,
     validate=_config_map_validate,
+    looks=3,
 )
 
 
@@ -129,6 +130,7 @@ SECRET = ObjectKind(
     default=_secret_default,
     validate=_secret_validate,
     fields={"type": lambda body: str(body.get("type") or "")},
+    looks=3,
 )
 
 SERVICE_ACCOUNT = ObjectKind(
@@ -138,6 +140,7 @@ SERVICE_ACCOUNT = ObjectKind(
     subresources=("token",),
     columns=(_AGE,),
     row=lambda body, now: (age_of(body, now),),
+    looks=3,
 )
 
 
@@ -174,6 +177,16 @@ def _service_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
             spec[member] = before[member]
 
 
+def _repeated_ports(ports: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
+    seen: set[tuple[Any, Any]] = set()
+    for position, port in enumerate(ports):
+        protocol, number = port.get("protocol"), port.get("port")
+        if (protocol, number) in seen:
+            shown = {"Name": "", "Protocol": protocol, "AppProtocol": None, "Port": number}
+            yield duplicate(f"spec.ports[{position}]", {**shown, "TargetPort": 0, "NodePort": 0})
+        seen.add((protocol, number))
+
+
 def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
     spec = child(new, "spec")
     causes: list[Cause] = []
@@ -204,9 +217,8 @@ def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> 
         seen.add(name)
         if port.get("protocol") not in _PROTOCOLS:
             causes.append(not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
-        target = port.get("targetPort")
-        if target is not None:
-            causes.extend(check_port(target, f"{path}.targetPort"))
+        causes.extend(check_port(port.get("targetPort") or 0, f"{path}.targetPort"))
+    causes.extend(_repeated_ports(ports))
     before = child(old, "spec").get("clusterIP") if old else None
     if before and spec.get("clusterIP") != before:
         causes.append(

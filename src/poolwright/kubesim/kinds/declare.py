@@ -51,22 +51,27 @@ def values(body: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 
 
 def defaults(
-    table: Mapping[str, Any], *more: Callable[[Body], None], only_in: Sequence[str] = ()
+    table: Mapping[str, Any],
+    *more: Callable[[Body], None],
+    only_in: Sequence[str] = (),
+    pointers: Mapping[str, Any] | None = None,
 ) -> Callable[[Body], None]:
     """Fill what was left out, by path; objects on the way are made, items of lists are not.
     An empty text counts as left out, as in Go.
 
-    Paths under one of ``only_in`` are filled only where that object was given.
+    Paths under one of ``only_in`` are filled only where that object was given. Of ``pointers`` an
+    empty text counts as given.
     """
-    rows = [(path.split("."), value) for path, value in table.items()]
+    all_of_them = {**table, **(pointers or {})}
+    rows = [(path.split("."), value, path in table) for path, value in all_of_them.items()]
     optional = tuple(prefix + "." for prefix in only_in)
 
     def fill(body: Body) -> None:
-        for parts, value in rows:
+        for parts, value, is_plain in rows:
             make = not ".".join(parts).startswith(optional) if optional else True
             for _, parent in _parents(body, parts, "", make=make):
                 given = parent.get(parts[-1])
-                if given is None or (given == "" and isinstance(value, str)):
+                if given is None or (given == "" and isinstance(value, str) and is_plain):
                     parent[parts[-1]] = _fresh(value)
         for fill_more in more:
             fill_more(body)

@@ -15,12 +15,12 @@ from poolwright.kubesim.kinds.cell import age_of
 from poolwright.kubesim.kinds.declare import (
     all_of,
     needed,
-    one_of,
     starts_with_status,
     unchanged,
 )
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
-from poolwright.kubesim.status import Cause, invalid, required
+from poolwright.kubesim.rules import dns_label, dns_subdomain
+from poolwright.kubesim.status import Cause, duplicate, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 
@@ -47,6 +47,7 @@ DEVICE_CLASS = ObjectKind(
     columns=(_AGE,),
     row=lambda body, now: (age_of(body, now),),
     validate=all_of(_check_selectors),
+    name_rule="long",
     has_generation=True,
 )
 
@@ -54,8 +55,8 @@ DEVICE_CLASS = ObjectKind(
 def _counts(requests: Any) -> None:
     for request in requests or ():
         exact = request.get("exactly")
-        for asked in [*([exact] if exact else []), *(request.get("firstAvailable") or ())]:
-            asked.setdefault("allocationMode", "ExactCount")
+        for asked in [*([] if exact is None else [exact]), *(request.get("firstAvailable") or ())]:
+            asked["allocationMode"] = asked.get("allocationMode") or "ExactCount"
             if asked["allocationMode"] == "ExactCount" and not asked.get("count"):
                 asked["count"] = 1
 
@@ -79,14 +80,39 @@ def _state(body: Mapping[str, Any]) -> str:
     return ",".join(words)
 
 
+def _check_exactly(exact: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    name, mode = str(exact.get("deviceClassName") or ""), exact.get("allocationMode")
+    if not name:
+        yield required(f"{path}.deviceClassName")
+    for problem in dns_subdomain(name) if name else ():
+        yield invalid(f"{path}.deviceClassName", name, problem)
+    count: Any = exact.get("count") or 0
+    if mode not in _MODES:
+        yield not_supported(f"{path}.allocationMode", mode, _MODES)
+    elif mode == "ExactCount" and count <= 0:
+        yield invalid(f"{path}.count", count, "must be greater than zero")
+    elif mode == "All" and count:
+        why = "must not be specified when allocationMode is 'All'"
+        yield invalid(f"{path}.count", count, why)
+
+
 def _check_requests(path: str) -> Any:
     members = path.split(".")
 
     def check(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+        seen: set[str] = set()
         for position, request in enumerate(children(new, *members)):
+            here, name = f"{path}[{position}]", str(request.get("name") or "")
+            for problem in dns_label(name):
+                yield invalid(f"{here}.name", name, problem)
+            if name in seen:
+                yield duplicate(here, name)
+            seen.add(name)
+            if request.get("exactly") is not None:
+                yield from _check_exactly(child(request, "exactly"), f"{here}.exactly")
             if (request.get("exactly") is None) == (request.get("firstAvailable") is None):
                 yield required(
-                    f"{path}[{position}]",
+                    here,
                     "exactly one of `exactly` or `firstAvailable` is required",
                 )
 
@@ -108,8 +134,6 @@ RESOURCE_CLAIM = ObjectKind(
     default=_claim_default,
     prepare=starts_with_status({}),
     validate=all_of(
-        needed("spec.devices.requests[].name", "spec.devices.requests[].exactly.deviceClassName"),
-        one_of("spec.devices.requests[].exactly.allocationMode", _MODES),
         _check_requests("spec.devices.requests"),
         unchanged("spec"),
     ),
@@ -122,7 +146,6 @@ RESOURCE_CLAIM_TEMPLATE = ObjectKind(
     row=lambda body, now: (age_of(body, now),),
     default=_template_default,
     validate=all_of(
-        needed("spec.spec.devices.requests[].name"),
         _check_requests("spec.spec.devices.requests"),
         unchanged("spec"),
     ),

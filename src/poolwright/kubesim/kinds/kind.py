@@ -73,6 +73,8 @@ class ObjectKind:
     first request to delete adds. ``declared`` and ``revive`` (which brings an object of an earlier
     definition to the present one) are those of custom kinds. ``created_by_put``: a PUT of an
     object that is not there makes it (AllowCreateOnUpdate). ``warn`` is told to whoever creates.
+    ``free_finalizers`` need no domain; ``looks``: how often an update looks at its metadata, and
+    tells what is wrong there (its rules may call those of a creation).
     """
 
     resource: Resource
@@ -97,6 +99,8 @@ class ObjectKind:
     revive: Callable[[Body], None] | None = None
     created_by_put: bool = False
     warn: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
+    free_finalizers: bool = False
+    looks: int = 2
     prefix: bytes = field(init=False)
 
     def __post_init__(self) -> None:

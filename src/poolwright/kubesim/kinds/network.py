@@ -51,10 +51,12 @@ NETWORK_POLICY = ObjectKind(
     default=defaults(
         {
             "spec.podSelector": {},
+        },
+        _policy_types,
+        pointers={
             "spec.ingress[].ports[].protocol": "TCP",
             "spec.egress[].ports[].protocol": "TCP",
         },
-        _policy_types,
     ),
     validate=all_of(
         one_of("spec.policyTypes[]", ("Ingress", "Egress")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age_of
@@ -48,6 +49,25 @@ def _prepare(body: Body, old: Mapping[str, Any] | None) -> None:
         spec.pop("taints", None)
 
 
+def _taint_in_go(taint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A taint as Go prints its own type."""
+    members = {name.capitalize(): taint.get(name) or "" for name in ("key", "value", "effect")}
+    return {**members, "TimeAdded": taint.get("timeAdded")}
+
+
+def _ranges(body: Mapping[str, Any]) -> Iterator[Cause]:
+    """Broken rules of the ranges of pod addresses."""
+    spec = child(body, "spec")
+    single = spec.get("podCIDR")
+    found: Sequence[Any] = spec.get("podCIDRs") or ([single] if single else ())
+    for position, text in enumerate(found):
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+            yield invalid(f"spec.podCIDRs[{position}]", text, why)
+
+
 def _taints(body: Mapping[str, Any]) -> Iterator[Cause]:
     seen: set[tuple[str, str]] = set()
     for position, taint in enumerate(children(body, "spec", "taints")):
@@ -65,7 +85,7 @@ def _taints(body: Mapping[str, Any]) -> Iterator[Cause]:
             yield Cause(
                 "FieldValueDuplicate",
                 path,
-                duplicate(path, dict(taint)).message
+                duplicate(path, _taint_in_go(taint)).message
                 + ": taints must be unique by key and effect pair",
             )
         seen.add((key, effect))
@@ -73,6 +93,8 @@ def _taints(body: Mapping[str, Any]) -> Iterator[Cause]:
 
 def _validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
     causes = list(_taints(new))
+    if old is None:
+        causes.extend(_ranges(new))
     if old is not None:
         before, after = child(old, "spec"), child(new, "spec")
         for member in ("providerID", "podCIDR"):
@@ -166,5 +188,6 @@ LEASE = ObjectKind(
     columns=(Column("Holder"), Column("Age")),
     row=_lease_row,
     validate=_lease_validate,
+    free_finalizers=True,
     created_by_put=True,
 )

@@ -129,10 +129,10 @@ def _check_resources(container: Mapping[str, Any], path: str) -> Iterator[Cause]
         if name in limits:
             asked, bound = parse_quantity(text), parse_quantity(limits[name])
             if _is_extended(name) and asked != bound:
-                yield invalid(here, text, f"must be equal to {name} limit of {limits[name]}")
+                yield invalid(here, str(text), f"must be equal to {name} limit of {limits[name]}")
             elif asked > bound:
                 yield invalid(
-                    here, text, f"must be less than or equal to {name} limit of {limits[name]}"
+                    here, str(text), f"must be less than or equal to {name} limit of {limits[name]}"
                 )
         elif _is_extended(name):
             yield required(

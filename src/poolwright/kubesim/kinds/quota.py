@@ -111,7 +111,12 @@ RESOURCE_QUOTA = ObjectKind(
 
 
 def _limit_range_default(body: Body) -> None:
-    """Source: SetDefaults_LimitRangeItem in pkg/apis/core/v1/defaults.go."""
+    """Source: SetDefaults_LimitRangeItem in pkg/apis/core/v1/defaults.go; the name that one without
+    a name gets: PrepareForCreate in pkg/registry/core/limitrange/strategy.go.
+    """
+    metadata = body["metadata"]
+    if not metadata.get("name"):
+        metadata["name"] = metadata["uid"]
     for item in body.get("spec", {}).get("limits") or ():
         if item.get("type") != "Container":
             continue
@@ -125,17 +130,19 @@ def _limit_range_default(body: Body) -> None:
                 del item[member]
 
 
+_LIMITS = ("min", "max", "default", "defaultRequest")
 _RANGES = (
-    ("min", "max"),
-    ("min", "default"),
-    ("min", "defaultRequest"),
-    ("defaultRequest", "default"),
-    ("default", "max"),
-    ("defaultRequest", "max"),
-)
-_RANGE_WORDS = {
-    "min": "min", "max": "max", "default": "default", "defaultRequest": "default request",
-}  # fmt: skip
+    ("min", "min", "min", "min", "max", "max"),
+    ("defaultRequest", "defaultRequest", "min", "min", "defaultRequest", "default request"),
+    ("defaultRequest", "defaultRequest", "defaultRequest", "default request", "max", "max"),
+    ("defaultRequest", "defaultRequest", "defaultRequest", "default request", "default",
+     "default limit"),
+    ("default", "min", "min", "min", "default", "default"),
+    ("default", "max", "default", "default", "max", "max"),
+)  # fmt: skip
+"""Where it is told and the value of what is shown; what must not be greater than what, and how both
+are called (ValidateLimitRange).
+"""
 
 
 def _check_limits(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
@@ -148,18 +155,25 @@ def _check_limits(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Ite
         if kind in seen:
             yield duplicate(f"{path}.type", kind)
         seen.add(kind)
-        for member in _RANGE_WORDS:
+        for member in _LIMITS:
             yield from check_amounts(child(item, member), f"{path}.{member}", quota=False)
-        for low, high in _RANGES:
-            lows, highs = child(item, low), child(item, high)
-            for name in sorted(lows):
-                if name in highs and parse_quantity(lows[name]) > parse_quantity(highs[name]):
-                    yield invalid(
-                        f"{path}.{low}[{name}]",
-                        str(lows[name]),
-                        f"{_RANGE_WORDS[low]} value {lows[name]} is greater than"
-                        f" {_RANGE_WORDS[high]} value {highs[name]}",
-                    )
+        for name in sorted({name for member in _LIMITS for name in child(item, member)}):
+            yield from _check_ranges(item, name, path)
+
+
+def _check_ranges(item: Mapping[str, Any], name: str, path: str) -> Iterator[Cause]:
+    """Broken rules of the bounds and defaults of one resource."""
+    amounts = {each: child(item, each)[name] for each in _LIMITS if name in child(item, each)}
+    for where, shown, low, low_word, high, high_word in _RANGES:
+        if not {low, high} <= amounts.keys():
+            continue
+        if parse_quantity(amounts[low]) > parse_quantity(amounts[high]):
+            yield invalid(
+                f"{path}.{where}[{name}]",
+                str(amounts[shown]),
+                f"{low_word} value {amounts[low]} is greater than {high_word} value"
+                f" {amounts[high]}",
+            )
 
 
 LIMIT_RANGE = ObjectKind(

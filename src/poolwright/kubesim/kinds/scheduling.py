@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import age_of
-from poolwright.kubesim.kinds.declare import all_of, defaults, needed, one_of, unchanged
+from poolwright.kubesim.kinds.declare import all_of, defaults, needed, unchanged
 from poolwright.kubesim.kinds.kind import Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_tolerations
 from poolwright.kubesim.rules import check_labels, dns_label
-from poolwright.kubesim.status import Cause, forbidden, invalid
+from poolwright.kubesim.status import Cause, forbidden, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
 
@@ -45,6 +45,14 @@ def _check_priority(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> It
         )
 
 
+def _check_preemption(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    policy, allowed = new.get("preemptionPolicy"), ("PreemptLowerPriority", "Never")
+    if not policy:
+        yield required("preemptionPolicy")
+    elif policy not in allowed:
+        yield not_supported("preemptionPolicy", policy, allowed)
+
+
 PRIORITY_CLASS = ObjectKind(
     names.PRIORITY_CLASSES,
     "priorityclass",
@@ -61,10 +69,10 @@ PRIORITY_CLASS = ObjectKind(
         age_of(body, now),
         body.get("preemptionPolicy", ""),
     ),
-    default=defaults({"preemptionPolicy": "PreemptLowerPriority", "value": 0}),
+    default=defaults({"value": 0}, pointers={"preemptionPolicy": "PreemptLowerPriority"}),
     validate=all_of(
         _check_priority,
-        one_of("preemptionPolicy", ("PreemptLowerPriority", "Never")),
+        _check_preemption,
         unchanged("preemptionPolicy"),
     ),
     has_generation=True,
@@ -87,5 +95,6 @@ RUNTIME_CLASS = ObjectKind(
     columns=(Column("Handler"), _AGE),
     row=lambda body, now: (body.get("handler", ""), age_of(body, now)),
     validate=all_of(needed("handler"), _check_runtime, unchanged("handler")),
+    free_finalizers=True,
     created_by_put=True,
 )

@@ -16,7 +16,6 @@ from poolwright.kubesim.kinds.declare import (
     at_least,
     defaults,
     needed,
-    one_of,
     only_changes,
     starts_with_status,
     unchanged,
@@ -31,7 +30,7 @@ from poolwright.kubesim.kinds.workload import (
     default_template_of,
     template_columns,
 )
-from poolwright.kubesim.rules import dns_label
+from poolwright.kubesim.rules import check_labels, dns_label
 from poolwright.kubesim.status import Cause, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
@@ -73,12 +72,36 @@ def _check_management(new: Mapping[str, Any], _old: Mapping[str, Any] | None) ->
         yield invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
 
 
+def _check_update_strategy(
+    new: Mapping[str, Any], _old: Mapping[str, Any] | None
+) -> Iterator[Cause]:
+    path = "spec.updateStrategy"
+    strategy = child(new, "spec", "updateStrategy")
+    rolling: Any = strategy.get("rollingUpdate")
+    shown = None if rolling is None else {
+        "Partition": rolling.get("partition") or 0,
+        "MaxUnavailable": rolling.get("maxUnavailable"),
+    }  # fmt: skip
+    match strategy.get("type"):
+        case "RollingUpdate":
+            pass
+        case "OnDelete":
+            if rolling is not None:
+                why = "only allowed for updateStrategy 'RollingUpdate'"
+                yield invalid(f"{path}.rollingUpdate", shown, why)
+        case kind:
+            why = "must be 'RollingUpdate' or 'OnDelete'"
+            yield invalid(path, {"Type": kind, "RollingUpdate": shown}, why)
+
+
 def _check_stateful(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
     service = str(child(new, "spec").get("serviceName") or "")
     for problem in dns_label(service) if service and old is None else ():
         yield invalid("spec.serviceName", service, problem)
     yield from check_selector(new, old, frozen=False)
     yield from check_template(new)
+    labels = child(new, "spec", "template", "metadata").get("labels")
+    yield from check_labels(labels, "spec.template.labels")  # once more, as the real one does
 
 
 STATEFUL_SET = ObjectKind(
@@ -115,7 +138,7 @@ STATEFUL_SET = ObjectKind(
     prepare=starts_with_status({"replicas": 0, "availableReplicas": 0}),
     validate=all_of(
         _check_management,
-        one_of("spec.updateStrategy.type", ("OnDelete", "RollingUpdate")),
+        _check_update_strategy,
         at_least(
             0, "spec.replicas", "spec.minReadySeconds", "spec.revisionHistoryLimit",
             "spec.updateStrategy.rollingUpdate.partition", "spec.ordinals.start",
@@ -142,7 +165,7 @@ def _controller_selector(body: Body) -> None:
 
 
 def _controller_template(body: Body) -> None:
-    if body["spec"].get("template"):
+    if body["spec"].get("template") is not None:
         default_template(body)
 
 
@@ -150,7 +173,7 @@ def _check_controller(new: Mapping[str, Any], _old: Mapping[str, Any] | None) ->
     selector = child(new, "spec", "selector")
     if not selector:
         yield required("spec.selector")
-    if not child(new, "spec").get("template"):
+    if child(new, "spec").get("template") is None:
         yield required("spec.template")
         return
     labels: Any = child(new, "spec", "template", "metadata").get("labels")
@@ -192,6 +215,7 @@ REPLICATION_CONTROLLER = ObjectKind(
     validate=all_of(at_least(0, "spec.replicas", "spec.minReadySeconds"), _check_controller),
     fields={"status.replicas": lambda body: str(number(body, "status", "replicas"))},
     warn=of_workload,
+    name_rule="long",
     has_generation=True,
 )
 

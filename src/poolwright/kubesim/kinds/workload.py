@@ -26,7 +26,7 @@ from poolwright.kubesim.kinds.pod_placement import check_label_selector
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
 from poolwright.kubesim.kinds.warning import of_workload
 from poolwright.kubesim.rules import check_labels, dns_label
-from poolwright.kubesim.status import Cause, invalid, not_supported, required
+from poolwright.kubesim.status import Cause, forbidden, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 
@@ -79,15 +79,19 @@ def check_selector(
     mismatch = invalid(
         "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
     )
+    is_daemon_set = new["kind"] == "DaemonSet"
     if selector is None:
-        yield required("spec.selector")
+        if not is_daemon_set:
+            yield required("spec.selector")
         yield mismatch
     elif not wanted and not children(new, "spec", "selector", "matchExpressions"):
         word = "deployment" if new["kind"] == "ReplicaSet" else str(new["kind"]).lower()
         yield invalid("spec.selector", {}, f"empty selector is invalid for {word}")
     elif problems:
         yield from problems
-        yield invalid("spec.selector", selector, "invalid label selector")
+        if not is_daemon_set:
+            why = "" if new["kind"] == "StatefulSet" else "invalid label selector"
+            yield invalid("spec.selector", selector, why)
     elif any(given.get(key) != value for key, value in wanted.items()):
         yield mismatch
     if frozen and old is not None and child(old, "spec").get("selector") != selector:
@@ -126,7 +130,7 @@ def _deployment_default(body: Body) -> None:
     spec = body.setdefault("spec", {})
     spec.setdefault("replicas", 1)
     strategy = spec.setdefault("strategy", {})
-    strategy.setdefault("type", "RollingUpdate")
+    strategy["type"] = strategy.get("type") or "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
         rolling.setdefault("maxUnavailable", "25%")
@@ -160,17 +164,47 @@ def check_amount_or_percent(body: Mapping[str, Any], path: str) -> Iterator[Caus
             yield invalid(where, value, _PERCENT_TEXT)
 
 
+def _count(amount: Any) -> int:
+    """The number in an int-or-percent; 0 if there is none (getIntOrPercentValue)."""
+    if isinstance(amount, str):
+        return int(amount[:-1]) if _PERCENT.fullmatch(amount) else 0
+    return int(amount or 0)
+
+
+def _strategy_in_go(strategy: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A strategy as Go prints its own type."""
+    rolling = strategy.get("rollingUpdate")
+    shown = None if rolling is None else {
+        "MaxUnavailable": rolling.get("maxUnavailable") or 0,
+        "MaxSurge": rolling.get("maxSurge") or 0,
+    }  # fmt: skip
+    return {"Type": strategy.get("type") or "", "RollingUpdate": shown}
+
+
+def _check_strategy(new: Mapping[str, Any]) -> Iterator[Cause]:
+    """Rules of how a deployment replaces its pods (ValidateDeploymentStrategy)."""
+    strategy = child(new, "spec", "strategy")
+    path = "spec.strategy.rollingUpdate"
+    rolling: Any = strategy.get("rollingUpdate")
+    match strategy.get("type"):
+        case "Recreate":
+            if rolling is not None:
+                yield forbidden(path, "may not be specified when strategy `type` is 'Recreate'")
+        case "RollingUpdate":
+            unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+            yield from check_amount_or_percent(new, f"{path}.maxUnavailable")
+            yield from check_amount_or_percent(new, f"{path}.maxSurge")
+            if not _count(unavailable) and not _count(surge):
+                why = "may not be 0 when `maxSurge` is 0"
+                yield invalid(f"{path}.maxUnavailable", unavailable, why)
+        case _:
+            allowed = ("Recreate", "RollingUpdate")
+            yield not_supported("spec.strategy", _strategy_in_go(strategy), allowed)
+
+
 def _deployment_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
-    causes = list(_workload_validate(new, old))
+    causes = [*_workload_validate(new, old), *_check_strategy(new)]
     spec = child(new, "spec")
-    rolling = "spec.strategy.rollingUpdate"
-    surge = child(spec, "strategy", "rollingUpdate").get("maxSurge")
-    unavailable = child(spec, "strategy", "rollingUpdate").get("maxUnavailable")
-    causes.extend(check_amount_or_percent(new, f"{rolling}.maxUnavailable"))
-    causes.extend(check_amount_or_percent(new, f"{rolling}.maxSurge"))
-    if {surge, unavailable} <= {0, "0%"}:
-        why = "may not be 0 when `maxSurge` is 0"
-        causes.append(invalid(f"{rolling}.maxUnavailable", unavailable, why))
     deadline = spec.get("progressDeadlineSeconds")
     if isinstance(deadline, int):
         where = "spec.progressDeadlineSeconds"
@@ -182,14 +216,28 @@ def _deployment_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) 
 
 
 def _daemon_set_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
-    causes = list(_workload_validate(new, old))
-    rolling = "spec.updateStrategy.rollingUpdate"
-    given = child(new, "spec", "updateStrategy", "rollingUpdate")
+    return [*_workload_validate(new, old), *_check_daemon_set_strategy(new)]
+
+
+def _check_daemon_set_strategy(new: Mapping[str, Any]) -> Iterator[Cause]:
+    """Rules of how a daemon set replaces its pods (ValidateDaemonSetUpdateStrategy)."""
+    strategy = child(new, "spec", "updateStrategy")
+    if strategy.get("type") == "OnDelete":
+        return
+    if strategy.get("type") != "RollingUpdate":
+        allowed = ("RollingUpdate", "OnDelete")
+        yield not_supported("spec.updateStrategy", _strategy_in_go(strategy), allowed)
+        return
+    path = "spec.updateStrategy.rollingUpdate"
     for member in ("maxUnavailable", "maxSurge"):
-        causes.extend(check_amount_or_percent(new, f"{rolling}.{member}"))
-    if given and {given.get("maxUnavailable"), given.get("maxSurge")} <= {0, "0%"}:
-        causes.append(required(f"{rolling}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
-    return causes
+        yield from check_amount_or_percent(new, f"{path}.{member}")
+    rolling = child(strategy, "rollingUpdate")
+    unavailable, surge = _count(rolling.get("maxUnavailable")), _count(rolling.get("maxSurge"))
+    if unavailable and surge:
+        why = "may not be set when maxUnavailable is non-zero"
+        yield invalid(f"{path}.maxSurge", rolling.get("maxSurge"), why)
+    elif not unavailable and not surge:
+        yield required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
 
 
 def _deployment_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
@@ -278,7 +326,7 @@ _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 def _daemon_set_default(body: Body) -> None:
     spec = body.setdefault("spec", {})
     strategy = spec.setdefault("updateStrategy", {})
-    strategy.setdefault("type", "RollingUpdate")
+    strategy["type"] = strategy.get("type") or "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
         rolling.setdefault("maxUnavailable", 1)
@@ -561,5 +609,7 @@ POD_DISRUPTION_BUDGET = ObjectKind(
     row=_budget_row,
     prepare=_budget_prepare,
     validate=_budget_validate,
+    name_rule="path",
+    free_finalizers=True,
     has_generation=True,
 )
