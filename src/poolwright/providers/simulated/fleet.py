@@ -7,13 +7,17 @@ ask for at once is one request, and a lost answer is repeated.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Conflict, NotFound
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import LEASES, NODES, RENDERED_ANNOTATION
-from poolwright.ports.kube import PatchKind
+from poolwright.ports.kube import PatchKind, WatchEvent
+from poolwright.providers.simulated.following import follow
 from poolwright.providers.simulated.kubelet import Kubelets, PodKey, SourcesKey
 from poolwright.providers.simulated.machine_nodes import MachineNodes
 from poolwright.providers.simulated.node_object import (
@@ -32,6 +36,9 @@ from poolwright.providers.simulated.surroundings import Surroundings
 from poolwright.providers.simulated.variable import read_sources
 
 _PROVIDER_PREFIX = "azure://"
+_STATUS_UPDATE = timedelta(seconds=10)
+"""How often a kubelet looks at its node's status, in world time.
+Source: kubelet configuration, nodeStatusUpdateFrequency."""
 
 NodeKey = str
 Key = NodeKey | PodKey | SourcesKey
@@ -45,6 +52,7 @@ class Fleet(MachineNodes):
         self._outbox: Outbox[Key] = Outbox(
             around.clock, self._perform, parallel=around.settings.requests_parallel
         )
+        self._agenda = around.agenda
         self.kubelets = Kubelets(cluster, around, self.nodes, self._outbox.put)
 
     @property
@@ -62,6 +70,31 @@ class Fleet(MachineNodes):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outbox.run())
             group.create_task(self.kubelets.follow(lambda: self._kube))
+            group.create_task(
+                follow(lambda: self._kube, self._clock, NODES, self._reset, self._observe)
+            )
+
+    # ------------------------------------------------------------------ what others say of a node
+
+    def _reset(self, items: Sequence[Json]) -> None:
+        for item in items:
+            self._see(item)
+
+    def _observe(self, event: WatchEvent) -> None:
+        if event.type in {"ADDED", "MODIFIED"}:
+            self._see(event.object)
+
+    def _see(self, node: Json) -> None:
+        """Note what the node's next report has to mend."""
+        name = child(node, "metadata").get("name") or ""
+        state = self.nodes.get(name)
+        if state is None:
+            return
+        amends = state.amends_to(child(node, "status"))
+        if amends and not state.amends:
+            at = self._clock.now().world.after(_STATUS_UPDATE)
+            self._agenda.note(at, partial(self._outbox.put, name))
+        state.amends = amends
 
     def _is_ours(self, node: Json) -> bool:
         return child(node, "spec").get("providerID", "").startswith(_PROVIDER_PREFIX)
@@ -144,10 +177,14 @@ class Fleet(MachineNodes):
         takes labels along (pkg/registry/core/node, nodeStatusStrategy keeps only the spec).
         """
         facts, written, name = state.facts, state.written, state.machine.name
-        if facts == written:
+        amends = state.amends if state.is_alive else {}
+        if facts == written and not amends:
             return
         change: dict[str, Any] = {}
-        if status := status_patch(state, self._clock.now().wall):
+        status = status_patch(state, self._clock.now().wall)
+        if amends:
+            status["allocatable"] = status.get("allocatable", {}) | amends
+        if status:
             change["status"] = status
         if facts[2] != written[2]:
             change["metadata"] = {"labels": {DCGM_LABEL: "enabled" if facts[2] else None}}
@@ -161,6 +198,10 @@ class Fleet(MachineNodes):
         except NotFound:
             pass  # somebody deleted the Node; a kubelet does not make it again by itself
         state.written = facts
+        if state.amends is amends:
+            state.amends = {}
+        elif state.amends:  # there is more by now
+            self._outbox.put(name)
 
     async def _remove(self, name: str) -> None:
         """Delete the Node with all that is on it; a missing one is fine."""

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.model.errors import Expired, InvalidRequest, NotFound, Precondition, Transient
+from poolwright.model.errors import InvalidRequest, NotFound, Precondition, Transient
 from poolwright.model.instant import Instant, wall_text
 from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import EVENTS, PODS
 from poolwright.ports.kube import Kube, PatchKind, WatchEvent
 from poolwright.ports.store import Create, Delete, Update, Write
+from poolwright.providers.simulated.following import follow
 from poolwright.providers.simulated.ledger import (
     CHECKPOINT,
     SCOPE_PREFIX,
@@ -111,21 +112,7 @@ class Kubelets:
     async def follow(self, kube: Callable[[], Kube]) -> None:
         """List and watch the cluster's pods, for ever."""
         await self._load_checkpoints()
-        revision = ""
-        while True:
-            try:
-                if not revision:
-                    listed = await kube().list(PODS)
-                    self._reset(listed.items)
-                    revision = listed.revision
-                async for event in kube().watch(PODS, after=revision):
-                    revision = child(event.object, "metadata").get("resourceVersion") or revision
-                    self._observe(event)
-            except (Expired, NotFound):
-                revision = ""
-            except Transient:
-                pass
-            await self._clock.sleep(_RETRY)
+        await follow(kube, self._clock, PODS, self._reset, self._observe)
 
     async def _load_checkpoints(self) -> None:
         prefix = f"{self._cluster}/"
