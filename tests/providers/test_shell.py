@@ -125,5 +125,8 @@ def test_other_scripts_end_like_any_program():
         "sleep infinity",
         "trap 'exit 1' INT; sleep infinity",
         "trap x TERM; trap - TERM",
+        "trap 'kill $PID' TERM; sleep infinity",
+        "trap 'echo $((1 / 0))' TERM; sleep infinity",
+        "f() { f; }; trap f TERM; sleep infinity",
     ):
         assert course(INSIDE, ["sh", "-c", script]).on_term is None

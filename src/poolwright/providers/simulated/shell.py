@@ -188,10 +188,17 @@ class _Script:
         course = Course(tuple(self.pieces), self.seconds, self.code, self.is_known)
         return course if self.trap is None else replace(course, on_term=self._ending(self.trap))
 
-    def _ending(self, trap: Block) -> Course:
-        """What it does when it is asked to end; without ``exit`` it goes on, until it is killed."""
+    def _ending(self, trap: Block) -> Course | None:
+        """What it does when it is asked to end, if all of that is understood; without ``exit`` it
+        goes on, until it is killed.
+        """
         rest = replace(self, pieces=[], seconds=0.0, is_over=False, trap=None)
-        rest.run(trap)
+        try:
+            rest.run(trap)
+        except (ValueError, ZeroDivisionError):
+            return None
+        if not rest.is_known:
+            return None
         is_left = rest.is_over and rest.seconds is not None
         return Course(tuple(rest.pieces), rest.seconds if is_left else None, rest.code)
 
