@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from poolwright.providers.simulated.shell import Container, course, execute
 
@@ -130,3 +132,19 @@ def test_other_scripts_end_like_any_program():
         "f() { f; }; trap f TERM; sleep infinity",
     ):
         assert course(INSIDE, ["sh", "-c", script]).on_term is None
+
+
+GRAMMAR = """
+    if then else elif fi while for in do done { } f() f ( ) [ ] [[ ]] -eq -r ! ; && || | & < > ' "
+    $X ${WHO} $(( )) $( ) 1 * % / 0 echo exit trap TERM expr sleep sh -c # \\ ` $? $ case $RANDOM
+"""
+WORDS = (*GRAMMAR.split(), "X=$X$X", "for i in 1 2 3", "set -e", "\n")
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=25), st.sampled_from(["", " "]))
+@settings(max_examples=300, deadline=None)
+def test_no_script_does_harm(words, between):
+    script = between.join(words)
+    for command in (["sh", "-c", script], ["sh", "-ec", script], ["expr", *words]):
+        assert course(INSIDE, command).exit_code in range(256)
+        execute(INSIDE, command)
