@@ -1,9 +1,11 @@
 import asyncio
+import json
 
 import pytest
 
 from poolwright.model.errors import InvalidRequest, Transient
 from poolwright.model.gpu import MigProfile, MigStrategy
+from poolwright.model.kubernetes import PODS
 from poolwright.providers.simulated.kubelet_api import EXPORTER_PORT
 from providers.test_simulated_pods import NODE, with_gpu_node, with_node
 from providers.world import CLUSTER, gpu_pod, pod
@@ -211,3 +213,24 @@ def test_the_gpu_components_say_how_they_started():
         assert stamped == sorted(stamped)
 
     with_gpu_node(story)
+
+
+def test_a_kubelet_lists_its_pods():
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=30)
+        answer = await world.cloud.kubelet.proxy(CLUSTER, NODE, 10250, "/pods")
+        (found,) = json.loads(answer.body)["items"]
+        assert (found["metadata"]["name"], found["status"]["phase"]) == ("web", "Running")
+        assert found["spec"]["containers"] == [{"name": "main", "image": "nginx:1.15.9"}]
+        assert "deletionTimestamp" not in found["metadata"]
+        await world.kube.delete(PODS, "web", namespace="default")
+        await world.passes(seconds=0.1)
+        answer = await world.cloud.kubelet.proxy(CLUSTER, NODE, 10250, "/pods/")
+        (found,) = json.loads(answer.body)["items"]
+        assert found["metadata"]["deletionTimestamp"]
+        await world.passes(seconds=10)
+        answer = await world.cloud.kubelet.proxy(CLUSTER, NODE, 10250, "/pods")
+        assert json.loads(answer.body)["items"] == []
+
+    with_node(story)

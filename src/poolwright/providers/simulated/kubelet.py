@@ -154,6 +154,7 @@ class Kubelets:
         pod.is_held = bool(meta.get("finalizers"))
         self._take_note(pod, wire)
         if "deletionTimestamp" in meta:
+            pod.deletion = meta["deletionTimestamp"]
             wanted = meta.get("deletionGracePeriodSeconds")
             grace = pod.grace_seconds if wanted is None else float(wanted)
             if not pod.is_deleting or (grace < pod.grace_seconds and not pod.is_doomed):

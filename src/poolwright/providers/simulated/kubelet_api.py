@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import InvalidRequest, Transient
@@ -130,6 +133,8 @@ class KubeletApi:
         if port == EXPORTER_PORT and state.has_exporter:
             return self._exporter(fleet, state, where)
         if port == KUBELET_PORT:
+            if where == "/pods":
+                return _pods(fleet.kubelets.pods_on(node), state, self._clock.now())
             return _kubelet_endpoint(state, where)
         address = f"{state.machine.private_ip}:{port}"
         raise Transient(f"dial tcp {address}: connect: connection refused")
@@ -220,6 +225,14 @@ def _stamped(
 
 def _nanos(wall: datetime) -> str:
     return wall.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _pods(pods: Iterable[PodRun], state: NodeState, now: Now) -> ProxyAnswer:
+    """The pods of a node as its kubelet knows them: of their specs the little that it keeps."""
+    host, wall = state.machine.private_ip, wall_text(now.wall)
+    items = [pod.wire(host, wall) for pod in pods]
+    answer: dict[str, Any] = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
+    return ProxyAnswer(200, "application/json", msgspec.json.encode(answer))
 
 
 def _kubelet_endpoint(state: NodeState, path: str) -> ProxyAnswer:

@@ -145,6 +145,8 @@ class PodRun:
     devices: tuple[int, ...] = ()
     """The GPUs that it holds, or held while it ran, by advertised number."""
     is_deleting: bool = False
+    deletion: str = ""
+    """When its object says that it is deleted, wall time."""
     is_doomed: bool = False
     is_held: bool = False
     """Whether finalizers keep the object when the pod has ended."""
@@ -281,6 +283,16 @@ class PodRun:
             wire[_INITS] = [c.wire(self.uid) for c in self.inits]
         wire["containerStatuses"] = [c.wire(self.uid) for c in self.containers]
         return wire
+
+    def wire(self, host_ip: str, now: str) -> dict[str, Any]:
+        """The pod as its kubelet knows it, without most of its spec."""
+        deletion = {"deletionTimestamp": self.deletion} if self.deletion else {}
+        names = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
+        spec: dict[str, Any] = {"nodeName": self.node, "restartPolicy": self.restart_policy}
+        for key, runs in (("initContainers", self.inits), ("containers", self.containers)):
+            if runs:
+                spec[key] = [{"name": r.spec.name, "image": r.spec.image} for r in runs]
+        return {"metadata": names | deletion, "spec": spec, "status": self.status(host_ip, now)}
 
     def lose_rest(self) -> None:
         """Say of every container that it has ended, now that the pod has: of those which are to
