@@ -99,10 +99,11 @@ class DaemonNodeController:
                 self._loop.wake((key, node.name))
 
     def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
-        for pod in (old, new):
-            owner = pod.controller if pod else None
-            if pod is not None and owner is not None and owner.kind == "DaemonSet":
-                self._loop.wake((f"{pod.namespace}/{owner.name}", node_of(pod)))
+        before, after = _counted(old), _counted(new)
+        if before != after:
+            for counted in (before, after):
+                if counted is not None:
+                    self._loop.wake(counted[0])
 
     async def reconcile(self, key: NodeKey) -> Instant | None:
         """Give a node the pod of a set, or take it away, and count it."""
@@ -236,6 +237,15 @@ class DaemonSetController:
 
 def _is_after_failure(action: Action) -> bool:
     return isinstance(action, RecordEvent) and action.reason == FAILED_POD
+
+
+def _counted(pod: Pod | None) -> tuple[NodeKey, tuple[object, ...]] | None:
+    """Whose a pod is, and what its set sees of it; to be bound changes neither."""
+    owner = pod.controller if pod is not None else None
+    if pod is None or owner is None or owner.kind != "DaemonSet":
+        return None
+    seen = (owner.uid, pod.uid, pod.phase, pod.is_ready, pod.deleting, pod.labels)
+    return (f"{pod.namespace}/{owner.name}", node_of(pod)), seen
 
 
 def _same_will(old: DaemonSet, new: DaemonSet) -> bool:
