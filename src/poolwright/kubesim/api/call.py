@@ -70,6 +70,11 @@ class Call:
         self._query: dict[str, str] | None = None
 
     @property
+    def is_socket(self) -> bool:
+        """Whether it is the handshake of a WebSocket."""
+        return self.scope["type"] == "websocket"
+
+    @property
     def registry(self) -> Registry:
         """The cluster's objects."""
         return self.cluster.registry

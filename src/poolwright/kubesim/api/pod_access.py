@@ -24,7 +24,9 @@ from poolwright.model import kubernetes as names
 from poolwright.model.errors import InvalidRequest, NotFound, Transient
 from poolwright.model.json_value import child, children
 
-_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
+_FIRST_PROTOCOL = _PROTOCOLS[-1]
+_PLAIN_PROTOCOL = "binary.k8s.io"
 _STDOUT, _STDERR, _ERROR = b"\x01", b"\x02", b"\x03"
 _CHUNK = 32 * 1024
 _STREAMS_SECONDS = 0.05
@@ -138,7 +140,7 @@ async def _stream_lines(call: Call, lines: AsyncIterator[bytes], limit: int | No
                     await _start(call)
                     started = True
                 piece = line if left is None else line[:left]
-                await call.send({"type": "http.response.body", "body": piece, "more_body": True})
+                await _send_piece(call, piece)
                 if left is not None:
                     left -= len(piece)
                     if left <= 0:
@@ -151,9 +153,11 @@ async def _stream_lines(call: Call, lines: AsyncIterator[bytes], limit: int | No
             return
         if not started:
             await _start(call)
-        await call.send({"type": "http.response.body", "body": b"", "more_body": False})
+        await _end(call)
         failure.clear()
 
+    if call.is_socket:
+        await call.receive()
     async with asyncio.TaskGroup() as group:
         pumping = group.create_task(pump())
         leaving = group.create_task(_cancel_when_gone(call, pumping))
@@ -163,6 +167,9 @@ async def _stream_lines(call: Call, lines: AsyncIterator[bytes], limit: int | No
 
 
 async def _start(call: Call) -> None:
+    if call.is_socket:
+        await call.send({"type": "websocket.accept", "subprotocol": _agreed(call, _PLAIN_PROTOCOL)})
+        return
     await call.send(
         {
             "type": "http.response.start",
@@ -170,6 +177,26 @@ async def _start(call: Call) -> None:
             "headers": [(b"content-type", b"text/plain"), (b"cache-control", b"no-cache, private")],
         }
     )
+
+
+async def _send_piece(call: Call, piece: bytes) -> None:
+    if call.is_socket:
+        await call.send({"type": "websocket.send", "bytes": piece})
+    else:
+        await call.send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _end(call: Call) -> None:
+    if call.is_socket:
+        await call.send({"type": "websocket.close", "code": 1000})
+    else:
+        await call.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _agreed(call: Call, *known: str) -> str | None:
+    """The protocol that the client offers and we know."""
+    offered: list[str] = list(call.scope.get("subprotocols") or ())
+    return next((protocol for protocol in known if protocol in offered), None)
 
 
 async def _cancel_when_gone(call: Call, task: asyncio.Task[None]) -> None:
@@ -217,7 +244,7 @@ async def execute(call: Call, target: Target) -> None:
     command = _multi(call, "command")
     if not command:
         raise status.bad_request("you must specify at least one command for the container")
-    if call.scope["type"] != "websocket":
+    if not call.is_socket:
         raise status.bad_request("Upgrade request required")
     try:
         result = await call.cluster.kubelet.execute(call.cluster.key, pod, container, command)
@@ -262,7 +289,7 @@ async def attach(call: Call, target: Target) -> None:
     pod = _pod(call, target)
     container = _container(pod, call.query.get("container", ""))
     _running(pod, container)
-    if call.scope["type"] != "websocket":
+    if not call.is_socket:
         raise status.bad_request("Upgrade request required")
     await _accept(call)
     wires = (*children(pod, "spec", "containers"), *children(pod, "spec", "initContainers"))
@@ -288,8 +315,7 @@ async def attach(call: Call, target: Target) -> None:
 async def _accept(call: Call) -> None:
     message = await call.receive()
     assert message["type"] == "websocket.connect"
-    offered: list[str] = list(call.scope.get("subprotocols") or ())
-    chosen = next((protocol for protocol in _PROTOCOLS if protocol in offered), None)
+    chosen = _agreed(call, *_PROTOCOLS)
     await call.send({"type": "websocket.accept", "subprotocol": chosen})
     await asyncio.sleep(_STREAMS_SECONDS)
 
@@ -310,7 +336,10 @@ async def _finish(call: Call, exit_code: int) -> None:
             "reason": "NonZeroExitCode",
             "details": {"causes": [{"reason": "ExitCode", "message": str(exit_code)}]},
         }
-    await _channel(call, _ERROR, encode(body))
+    if _agreed(call, *_PROTOCOLS) != _FIRST_PROTOCOL:
+        await _channel(call, _ERROR, encode(body))
+    elif exit_code:  # it knew no success, and failures as text
+        await _channel(call, _ERROR, body["message"].encode())
     await call.send({"type": "websocket.close", "code": 1000})
 
 

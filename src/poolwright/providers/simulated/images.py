@@ -38,6 +38,7 @@ _ON_NODE_IMAGE = (
 _MISSING = (
     *("*does-not-exist*", "*doesnotexist*", "*nonexistent*", "*non-existent*", "*not-found*"),
     *("invalid.*/*", "*.invalid/*", "*:404"),
+    *("*doesnt-exist*", "localhost/*"),  # no registry listens on a node
 )
 
 _RESOLVE_SECONDS = 0.4  # assumed: to ask the registry
