@@ -20,7 +20,7 @@ from poolwright.model.errors import (
     Unknown,
     Unsupported,
 )
-from poolwright.model.kubernetes import NODES, POD_DISRUPTION_BUDGETS, PODS
+from poolwright.model.kubernetes import DAEMON_SETS, NODES, POD_DISRUPTION_BUDGETS, PODS
 from poolwright.ports.kube import PatchKind
 from poolwright.sim.loop import run
 
@@ -64,6 +64,28 @@ def test_list_whose_snapshot_is_lost_midway_starts_over_in_one_page(talk):
         listed = await kube.list(NODES)
         assert len(listed.items) == PAGE + 1
         assert "limit" not in server.requests[-1][2]
+
+    talk(scenario)
+
+
+def test_nodes_come_without_the_owners_of_their_fields(talk):
+    async def scenario(server, kube):
+        owned = [{"manager": "x", "fieldsV1": {"f:spec": {}}}]
+        rest = {"spec": {"b": 1}, "status": {"e": [None]}}
+        for plural, namespace in (("nodes", ""), ("daemonsets", "default")):
+            meta = {"managedFields": owned, "labels": {"c": "d"}}
+            server.put(plural, "a", namespace, metadata=meta, **rest)
+        listed = await kube.list(NODES)
+        found = [await kube.get(NODES, "a"), *listed.items]
+        found.append(await kube.patch(NODES, "a", {"spec": {"b": 1}}))
+        async with aclosing(kube.watch(NODES, after="0")) as events:
+            found.append((await anext(events)).object)
+        for node in found:
+            assert "managedFields" not in node["metadata"]
+            assert (node["metadata"]["name"], node["metadata"]["labels"]) == ("a", {"c": "d"})
+            assert (node["spec"], node["status"]) == ({"b": 1}, {"e": [None]})
+        kept = await kube.get(DAEMON_SETS, "a", namespace="default")
+        assert kept["metadata"]["managedFields"] == owned
 
     talk(scenario)
 

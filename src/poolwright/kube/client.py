@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -40,8 +40,44 @@ _URLS_KNOWN = 1_024
 _JSON = "application/json"
 _WATCH_METHOD = "WATCH"
 _READS = frozenset({"GET", _WATCH_METHOD})
-_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+class _Metadata(TypedDict, total=False):
+    """An ObjectMeta but for its managedFields."""
+
+    name: Any
+    generateName: Any
+    namespace: Any
+    uid: Any
+    resourceVersion: Any
+    generation: Any
+    creationTimestamp: Any
+    deletionTimestamp: Any
+    deletionGracePeriodSeconds: Any
+    labels: Any
+    annotations: Any
+    ownerReferences: Any
+    finalizers: Any
+
+
+class _Unowned(TypedDict, total=False):
+    """A node or pod without its managedFields; or the Status of an error."""
+
+    kind: Any
+    apiVersion: Any
+    metadata: _Metadata
+    spec: Any
+    status: Any
+    code: Any
+    details: Any
+    message: Any
+    reason: Any
+
+
+class _UnownedList(TypedDict, total=False):
+    metadata: Any
+    items: list[_Unowned] | None
 
 
 class _Event(msgspec.Struct):
@@ -49,7 +85,19 @@ class _Event(msgspec.Struct):
     object: dict[str, Any]
 
 
+class _UnownedEvent(msgspec.Struct):
+    type: str
+    object: _Unowned
+
+
+_Decode = Callable[[bytes], dict[str, Any]]
+_decode: _Decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_unowned = cast("_Decode", msgspec.json.Decoder(_Unowned).decode)
+_decode_unowned_list = cast("_Decode", msgspec.json.Decoder(_UnownedList).decode)
 _decode_event = msgspec.json.Decoder(_Event).decode
+_decode_unowned_event = msgspec.json.Decoder(_UnownedEvent).decode
+_UNOWNED = frozenset({NODES, PODS})
+"""Whose owners of fields nobody here asks for: they are half of a node, and are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +205,8 @@ class HttpKube:
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object:
         """One object (K1)."""
-        return await self._call("GET", resource_path(resource, namespace=namespace, name=name))
+        path = resource_path(resource, namespace=namespace, name=name)
+        return await self._call("GET", path, decode=_decode_of(resource))
 
     async def list(
         self,
@@ -172,9 +221,10 @@ class HttpKube:
         query = _selectors(label_selector, field_selector)
         items: list[Object] = []
         page: dict[str, str] = {"limit": str(PAGE)}
+        decode = _decode_unowned_list if resource in _UNOWNED else _decode
         while True:
             try:
-                answer = await self._call("GET", path, {**query, **page})
+                answer = await self._call("GET", path, {**query, **page}, decode=decode)
             except Expired:
                 if "continue" not in page:
                     raise
@@ -215,8 +265,9 @@ class HttpKube:
             raise Transient("the API server did not begin to answer a watch") from None
         try:
             async with aclosing(self._lines(response)) as lines:
+                decode = _decode_unowned_event if resource in _UNOWNED else _decode_event
                 async for line in lines:
-                    yield _event(line)
+                    yield _event(line, decode)
         except httpx.TransportError as error:
             raise transport_error(error, is_write=False) from error
         finally:
@@ -224,9 +275,9 @@ class HttpKube:
 
     async def create(self, resource: Resource, body: Object, *, namespace: str = "") -> Object:
         """Create (K4)."""
-        return await self._call(
-            "POST", resource_path(resource, namespace=namespace), _MANAGED, _encode(body)
-        )
+        path = resource_path(resource, namespace=namespace)
+        decode = _decode_of(resource)
+        return await self._call("POST", path, _MANAGED, _encode(body), decode=decode)
 
     async def replace(
         self,
@@ -239,7 +290,8 @@ class HttpKube:
     ) -> Object:
         """PUT, guarded by a resourceVersion in the body (K5)."""
         path = resource_path(resource, namespace=namespace, name=name, subresource=subresource)
-        return await self._call("PUT", path, _MANAGED, _encode(body))
+        decode = _decode_of(resource)
+        return await self._call("PUT", path, _MANAGED, _encode(body), decode=decode)
 
     async def patch(
         self,
@@ -255,7 +307,8 @@ class HttpKube:
         """PATCH as our field manager (K6)."""
         path = resource_path(resource, namespace=namespace, name=name, subresource=subresource)
         query = {**_MANAGED, "force": "true"} if force else _MANAGED
-        return await self._call("PATCH", path, query, _encode(body), str(kind))
+        decode = _decode_of(resource)
+        return await self._call("PATCH", path, query, _encode(body), str(kind), decode=decode)
 
     async def delete(
         self,
@@ -300,10 +353,12 @@ class HttpKube:
         query: Mapping[str, str] | None = None,
         content: bytes | None = None,
         content_type: str = _JSON,
+        *,
+        decode: _Decode = _decode,
     ) -> dict[str, Any]:
         body = await self._bytes(method, path, query, content, content_type)
         try:
-            return _decode(body)
+            return decode(body)
         except msgspec.DecodeError as error:
             kind = Transient if method == "GET" else Unknown
             raise kind(f"{method} {path}: the answer is not JSON, or no object") from error
@@ -448,12 +503,16 @@ def _url(text: str) -> httpx.URL:
     return httpx.URL(text)
 
 
-def _event(line: bytes) -> WatchEvent:
+def _decode_of(resource: Resource) -> _Decode:
+    return _decode_unowned if resource in _UNOWNED else _decode
+
+
+def _event(line: bytes, decode: Callable[[bytes], _Event | _UnownedEvent]) -> WatchEvent:
     try:
-        event = _decode_event(line)
+        event = decode(line)
     except msgspec.DecodeError as error:
         raise Transient("a watch sent something that is no event") from error
     if event.type == "ERROR":
         status = read_status(_encode(event.object))
         raise answer_error(status.code or 500, status, is_write=False)
-    return WatchEvent(event.type, event.object)
+    return WatchEvent(event.type, cast("Object", event.object))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import msgspec
 
 from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.model.kubernetes import NODES, PODS
 from poolwright.model.record import Stored
 from poolwright.model.words import shared
 
@@ -16,6 +17,35 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 decode = _decoder.decode
 encode = _encoder.encode
+
+
+class _Metadata(TypedDict, total=False):
+    """An ObjectMeta but for its managedFields."""
+
+    name: Any
+    generateName: Any
+    namespace: Any
+    uid: Any
+    resourceVersion: Any
+    generation: Any
+    creationTimestamp: Any
+    deletionTimestamp: Any
+    deletionGracePeriodSeconds: Any
+    labels: Any
+    annotations: Any
+    ownerReferences: Any
+    finalizers: Any
+
+
+class _Plain(TypedDict, total=False):
+    kind: Any
+    apiVersion: Any
+    metadata: _Metadata
+    spec: Any
+    status: Any
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 
 _NO_LABELS: Mapping[str, str] = {}
 
@@ -31,6 +61,14 @@ def pack(kind: ObjectKind, body: Mapping[str, Any]) -> bytes:
     }
     ordered.update((k, v) for k, v in body.items() if k not in ordered)
     return encode(ordered)
+
+
+def read(kind: ObjectKind, data: bytes) -> dict[str, Any]:
+    """A stored object for who only reads it. Half of a node is managedFields, which nobody but
+    a write looks at: of nodes and pods they are left out.
+    """
+    is_plain = kind.resource is NODES or kind.resource is PODS
+    return cast("dict[str, Any]", _decode_plain(data) if is_plain else decode(data))
 
 
 def _fields(kind: ObjectKind, body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -69,7 +107,7 @@ class Entry:
         self.revision = stored.revision
         self.data = stored.spec
         if body is None:
-            body = cast("dict[str, Any]", decode(stored.spec))
+            body = read(kind, stored.spec)
         if kind.revive is not None:
             kind.revive(body)
             self.data = pack(kind, body)
@@ -112,6 +150,12 @@ class Entry:
         body["metadata"]["resourceVersion"] = str(self.revision)
         return body
 
+    def seen(self) -> dict[str, Any]:
+        """As `object`, but as `read` decodes it."""
+        body = read(self.kind, self.data)
+        body["metadata"]["resourceVersion"] = str(self.revision)
+        return body
+
     def field(self, label: str) -> str | None:
         """The value behind a field selector, or None if the kind does not support it."""
         if label == "metadata.name":
@@ -148,8 +192,8 @@ class ObjectChange:
         self._seen = body
 
     def seen(self) -> Mapping[str, Any]:
-        """``new`` decoded, with its resourceVersion; others read it too, so nobody changes it."""
-        return self.new.object() if self._seen is None else self._seen
+        """``new`` as `Entry.seen` has it; others read it too, so nobody changes it."""
+        return self.new.seen() if self._seen is None else self._seen
 
     def encoded(self, type_: str, form: str, make: Any) -> bytes:
         """The watch line of this change in a form, made once and shared by all watchers."""

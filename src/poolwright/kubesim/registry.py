@@ -19,7 +19,7 @@ from poolwright.kubesim.admission import admit_create, admit_delete, assign_clus
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.custom import kind_of as kind_of_definition
-from poolwright.kubesim.entry import Entry, ObjectChange, decode, pack
+from poolwright.kubesim.entry import Entry, ObjectChange, pack, read
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
@@ -562,7 +562,7 @@ class Registry:
         if kind is None:
             return
         cache = self._caches[kind.store_name]
-        body = decode(record.spec)
+        body = read(kind, record.spec)
         taken = cache.apply(Entry(kind, record, body), deleted=change.deleted)
         if taken is None:
             return

@@ -124,9 +124,9 @@ class NodeLifecycleController:
         """Bring one node's taints and its pods in line with what is known about it."""
         now = self._clock.now()
         node = self._state.nodes.get(key)
-        wire = self._registry.get(NODES, key)
+        entry = self._registry.entry(NODES, key)
         pods = [p for p in self._state.on(key) if p.node_name == key]
-        if node is None or wire is None:
+        if node is None or entry is None:
             since = self._gone_since.get(key)
             if since is None:
                 return None
@@ -134,7 +134,7 @@ class NodeLifecycleController:
                 self._gone_since.pop(key, None)
                 return None
             return await self._perform(plan_gone_node(pods, since, now))
-        mine = plan_node(wire, self._silent_since.get(key), now)
+        mine = plan_node(entry.seen(), self._silent_since.get(key), now)
         plans = [mine]
         if not node.is_ready and node.conditions.get("Ready") is not None:
             plans.append(plan_pods_not_ready(key, pods))

@@ -79,9 +79,9 @@ class ClusterState:
         self._node_listeners: list[NodeListener] = []
         self._pod_listeners: list[PodListener] = []
         for entry in registry.list(NODES):
-            self.nodes[entry.name] = Node.from_object(entry.object())
+            self.nodes[entry.name] = Node.from_object(entry.seen())
         for entry in registry.list(PODS):
-            self._set_pod(None, Pod.from_object(entry.object()))
+            self._set_pod(None, Pod.from_object(entry.seen()))
         registry.subscribe(self._take, (NODES, PODS))
 
     def on_node(self, listener: NodeListener) -> None:
