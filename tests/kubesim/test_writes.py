@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from .in_process import APPLY, MERGE, TABLE, pod, run
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -352,5 +354,29 @@ def test_a_kind_that_is_open_at_its_root_has_no_members_for_kubectl():
         found = (await call("GET", "/openapi/v2")).body["definitions"]["com.example.x.v1.Open"]
         assert set(found) == {"type", "x-kubernetes-group-version-kind"}
         assert found["type"] == "object"
+
+    run(test)
+
+
+LOOKS = {  # how often a real 1.36 API server told what was wrong, by kind
+    "configmaps": (4, 2, 2), "serviceaccounts": (4, 2, 2), "resourcequotas": (3, 1, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("plural", LOOKS)
+def test_what_is_wrong_with_metadata_is_told_as_often_as_it_is_looked_at(plural):
+    async def test(call):
+        path = f"/api/v1/namespaces/default/{plural}"
+        assert (await call("POST", path, {"metadata": {"name": "one"}})).status == 201
+
+        async def told(metadata):
+            change = {"metadata": metadata}
+            refused = await call("PATCH", f"{path}/one", change, content_type=MERGE)
+            return [cause["field"] for cause in refused.body["details"]["causes"]]
+
+        labels, names, domains = LOOKS[plural]
+        assert await told({"labels": {"a b": "1"}}) == ["metadata.labels"] * labels
+        where = [*["metadata.finalizers"] * names, *["metadata.finalizers[0]"] * domains]
+        assert await told({"finalizers": ["a b"]}) == where
 
     run(test)

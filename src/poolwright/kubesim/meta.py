@@ -16,7 +16,7 @@ import msgspec
 from poolwright.kubesim import status, tracking
 from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
-from poolwright.kubesim.rules import check_finalizers, check_metadata
+from poolwright.kubesim.rules import check_finalizer_names, check_finalizers, check_metadata
 from poolwright.kubesim.schema import shape_of
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import child
@@ -214,10 +214,13 @@ def check(
             namespaced=kind.resource.namespaced,
         )
     )
-    own = [] if kind.free_finalizers or kind.declared else list(check_finalizers(new["metadata"]))
-    if old is not None:  # the generic update looks at it, and the kind's own rules do
-        causes, own = causes * kind.looks, own * (kind.looks - 1)
-    causes += own
+    metadata = new["metadata"]
+    looks = 1 if old is None else kind.looks
+    if old is not None:
+        causes *= 2 + looks  # the generic update looks at it, and the kind's own rules do
+    causes += list(check_finalizer_names(metadata)) * max(1, looks)
+    if not kind.free_finalizers and kind.declared is None:
+        causes += list(check_finalizers(metadata)) * looks
     if not subresource:
         causes.extend(kind.validate(new, old))
     if causes:

@@ -185,10 +185,6 @@ def check_metadata(
     owners = metadata.get("ownerReferences")
     if owners and owners != old_metadata.get("ownerReferences"):
         yield from _check_owners(owners)
-    for position, finalizer in enumerate(metadata.get("finalizers") or ()):
-        where = f"metadata.finalizers[{position}]"
-        for problem in qualified_name(finalizer):
-            yield invalid(where, finalizer, problem)
     if old_metadata.get("deletionTimestamp"):
         added = sorted(
             set(metadata.get("finalizers") or ()) - set(old_metadata.get("finalizers") or ())
@@ -199,6 +195,13 @@ def check_metadata(
                 "no new finalizers can be added if the object is being deleted, found new"
                 f" finalizers []string{{{', '.join(repr(f) for f in added)}}}".replace("'", '"'),
             )
+
+
+def check_finalizer_names(metadata: Mapping[str, Any]) -> Iterator[Cause]:
+    """Broken rules of the names of finalizers."""
+    for finalizer in metadata.get("finalizers") or ():
+        for problem in qualified_name(finalizer):
+            yield invalid("metadata.finalizers", finalizer, problem)
 
 
 def check_finalizers(metadata: Mapping[str, Any]) -> Iterator[Cause]:

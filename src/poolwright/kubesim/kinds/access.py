@@ -62,6 +62,7 @@ def _role(resource: Resource) -> ObjectKind:
         validate=all_of(_check_rules),
         name_rule="path",
         created_by_put=True,
+        looks=2,
     )
 
 
@@ -152,6 +153,7 @@ def _binding(resource: Resource, roles: Sequence[str]) -> ObjectKind:
         ),
         name_rule="path",
         created_by_put=True,
+        looks=2,
     )
 
 

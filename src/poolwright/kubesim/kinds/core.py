@@ -48,6 +48,7 @@ NAMESPACE = ObjectKind(
     prepare=_namespace_prepare,
     name_rule="label",
     fields={"status.phase": lambda body: str(child(body, "status").get("phase") or "")},
+    looks=2,
 )
 
 
@@ -93,7 +94,7 @@ CONFIG_MAP = ObjectKind(
     columns=(Column("Data"), _AGE),
     row=_config_map_row,
     validate=_config_map_validate,
-    looks=3,
+    looks=2,
 )
 
 
@@ -130,7 +131,7 @@ SECRET = ObjectKind(
     default=_secret_default,
     validate=_secret_validate,
     fields={"type": lambda body: str(body.get("type") or "")},
-    looks=3,
+    looks=2,
 )
 
 SERVICE_ACCOUNT = ObjectKind(
@@ -140,7 +141,7 @@ SERVICE_ACCOUNT = ObjectKind(
     subresources=("token",),
     columns=(_AGE,),
     row=lambda body, now: (age_of(body, now),),
-    looks=3,
+    looks=2,
 )
 
 

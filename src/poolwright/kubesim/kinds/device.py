@@ -49,6 +49,7 @@ DEVICE_CLASS = ObjectKind(
     validate=all_of(_check_selectors),
     name_rule="long",
     has_generation=True,
+    looks=2,
 )
 
 
@@ -137,6 +138,7 @@ RESOURCE_CLAIM = ObjectKind(
         _check_requests("spec.devices.requests"),
         unchanged("spec"),
     ),
+    looks=2,
 )
 
 RESOURCE_CLAIM_TEMPLATE = ObjectKind(
@@ -149,6 +151,7 @@ RESOURCE_CLAIM_TEMPLATE = ObjectKind(
         _check_requests("spec.spec.devices.requests"),
         unchanged("spec"),
     ),
+    looks=2,
 )
 
 RESOURCE_SLICE = ObjectKind(
@@ -170,4 +173,5 @@ RESOURCE_SLICE = ObjectKind(
         "spec.driver": lambda body: str(child(body, "spec").get("driver") or ""),
     },
     has_generation=True,
+    looks=2,
 )

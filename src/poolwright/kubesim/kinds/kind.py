@@ -73,8 +73,8 @@ class ObjectKind:
     first request to delete adds. ``declared`` and ``revive`` (which brings an object of an earlier
     definition to the present one) are those of custom kinds. ``created_by_put``: a PUT of an
     object that is not there makes it (AllowCreateOnUpdate). ``warn`` is told to whoever creates.
-    ``free_finalizers`` need no domain; ``looks``: how often an update looks at its metadata, and
-    tells what is wrong there (its rules may call those of a creation).
+    ``free_finalizers`` need no domain; ``looks``: how often its rules look at the metadata of an
+    update, and tell what is wrong there (they may call those of a creation).
     """
 
     resource: Resource
@@ -100,7 +100,7 @@ class ObjectKind:
     created_by_put: bool = False
     warn: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     free_finalizers: bool = False
-    looks: int = 2
+    looks: int = 1
     prefix: bytes = field(init=False)
 
     def __post_init__(self) -> None:

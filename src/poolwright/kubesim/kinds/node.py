@@ -168,6 +168,7 @@ NODE = ObjectKind(
             bool(child(body, "spec").get("unschedulable"))
         ).lower()
     },
+    looks=2,
 )
 
 

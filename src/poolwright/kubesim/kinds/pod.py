@@ -327,4 +327,5 @@ POD = ObjectKind(
     grace=_grace,
     warn=of_pod,
     has_generation=True,
+    looks=2,
 )

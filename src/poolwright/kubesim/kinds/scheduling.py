@@ -97,4 +97,5 @@ RUNTIME_CLASS = ObjectKind(
     validate=all_of(needed("handler"), _check_runtime, unchanged("handler")),
     free_finalizers=True,
     created_by_put=True,
+    looks=2,
 )

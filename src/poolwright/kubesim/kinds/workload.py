@@ -536,6 +536,7 @@ JOB = ObjectKind(
         "status.successful": lambda body: str(number(body, "status", "succeeded")),
     },
     has_generation=True,
+    looks=2,
 )
 
 
@@ -612,4 +613,5 @@ POD_DISRUPTION_BUDGET = ObjectKind(
     name_rule="path",
     free_finalizers=True,
     has_generation=True,
+    looks=0,
 )
