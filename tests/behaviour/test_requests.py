@@ -111,6 +111,8 @@ def _list_differences(recorded, answers):
             groups[_REASONS[0] if bad else _REASONS[4]].append(name)
         elif not bad:
             groups[_REASONS[1]].append(name)
+        elif there["code"] >= 500:
+            groups[_REASONS[5]].append(name)
         else:
             groups[_REASONS[2 if here["code"] != there["code"] else 3]].append(name)
     document = json.loads((HERE / "differences.json").read_text())
@@ -125,6 +127,7 @@ _REASONS = (
     "refused by both, with another code",
     "refused by both, in other words",
     "accepted by both, with other warnings",
+    "refused by both; the real one answers 500, which says that it is the server's fault",
 )
 
 
