@@ -1,7 +1,7 @@
 """Whether an expression in CEL is sound, before it is ever evaluated, and what type it has.
 
 The rules are walked over the syntax tree; which functions there are is data,
-``cel_functions.json``, as a Kubernetes API server declares them (``tools/make_cel_functions.py``).
+``cel_functions.json``, as a Kubernetes API server declares them (``tools/cel_functions``).
 
 Source: github.com/google/cel-go checker/checker.go (rules), checker/errors.go (wording).
 """
