@@ -265,3 +265,23 @@ def test_another_image_begins_the_back_off_anew():
         assert "back-off 20s" in status["state"]["waiting"]["message"]
 
     with_node(story)
+
+
+def test_a_hook_holds_a_container_that_is_made_anew():
+    async def story(world):
+        body = hooked({"sleep": {"seconds": 40}})
+        body["metadata"]["generation"] = 1
+        await world.kube.bind(body, NODE)
+        await world.passes(seconds=30)
+        found = copy.deepcopy(world.kube.pod("web"))
+        image = [{**found["spec"]["containers"][0], "image": "nginx:2"}]
+        change = {"metadata": {"generation": 2}, "spec": {**found["spec"], "containers": image}}
+        await world.kube.patch(PODS, "web", change, namespace="default")
+        await world.passes(seconds=38)
+        assert world.kube.pod("web")["status"]["containerStatuses"][0]["restartCount"] == 0
+        await world.passes(seconds=10)
+        status = world.kube.pod("web")["status"]["containerStatuses"][0]
+        assert (status["restartCount"], status["ready"]) == (1, True)
+        assert status["lastState"]["terminated"]["exitCode"] == 0
+
+    with_node(story)

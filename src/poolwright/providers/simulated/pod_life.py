@@ -120,14 +120,11 @@ class PodLife:
             return
         words = f"Container {run.spec.name} definition changed, will be restarted"
         self._tell("Normal", "Killing", words, run)
-        yield min(self.pod.grace_seconds, _TERMINATION_SECONDS)
+        seconds, code = self._end(run)
+        yield seconds
         run.ready = False  # not before: until it has ended, a probe finds it
-        run.state, run.exit_code, run.reason, run.finished = (
-            "terminated",
-            0,
-            "Completed",
-            self._now(),
-        )
+        run.state, run.exit_code, run.finished = "terminated", code, self._now()
+        run.reason = "Error" if code else "Completed"
         run.last, run.world_started = run.wire_state(self.pod.uid), None
         run.restarts, run.setbacks, run.has_image = run.restarts + 1, 0, False
         yield from self._again(run)
