@@ -3,11 +3,14 @@
 # pyright: basic, reportAttributeAccessIssue=false
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.job import FINALIZER, plan_job
-from poolwright.plan.kubernetes.job_count import JobPod, intervals, numbers
+from poolwright.plan.kubernetes.job_count import JobPod
+from poolwright.plan.kubernetes.job_index import Indexes
 
 from .perfect import Cluster
 
@@ -176,5 +179,51 @@ def test_another_controller_may_manage_it():
     ("found", "text"),
     [([], ""), ([0], "0"), ([0, 1], "0,1"), ([0, 2, 3, 4, 7], "0,2-4,7")],
 )
-def test_intervals_are_written_and_read(found, text):
-    assert (intervals(found), numbers(text)) == (text, found)
+def test_indexes_are_written_and_read(found, text):
+    assert str(Indexes().plus(found)) == text
+    assert Indexes.parse(text, 9) == Indexes().plus(found)
+
+
+def test_indexes_are_a_set():
+    numbers = random.Random(5)
+    for _ in range(500):
+        some, more = ({numbers.randrange(12) for _ in range(numbers.randrange(9))} for _ in "ab")
+        one, two = Indexes().plus(some), Indexes().plus(more)
+        assert one.union(two) == Indexes().plus(some | more)
+        assert one.minus(two) == Indexes().plus(some - more)
+        assert one.shared(two) == len(some & more)
+        assert (len(one), [n in one for n in range(12)]) == (
+            len(some),
+            [n in some for n in range(12)],
+        )
+        assert list(one.free(12, 3)) == [n for n in range(12) if n not in some][:3]
+
+
+def test_what_is_no_index_counts_for_nothing():
+    text = "5-2,x,,-1,2-x,\u00b2,1-3,99999999999999999999"
+    assert str(Indexes.parse(text, 9)) == "1-3"
+    assert str(Indexes.parse("0-999999999999", 9)) == "0-8"
+    assert str(Indexes.parse("2,7-12", 9)) == "2,7,8"
+
+
+@pytest.mark.parametrize("chosen", ["0-2147483646", "0-5000000,7000000-2147483646"])
+def test_huge_ranges_cost_nothing(chosen):
+    policy = {"rules": [{"succeededIndexes": chosen, "succeededCount": 2}]}
+    most = 2**31 - 1
+    world = made(
+        completions=most, parallelism=3, completionMode="Indexed", successPolicy=policy,
+        backoffLimitPerIndex=1,
+    )  # fmt: skip
+    world.of("Job")[0]["status"]["completedIndexes"] = "1000-2147483000"
+    world.of("Job")[0]["spec"]["successPolicy"] = {"rules": [{"succeededCount": most}]}
+    world.end("Succeeded", index="1")
+    world.settle()
+    assert world.status["completedIndexes"] == "1,1000-2147483000"
+    world.of("Job")[0]["spec"]["successPolicy"] = policy
+    world.settle()
+    assert world.ending()[:2] == ("Complete", "SuccessPolicy")
+
+
+def test_many_pods_start_some_at_a_time():
+    world = made(parallelism=2**31 - 1, completions=2**31 - 1)
+    assert len(world.pods()) == 500

@@ -9,6 +9,7 @@ Source: k8s.io/kubernetes v1.36 pkg/controller/job.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -37,7 +38,6 @@ from poolwright.plan.kubernetes.job_count import (
     JobPod,
     JobSpec,
     count,
-    intervals,
     success_rule,
 )
 from poolwright.plan.kubernetes.template import pod_from
@@ -49,12 +49,15 @@ STARTED_AT = "poolwright.dev/started-at"
 FINISHED_AT = "poolwright.dev/finished-at"
 _BACKOFF_FIRST = timedelta(seconds=10)  # job_controller.go, DefaultJobPodFailureBackOff
 _BACKOFF_MOST = timedelta(minutes=10)  # MaxJobPodFailureBackOff
+_STARTED_AT_ONCE_MAX = 500  # MaxPodCreateDeletePerSync; each new pod has the job looked at again
 _OURSELVES = "kubernetes.io/job-controller"
 
 Verdict = tuple[str, str, str]
 """``Complete`` or ``Failed``, reason, message."""
 
 _INTERIM = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
+
+_MICROS = re.compile(r"[0-9]{1,18}")
 
 
 def finished_condition(wire: Json) -> str:
@@ -68,7 +71,7 @@ def finished_condition(wire: Json) -> str:
 def instant_in(wire: Json, annotation: str) -> Instant | None:
     """The world instant that an annotation of ours keeps."""
     text = str(child(wire, "metadata", "annotations").get(annotation) or "")
-    return Instant(int(text)) if text.isdigit() else None
+    return Instant(int(text)) if _MICROS.fullmatch(text) else None
 
 
 def plan_job(wire: Json, pods: Sequence[JobPod], now: Now) -> Plan:
@@ -281,9 +284,9 @@ def _status(
         "uncountedTerminatedPods": waiting,
     }
     if job.indexed:
-        status["completedIndexes"] = intervals(counted.done) or None
+        status["completedIndexes"] = str(counted.done) or None
         if job.limit_per_index is not None:
-            status["failedIndexes"] = intervals(counted.lost)
+            status["failedIndexes"] = str(counted.lost)
     return status
 
 
@@ -338,6 +341,7 @@ def _staff(
         return None
     leaving = [p for p in pods if p.pod.deleting and not p.pod.is_finished]
     missing = wanted - len(active) - (len(leaving) if job.replaces_only_failed else 0)
+    missing = min(missing, _STARTED_AT_ONCE_MAX)
     if missing <= 0:
         return None
     ends = [p.finished_at for p in pods if job.has_failed(p) and p.finished_at is not None]
@@ -419,11 +423,6 @@ def _pod(job: JobSpec, index: int | None) -> dict[str, Any]:
 def _free_indexes(
     job: JobSpec, active: Sequence[JobPod], counted: Counted, missing: int
 ) -> Sequence[int]:
-    taken = {*counted.done, *counted.lost, *(p.index for p in active)}
-    free: list[int] = []
-    for index in range(job.completions or 0):
-        if len(free) == missing:
-            break
-        if index not in taken:
-            free.append(index)
-    return free
+    running = [p.index for p in active if p.index is not None]
+    taken = counted.done.union(counted.lost).plus(running)
+    return list(taken.free(job.completions or 0, missing))

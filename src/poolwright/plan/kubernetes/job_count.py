@@ -6,7 +6,7 @@ pod_failure_policy.go, success_policy.go, backoff_utils.go).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from poolwright.model.instant import Instant
@@ -14,6 +14,7 @@ from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import JOBS
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import Target
+from poolwright.plan.kubernetes.job_index import Indexes, index_in
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
@@ -34,14 +35,12 @@ class JobPod:
     @property
     def index(self) -> int | None:
         """The completion index, of an indexed job's pod."""
-        text = self.pod.annotations.get(INDEX, "")
-        return int(text) if text.isdigit() else None
+        return index_in(self.pod.annotations.get(INDEX, ""))
 
     @property
     def index_failures(self) -> int:
         """How often its index had failed before."""
-        text = self.pod.annotations.get(INDEX_FAILURES, "")
-        return int(text) if text.isdigit() else 0
+        return index_in(self.pod.annotations.get(INDEX_FAILURES, "")) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +99,13 @@ class Counted:
     failed: int
     waiting_succeeded: tuple[str, ...]
     waiting_failed: tuple[str, ...]
-    done: tuple[int, ...] = ()
+    done: Indexes
     """Indexes that succeeded."""
-    lost: tuple[int, ...] = ()
+    lost: Indexes
     """Indexes that failed for good."""
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[str, ...]
     """Pods, by uid, whose failure the policy ignores."""
-    verdict: str = ""
+    verdict: str
     """Why the failure policy ends the job."""
 
     @property
@@ -129,8 +128,10 @@ def count(job: JobSpec, pods: Sequence[JobPod]) -> Counted:
     old_failed: list[str] = list(known.get("failed") or ())
     waiting = {*old_succeeded, *old_failed}
     newly = [p for p in pods if p.is_tracked and p.pod.uid not in waiting]
-    done = set(numbers(status.get("completedIndexes")))
-    lost = set(numbers(status.get("failedIndexes")))
+    before = Indexes.parse(status.get("completedIndexes"), job.completions)
+    lost_before = Indexes.parse(status.get("failedIndexes"), job.completions)
+    done: set[int] = set()
+    lost: set[int] = set()
     succeeded: list[str] = []
     failed: list[str] = []
     ignored: list[str] = []
@@ -138,7 +139,9 @@ def count(job: JobSpec, pods: Sequence[JobPod]) -> Counted:
     for each in newly:
         index = each.index
         if each.pod.phase == "Succeeded":
-            if job.indexed and (index is None or index in done or index >= (job.completions or 0)):
+            if job.indexed and (
+                index is None or index in done or index in before or index >= (job.completions or 0)
+            ):
                 ignored.append(each.pod.uid)
                 continue
             succeeded.append(each.pod.uid)
@@ -152,15 +155,16 @@ def count(job: JobSpec, pods: Sequence[JobPod]) -> Counted:
                 continue
             failed.append(each.pod.uid)
             over = job.limit_per_index is not None and each.index_failures >= job.limit_per_index
-            if index is not None and index not in done and (over or action == "FailIndex"):
+            if index is not None and (over or action == "FailIndex"):
                 lost.add(index)
+    all_done = before.plus(done)
     return Counted(
         int(status.get("succeeded") or 0) + sum(u not in tracked for u in old_succeeded),
         int(status.get("failed") or 0) + sum(u not in tracked for u in old_failed),
         (*(u for u in old_succeeded if u in tracked), *succeeded),
         (*(u for u in old_failed if u in tracked), *failed),
-        tuple(sorted(done)),
-        tuple(sorted(lost - done)),
+        all_done,
+        lost_before.plus(lost).minus(all_done),
         tuple(ignored),
         verdict,
     )
@@ -208,38 +212,17 @@ def _by_condition(rule: Json, each: JobPod) -> str:
     return ""
 
 
-def success_rule(job: JobSpec, done: Sequence[int]) -> str:
+def success_rule(job: JobSpec, done: Indexes) -> str:
     """The success policy's words once a rule of it is met."""
-    have = frozenset(done)
-    for number, rule in enumerate(children(job.wire, "spec", "successPolicy", "rules")):
-        chosen = rule.get("succeededIndexes")
-        of = have if chosen is None else have & frozenset(numbers(chosen))
+    rules = children(job.wire, "spec", "successPolicy", "rules") if done else ()
+    for number, rule in enumerate(rules):
         least = rule.get("succeededCount")
-        if least is None:
-            least = len(numbers(chosen))
-        if len(of) >= least:
+        if rule.get("succeededIndexes") is None:
+            is_met = least is not None and len(done) >= least
+        else:
+            wanted = Indexes.parse(rule["succeededIndexes"], job.completions)
+            have = done.shared(wanted)
+            is_met = bool(wanted) and (have == len(wanted) or (least is not None and have >= least))
+        if is_met:
             return f"Matched rules at index {number}"
     return ""
-
-
-def numbers(text: object) -> list[int]:
-    """``0,2-5`` as numbers."""
-    found: list[int] = []
-    for part in str(text or "").split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit():
-            found.extend(range(int(first), int(last or first) + 1))
-    return found
-
-
-def intervals(found: Iterable[int]) -> str:
-    """``0,2-5``: sorted numbers, with runs of three and more as ranges."""
-    parts: list[list[int]] = []
-    for number in found:
-        if parts and parts[-1][-1] == number - 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ",".join(
-        f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in parts
-    )
