@@ -343,7 +343,8 @@ def test_a_running_job_goes_on_after_a_restart_of_the_process():
     play(story)
 
 
-def test_a_stopped_machine_loses_its_pods_but_keeps_its_daemons():
+@pytest.mark.parametrize("is_reachable", [True, False])
+def test_a_stopped_machine_loses_its_pods_but_keeps_its_daemons(is_reachable):
     async def story(world):
         await world.kube.bind(pod("web"), NODE)
         await world.passes(seconds=20)
@@ -355,7 +356,10 @@ def test_a_stopped_machine_loses_its_pods_but_keeps_its_daemons():
         daemon = world.kube.pod("nvidia-device-plugin-x")
         assert {c["type"]: c["status"] for c in daemon["status"]["conditions"]}["Ready"] == "False"
         await world.passes(minutes=2)
+        world.kube.is_reachable = is_reachable
         await world.cloud.start_machine(CLUSTER, NODE, uid=machine.uid)
+        await world.passes(minutes=2)
+        world.kube.is_reachable = True
         await world.passes(minutes=4)
         assert world.kube.ready(NODE) == "True"
         assert world.kube.node(NODE)["status"]["allocatable"]["nvidia.com/gpu"] == "1"

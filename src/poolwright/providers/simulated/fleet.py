@@ -122,13 +122,10 @@ class Fleet(MachineNodes):
     async def _write_living(self, state: NodeState) -> None:
         if not state.is_registered:
             await self._register(state)
-        elif not state.is_alive:
+        if not state.is_alive:  # a report that fails is repeated: the pods begin all the same
             state.is_alive = True
-            await self._report(state)
-        else:
-            await self._report(state)
-            return
-        self.kubelets.node_alive(state.machine.name)
+            self.kubelets.node_alive(state.machine.name)
+        await self._report(state)
 
     async def _write_dead(self, state: NodeState) -> None:
         self.kubelets.node_dead(state.machine.name)
@@ -147,10 +144,8 @@ class Fleet(MachineNodes):
                 await self._kube.delete(NODES, name, uid=child(made, "metadata").get("uid"))
                 made = await self._kube.create(NODES, body)  # a Conflict begins anew
         await self._renew_lease(name, child(made, "metadata").get("uid", ""), alive=True)
-        state.is_registered = state.is_alive = True
+        state.is_registered = True
         state.written = (True, False, False)
-        if state.facts != state.written:
-            await self._report(state)
 
     async def _renew_lease(self, name: str, node_uid: str, *, alive: bool) -> None:
         now = self._clock.now().wall
