@@ -18,8 +18,29 @@ def test_tokens_are_asked_for_and_checked():
         )
         own = made.body["status"]["token"]
         assert (await call("GET", PODS, token=own)).status == 403  # known, and without a role
+        spec = {"audiences": ["elsewhere"]}
+        other = await call(
+            "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": spec}
+        )
+        token = other.body["status"]["token"]
+        assert (await call("GET", PODS, token=token)).status == 401
         call.registry.clock.wall = call.registry.clock.wall.replace(year=2027)
         assert (await call("GET", PODS, token=own)).status == 401
+
+    run(test)
+
+
+def test_a_token_ends_with_its_account():
+    async def test(call):
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        await call("POST", accounts, {"metadata": {"name": "robot"}})
+        made = await call("POST", f"{accounts}/robot/token", {"spec": {}})
+        own = made.body["status"]["token"]
+        assert (await call("GET", PODS, token=own)).status == 403
+        await call("DELETE", f"{accounts}/robot")
+        assert (await call("GET", PODS, token=own)).status == 401
+        await call("POST", accounts, {"metadata": {"name": "robot"}})
+        assert (await call("GET", PODS, token=own)).status == 401  # another of that name
 
     run(test)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
-import jwt
-
+from poolwright.kubesim.account_token import AUDIENCE, Invalid, Tokens, Wanted
 from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.user import User
 from poolwright.kubesim.watch import WatchHub
@@ -35,7 +34,6 @@ CONTROL_PLANE_NAME = "control-plane"
 
 _ADMIN = User("masterclient", ("system:masters", "system:authenticated"))
 _USER = User("clusterUser", ("system:masters", "system:authenticated"))
-TOKEN_AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(slots=True)
@@ -47,9 +45,11 @@ class Cluster:
     registry: Registry
     kubelet: Kubelet
     hub: WatchHub = field(init=False)
+    _tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.hub = WatchHub(self.registry)
+        self._tokens = Tokens(self.registry)
         self.registry.on_reload(self.hub.close)  # clients list again
 
     @property
@@ -59,54 +59,34 @@ class Cluster:
 
     def authenticate(self, token: str) -> User | None:
         """Whose bearer token this is, or None."""
+        try:
+            found = self.identify(token)
+        except Invalid:
+            return None
+        return None if found is None else found[0]
+
+    def identify(
+        self, token: str, audiences: Sequence[str] = ()
+    ) -> tuple[User, Sequence[str]] | None:
+        """Whose token this is, and for which of the audiences; without any: for the API's own.
+
+        Raises:
+            Invalid: a service account's that is not good, with the reason.
+        """
         sent = token.encode()
         admin = hmac.compare_digest(sent, self.record.admin_token.encode())
         user = hmac.compare_digest(sent, self.record.user_token.encode())
-        if admin:
-            return _ADMIN
-        if user:
-            return _USER
-        return self._service_account(token) if token.count(".") == 2 else None
-
-    def issue(self, namespace: str, name: str, uid: str, seconds: int, audience: str) -> str:
-        """A token of a service account."""
+        if admin or user:
+            if audiences and AUDIENCE not in audiences:
+                return None
+            return _ADMIN if admin else _USER, [AUDIENCE]
+        if token.count(".") != 2:
+            return None
         now = self.registry.clock.now().wall
-        return jwt.encode(
-            {
-                "aud": [audience or TOKEN_AUDIENCE],
-                "iss": TOKEN_AUDIENCE,
-                "sub": f"system:serviceaccount:{namespace}:{name}",
-                "iat": int(now.timestamp()),
-                "exp": int((now + timedelta(seconds=seconds)).timestamp()),
-                "kubernetes.io": {
-                    "namespace": namespace,
-                    "serviceaccount": {"name": name, "uid": uid},
-                },
-            },
-            self.record.signing_key,
-            algorithm="HS256",
-        )
+        return self._tokens.check(token, self.record.signing_key, now, audiences)
 
-    def _service_account(self, token: str) -> User | None:
-        try:
-            claims = jwt.decode(
-                token,
-                self.record.signing_key,
-                algorithms=["HS256"],
-                options={"verify_exp": False, "verify_aud": False, "verify_iat": False},
-            )
-        except jwt.PyJWTError:
-            return None
-        expires = datetime.fromtimestamp(int(claims.get("exp", 0)), UTC)
-        if expires <= self.registry.clock.now().wall:
-            return None
-        subject = str(claims.get("sub", ""))
-        namespace = subject.split(":")[2] if subject.count(":") == 3 else ""
-        return User(
-            subject,
-            (
-                "system:serviceaccounts",
-                f"system:serviceaccounts:{namespace}",
-                "system:authenticated",
-            ),
-        )
+    def issue(self, wanted: Wanted) -> str:
+        """A token of a service account."""
+        registry = self.registry
+        now, identifier = registry.clock.now().wall, registry.identity.uid()
+        return self._tokens.issue(wanted, self.record.signing_key, now, identifier)

@@ -171,10 +171,7 @@ class Call:
 
     def caller_options(self) -> WriteOptions:
         """Who asks, for a write without a field manager."""
-        user = self.user
-        return WriteOptions(
-            user={"username": user.name, "groups": list(user.groups)}, warn=self.warnings.append
-        )
+        return WriteOptions(user=self.user.info(), warn=self.warnings.append)
 
     def write_options(self) -> WriteOptions:
         """Field manager and dry run of a write.
@@ -199,12 +196,11 @@ class Call:
                 [status.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS)],
             )
         agent = "".join(filter(str.isprintable, self.header(b"user-agent").partition("/")[0]))
-        user = self.user
         return WriteOptions(
             self.manager(),
             bool(dry_run),
             agent=agent[:_MANAGER_MAX] or "unknown",
-            user={"username": user.name, "groups": list(user.groups)},
+            user=self.user.info(),
             warn=self.warnings.append,
         )
 

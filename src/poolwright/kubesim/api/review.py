@@ -9,17 +9,20 @@ from typing import Any, cast
 
 from poolwright.kubesim import status
 from poolwright.kubesim.access import permission, rules_of
+from poolwright.kubesim.account_token import AUDIENCE, Invalid, Wanted
 from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
-from poolwright.kubesim.cluster import TOKEN_AUDIENCE
+from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.user import Attempt, User
+from poolwright.model import kubernetes as names
 from poolwright.model.instant import wall_text
-from poolwright.model.json_value import child
+from poolwright.model.json_value import Json, child
 
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"
 TOKEN_SECONDS = 3600
+TOKEN_SECONDS_MAX = 1 << 32
 TOKEN_SECONDS_MIN = 600  # k8s.io/kubernetes pkg/apis/authentication/validation
 
 
@@ -74,18 +77,27 @@ def _my_rules(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _self(call: Call, _body: dict[str, Any]) -> dict[str, Any]:
-    return {"userInfo": {"username": call.user.name, "groups": list(call.user.groups)}}
+    return {"userInfo": call.user.info()}
 
 
 def _token(call: Call, body: dict[str, Any]) -> dict[str, Any]:
-    user = call.cluster.authenticate(str(child(body, "spec").get("token") or ""))
-    if user is None:
+    spec = child(body, "spec")
+    token = str(spec.get("token") or "")
+    if not token:
+        raise status.bad_request("token is required for TokenReview in authentication")
+    try:
+        found = call.cluster.identify(token, _audiences(spec))
+    except Invalid as error:
+        return {"user": {}, "error": f"[invalid bearer token, {error}]"}
+    if found is None:
         return {"user": {}, "error": "invalid bearer token"}
-    return {
-        "authenticated": True,
-        "user": {"username": user.name, "groups": list(user.groups)},
-        "audiences": [TOKEN_AUDIENCE],
-    }
+    user, audiences = found
+    return {"authenticated": True, "user": user.info(), "audiences": list(audiences)}
+
+
+def _audiences(spec: Json) -> list[str]:
+    listed = spec.get("audiences")
+    return [str(a) for a in cast("list[Any]", listed)] if isinstance(listed, list) else []
 
 
 REVIEWS: dict[tuple[str, str, str], Review] = {
@@ -134,25 +146,21 @@ async def token_request(call: Call, target: Target) -> None:
             " unmarshal string into Go struct field TokenRequestSpec.spec.expirationSeconds of"
             " type int64"
         )
-    seconds = given
-    if seconds < TOKEN_SECONDS_MIN:
-        raise status.unprocessable(
-            AUTHENTICATION,
-            "TokenRequest",
-            "",
-            [
-                status.invalid(
-                    "spec.expirationSeconds",
-                    seconds,
-                    "may not specify a duration less than 10 minutes",
-                )
-            ],
+    causes = [
+        status.invalid("spec.expirationSeconds", given, f"may not specify a duration {why}")
+        for is_wrong, why in (
+            (given < TOKEN_SECONDS_MIN, "less than 10 minutes"),
+            (given > TOKEN_SECONDS_MAX, "larger than 2^32 seconds"),
         )
-    listed = spec.get("audiences")
-    audiences = [str(a) for a in cast("list[Any]", listed)] if isinstance(listed, list) else []
+        if is_wrong
+    ]
+    if causes:
+        raise status.unprocessable(AUTHENTICATION, "TokenRequest", "", causes)
+    audiences = _audiences(spec)
+    bound, node = _bound(call, target, child(spec, "boundObjectRef"))
     now = call.registry.clock.now().wall
     token = call.cluster.issue(
-        target.namespace, target.name, account.uid, seconds, audiences[0] if audiences else ""
+        Wanted(target.namespace, target.name, account.uid, given, audiences, bound, node)
     )
     await call.answer_object(
         {
@@ -164,14 +172,59 @@ async def token_request(call: Call, target: Target) -> None:
                 "creationTimestamp": wall_text(now),
             },
             "spec": {
-                "audiences": audiences or [TOKEN_AUDIENCE],
-                "expirationSeconds": seconds,
-                "boundObjectRef": None,
+                "audiences": audiences or [AUDIENCE],
+                "expirationSeconds": given,
+                "boundObjectRef": spec.get("boundObjectRef"),
             },
             "status": {
                 "token": token,
-                "expirationTimestamp": wall_text(now + timedelta(seconds=seconds)),
+                "expirationTimestamp": wall_text(now + timedelta(seconds=given)),
             },
         },
         201,
     )
+
+
+_BOUND = {
+    ("v1", "Pod"): names.PODS, ("v1", "Secret"): names.SECRETS, ("v1", "Node"): names.NODES,
+}  # fmt: skip
+
+
+def _bound(call: Call, target: Target, reference: Json) -> tuple[Entry | None, Entry | None]:
+    """What a token is to be bound to, and the node where that runs if it is a pod.
+
+    Source: k8s.io/kubernetes pkg/registry/core/serviceaccount/storage/token.go.
+    """
+    if not reference:
+        return None, None
+    version, kind = str(reference.get("apiVersion") or ""), str(reference.get("kind") or "")
+    resource = _BOUND.get((version, kind))
+    if resource is None:
+        group, _, short = version.rpartition("/")
+        raise status.bad_request(
+            f"cannot bind token to object of type {group}/{short}, Kind={kind}"
+        )
+    name, home = str(reference.get("name") or ""), target.namespace if resource.namespaced else ""
+    found = call.registry.entry(resource, name, home)
+    if found is None:
+        raise status.not_found(resource.group, resource.plural, name)
+    node = None
+    if resource == names.PODS:
+        spec = child(found.object(), "spec")
+        if (spec.get("serviceAccountName") or "default") != target.name:
+            raise status.bad_request(
+                f'cannot bind token for serviceaccount "{target.name}" to pod running with'
+                " different serviceaccount name."
+            )
+        node = call.registry.entry(names.NODES, str(spec.get("nodeName") or ""))
+    uid = reference.get("uid")
+    if uid and uid != found.uid:
+        raise status.StatusError(
+            409,
+            "Conflict",
+            f'Operation cannot be fulfilled on {kind} "{name}": the UID in the bound object'
+            f" reference ({uid}) does not match the UID in record. The object might have been"
+            " deleted and then recreated",
+            details={"name": name, "kind": kind},
+        )
+    return found, node
