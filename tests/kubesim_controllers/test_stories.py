@@ -14,6 +14,7 @@ from poolwright.model.kubernetes import (
     JOBS,
     LEASES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
@@ -430,6 +431,29 @@ def test_a_stateful_set_comes_up_in_order_and_rolls_down():
         assert status["currentRevision"] == status["updateRevision"]
         assert status["updatedReplicas"] == status["availableReplicas"] == 2
         assert len(w.registry.list(CONTROLLER_REVISIONS, "default")) == 2
+
+    play(story)
+
+
+def test_a_stateful_set_makes_the_claims_that_its_template_mounts():
+    async def story(w):
+        await w.add_node("a")
+        db = workload("db", serviceName="db", replicas=1)
+        mount = {"name": "data", "mountPath": "/data"}
+        db["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [mount]
+        asked = {"requests": {"storage": "1Gi"}}
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": asked}
+        db["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": claim}]
+        await w.create(STATEFUL_SETS, db)
+        await w.settle()
+        made = w.get(PERSISTENT_VOLUME_CLAIMS, "data-db-0")
+        assert made["status"]["phase"] == "Pending"
+        assert made["metadata"]["labels"] == db["spec"]["selector"]["matchLabels"]
+        (pod,) = w.pods()
+        (volume,) = (v for v in pod["spec"]["volumes"] if v["name"] == "data")
+        assert volume["persistentVolumeClaim"] == {"claimName": "data-db-0"}
+        words = "create Claim data-db-0 Pod db-0 in StatefulSet db success"
+        assert words in w.events("SuccessfulCreate")
 
     play(story)
 

@@ -32,7 +32,9 @@ def stateful(image="db:1", **spec):
 class World(Cluster):
     def step(self):
         (wire,) = self.of("StatefulSet")
-        plan = plan_stateful_set(wire, self.pods(), self.of("ControllerRevision"), {}, self.now)
+        claims = {c["metadata"]["name"]: c for c in self.of("PersistentVolumeClaim")}
+        revisions = self.of("ControllerRevision")
+        plan = plan_stateful_set(wire, self.pods(), revisions, {}, self.now, claims)
         self.apply(plan)
         return bool(plan.actions)
 
@@ -192,3 +194,55 @@ def test_it_comes_to_rest_from_anywhere(policy, changes):
     world.converge()
     wanted = world.of("StatefulSet")[0]["spec"]["replicas"]
     assert names(world) == [f"db-{i}" for i in range(wanted)]
+
+
+CLAIM = {"metadata": {"name": "data", "labels": {"tier": "x"}}, "spec": {"accessModes": ["RWO"]}}
+
+
+def with_claims(**retention):
+    policy = {"whenDeleted": "Retain", "whenScaled": "Retain", **retention}
+    return {
+        "replicas": 2,
+        "volumeClaimTemplates": [CLAIM],
+        "persistentVolumeClaimRetentionPolicy": policy,
+    }
+
+
+def owners(world):
+    return {
+        claim["metadata"]["name"]: [
+            (o["kind"], o["name"]) for o in claim["metadata"].get("ownerReferences", ())
+        ]
+        for claim in world.of("PersistentVolumeClaim")
+    }
+
+
+def test_each_pod_gets_claims_that_outlast_it():
+    world = World()
+    world.add("StatefulSet", stateful(**with_claims()))
+    world.converge()
+    assert owners(world) == {"data-db-0": [], "data-db-1": []}
+    claim = world.of("PersistentVolumeClaim")[0]
+    assert claim["metadata"]["labels"] == {"tier": "x", **LABELS}
+    assert claim["spec"] == CLAIM["spec"]
+    world.change(replicas=0)
+    world.converge()
+    assert not world.of("Pod")
+    assert owners(world) == {"data-db-0": [], "data-db-1": []}
+
+
+def test_claims_go_with_the_set_or_with_the_pod_that_goes():
+    world = World()
+    world.add("StatefulSet", stateful(**with_claims(whenDeleted="Delete", whenScaled="Delete")))
+    world.converge()
+    goes_with_set = [("StatefulSet", "db")]
+    assert owners(world) == {"data-db-0": goes_with_set, "data-db-1": goes_with_set}
+    world.change(replicas=1)
+    world.step()
+    assert owners(world)["data-db-1"] == [("Pod", "db-1")]
+    assert owners(world)["data-db-0"] == [("StatefulSet", "db")]
+    world.converge()
+    kept = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    world.change(persistentVolumeClaimRetentionPolicy=kept)
+    world.converge()
+    assert owners(world)["data-db-0"] == []

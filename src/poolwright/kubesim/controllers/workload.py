@@ -15,6 +15,7 @@ from poolwright.model.kubernetes import (
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
@@ -36,7 +37,7 @@ from poolwright.plan.kubernetes.replica_set import (
     plan_replica_status,
     plan_replicas,
 )
-from poolwright.plan.kubernetes.stateful_set import plan_stateful_set
+from poolwright.plan.kubernetes.stateful_set import plan_stateful_set, wanted_claims
 from poolwright.ports.clock import Clock
 from poolwright.reconcile.loop import Loop, note
 
@@ -190,7 +191,14 @@ class StatefulSetController(WorkloadController):
         owned = self._registry.owned_by(CONTROLLER_REVISIONS, wire["metadata"]["uid"])
         revisions = [entry.object() for entry in owned]
         pods, now = self._pods_of(wire), self._clock.now()
-        return plan_stateful_set(wire, pods, revisions, self._state.ready_at, now)
+        ready_at = self._state.ready_at
+        return plan_stateful_set(wire, pods, revisions, ready_at, now, self._claims(wire, pods))
+
+    def _claims(self, wire: Json, pods: list[Pod]) -> Mapping[str, Json]:
+        namespace = wire["metadata"]["namespace"]
+        names = list(wanted_claims(wire, [pod for pod in pods if pod.controller is not None]))
+        found = {n: self._registry.get(PERSISTENT_VOLUME_CLAIMS, n, namespace) for n in names}
+        return {name: body for name, body in found.items() if body is not None}
 
 
 class DeploymentController(WorkloadController):

@@ -99,9 +99,23 @@ def _check_stateful(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> It
     for problem in dns_label(service) if service and old is None else ():
         yield invalid("spec.serviceName", service, problem)
     yield from check_selector(new, old, frozen=False)
-    yield from check_template(new)
+    yield from check_template(_with_claims(new))
     labels = child(new, "spec", "template", "metadata").get("labels")
     yield from check_labels(labels, "spec.template.labels")  # once more, as the real one does
+
+
+def _with_claims(new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A set whose template is that of its pods, which get their own names and volumes."""
+    templates = children(new, "spec", "volumeClaimTemplates")
+    claims = [child(template, "metadata").get("name") for template in templates]
+    pod = dict(child(new, "spec", "template", "spec"))
+    pod.pop("hostname", None)
+    pod.pop("subdomain", None)
+    kept = [volume for volume in children(pod, "volumes") if volume.get("name") not in claims]
+    made = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    pod["volumes"] = [*made, *kept]
+    template = {**child(new, "spec", "template"), "spec": pod}
+    return {**new, "spec": {**child(new, "spec"), "template": template}}
 
 
 STATEFUL_SET = ObjectKind(

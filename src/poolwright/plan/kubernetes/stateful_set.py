@@ -1,18 +1,16 @@
 """StatefulSets: pods with names that last, made, replaced and deleted in order.
 
-Volume claims are named in the pods but not made: the embedded cluster keeps no volumes.
-
 Source: k8s.io/kubernetes v1.36 pkg/controller/statefulset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poolwright.model.instant import Instant, Now
-from poolwright.model.json_value import Json, child, children
+from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import PODS, STATEFUL_SETS
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import (
@@ -34,6 +32,13 @@ from poolwright.plan.kubernetes.history import (
 )
 from poolwright.plan.kubernetes.ownership import claim
 from poolwright.plan.kubernetes.replica_set import available_at
+from poolwright.plan.kubernetes.stateful_claim import (
+    claim_name,
+    claim_names,
+    missing_claims,
+    retained,
+    template_names,
+)
 from poolwright.plan.kubernetes.template import pod_from, rounded
 
 CONTROLLER = "statefulset-controller"
@@ -57,6 +62,8 @@ class _Set:
     update: Revision
     available: frozenset[str]
     """Pods, by uid, that were ready for long enough."""
+    claims: Mapping[str, Json]
+    """The claims that its pods have, by name."""
 
     def ordinal(self, pod: Pod) -> int:
         stem, _, number = pod.name.rpartition("-")
@@ -78,19 +85,21 @@ def plan_stateful_set(
     revisions: Sequence[Json],
     ready_at: Mapping[str, Instant],
     now: Now,
+    claims: Mapping[str, Json] | None = None,
 ) -> Plan:
     """Move a set one step.
 
     ``pods``: those that it controls and those of its namespace that nobody does; ``revisions``:
-    its ControllerRevisions; ``ready_at``: since when (world) each pod, by uid, was ready.
+    its ControllerRevisions; ``ready_at``: since when (world) each pod, by uid, was ready;
+    ``claims``: those of `wanted_claims` that there are.
     """
     update, actions = plan_history(STATEFUL_SETS, wire, revisions, _HASH)
     known = {r["metadata"]["name"]: revision_of(r) for r in revisions}
     current = known.get(str(child(wire, "status").get("currentRevision") or ""), update)
     name = wire["metadata"]["name"]
     named = [p for p in pods if p.controller or p.name.rpartition("-")[0] == name]
-    mine, claims = claim(STATEFUL_SETS, wire, named)
-    actions.extend(claims)
+    mine, adoptions = claim(STATEFUL_SETS, wire, named)
+    actions.extend(adoptions)
     minimum = int(child(wire, "spec").get("minReadySeconds") or 0)
     since = {p.uid: available_at(p, ready_at, minimum) for p in mine if p.is_ready}
     spec = child(wire, "spec")
@@ -108,6 +117,7 @@ def plan_stateful_set(
         current,
         update,
         frozenset(uid for uid, at in since.items() if at <= now.world),
+        claims or {},
     )
     by_ordinal = {stateful.ordinal(p): p for p in mine}
     if "deletionTimestamp" not in wire["metadata"]:
@@ -120,12 +130,24 @@ def plan_stateful_set(
     return Plan(tuple(actions), earliest(*later))
 
 
+def wanted_claims(wire: Json, pods: Sequence[Pod]) -> Iterator[str]:
+    """The names of the claims that a set's pods have or will have."""
+    if not child(wire, "spec").get("volumeClaimTemplates"):
+        return iter(())
+    first = int(child(wire, "spec", "ordinals").get("start") or 0)
+    wanted = child(wire, "spec").get("replicas")
+    name = wire["metadata"]["name"]
+    names = [f"{name}-{o}" for o in range(first, first + int(1 if wanted is None else wanted))]
+    return claim_names(wire, iter(dict.fromkeys([*names, *(pod.name for pod in pods)])))
+
+
 def _step(of: _Set, pods: Mapping[int, Pod]) -> list[Action]:
     actions: list[Action] = []
     ordinals = range(of.first, of.first + of.wanted)
     for ordinal in ordinals:
         pod = pods.get(ordinal)
         if pod is None:
+            actions.extend(missing_claims(of.wire, f"{of.name}-{ordinal}", of.claims, CONTROLLER))
             actions.append(_create(of, ordinal))
         elif pod.is_finished:
             if not pod.deleting:
@@ -134,7 +156,11 @@ def _step(of: _Set, pods: Mapping[int, Pod]) -> list[Action]:
                 event = RecordEvent(of.target, "RecreatingFailedPod", told, CONTROLLER, "Warning")
                 actions.extend((event, *_delete(of, pod, "it ended")))
             return actions
-        elif of.is_available(pod):
+        else:
+            actions.extend(retained(of.wire, pod, of.claims, condemned=False))
+            if pod.phase == "Pending":
+                actions.extend(missing_claims(of.wire, pod.name, of.claims, CONTROLLER))
+        if pod is not None and of.is_available(pod):
             continue
         if of.in_order:
             return actions
@@ -144,6 +170,7 @@ def _step(of: _Set, pods: Mapping[int, Pod]) -> list[Action]:
         pod = pods[ordinal]
         if of.in_order and (pod.deleting or (not of.is_up(pod) and ordinal != unhealthy)):
             return actions
+        actions.extend(retained(of.wire, pod, of.claims, condemned=True))
         if not pod.deleting:
             actions.extend(_delete(of, pod, f"{of.wanted} pods are wanted"))
         if of.in_order:
@@ -204,10 +231,11 @@ def _create(of: _Set, ordinal: int) -> Action:
 
 
 def _volumes(of: _Set, pod: str, spec: Json) -> list[dict[str, Any]]:
-    claims = [str(t["metadata"]["name"]) for t in children(of.wire, "spec", "volumeClaimTemplates")]
+    claims = template_names(of.wire)
     kept = [dict(v) for v in spec.get("volumes") or () if v.get("name") not in claims]
     made = [
-        {"name": name, "persistentVolumeClaim": {"claimName": f"{name}-{pod}"}} for name in claims
+        {"name": name, "persistentVolumeClaim": {"claimName": claim_name(name, pod)}}
+        for name in claims
     ]
     return made + kept
 
