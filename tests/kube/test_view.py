@@ -319,3 +319,33 @@ def test_clusters_share_a_view_and_forget_it(talk):
             task.cancel()
 
     talk(scenario)
+
+
+def test_nodes_whose_capacity_others_wrote_into_are_told_of(talk):
+    def offer(server, name, **allocatable):
+        capacity = {"cpu": "2", "example.com/foo": "5"}
+        status = {"capacity": capacity, "allocatable": {"cpu": "1900m", **allocatable}}
+        node(server, name, "blue", status=status)
+
+    async def scenario(server, kube):
+        offer(server, "a")
+        offer(server, "b", **{"example.com/foo": "5"})
+        async with following(kube) as view:
+            await asyncio.sleep(1)
+            told = []
+            end = view.on_amends(told.append)
+            assert told == ["a"]
+            assert view.node("a").amends == {"example.com/foo": 5}
+            offer(server, "b", **{"example.com/foo": "5", "example.com/bar": "1"})
+            await asyncio.sleep(1)
+            assert told == ["a", "b"]
+            assert view.node("b").amends == {"example.com/bar": None}
+            offer(server, "b", **{"example.com/foo": "5"})
+            await asyncio.sleep(1)
+            assert told == ["a", "b"]
+            end()
+            offer(server, "b")
+            await asyncio.sleep(1)
+            assert told == ["a", "b"]
+
+    talk(scenario)

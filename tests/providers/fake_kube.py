@@ -4,7 +4,9 @@ import asyncio
 import copy
 import random
 from collections import Counter
+from random import Random
 
+from poolwright.kube.view import InformerView
 from poolwright.model.errors import Conflict, InvalidRequest, NotFound, Precondition, Transient
 from poolwright.model.kubernetes import NODES, PODS
 from poolwright.ports.kube import ObjectList, PatchKind, WatchEvent
@@ -171,14 +173,31 @@ class FakeKube:
 
 
 class FakeClusters:
-    def __init__(self):
+    def __init__(self, clock):
+        self.clock = clock
         self.kubes = {}
+        self.views = {}
+        self.wanted = asyncio.Event()
+
+    async def run(self):
+        self.views.clear()
+        running = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for cluster in self.views.keys() - running:
+                    group.create_task(self.views[cluster].run())
+                    running.add(cluster)
+                self.wanted.clear()
+                await self.wanted.wait()
 
     def kube(self, cluster):
         return self.kubes.setdefault(cluster, FakeKube())
 
     def view(self, cluster):
-        raise AssertionError("the machine's side keeps its own picture")
+        if cluster not in self.views:
+            self.views[cluster] = InformerView(self.kube(cluster), self.clock, Random("view"))
+            self.wanted.set()
+        return self.views[cluster]
 
     def wake(self, cluster):
         pass

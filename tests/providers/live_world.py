@@ -77,6 +77,9 @@ class LiveClusters:
     def kube(self, cluster):
         return self._kube
 
+    async def run(self):
+        pass  # nobody asks for a view
+
     def wake(self, cluster):
         pass
 

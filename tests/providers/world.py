@@ -75,7 +75,7 @@ class World:
         return SimClock(speed=speed)
 
     def _new_clusters(self):
-        return FakeClusters()
+        return FakeClusters(self.clock)
 
     def _new_cloud(self):
         return SimulatedCloud(
@@ -94,11 +94,12 @@ class World:
     @contextlib.asynccontextmanager
     async def running(self):
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(self.cloud.run())
+            tasks = [group.create_task(part.run()) for part in (self.clusters, self.cloud)]
             try:
                 yield self
             finally:
-                task.cancel()
+                for task in tasks:
+                    task.cancel()
 
     def restart(self):
         self.cloud = self._new_cloud()

@@ -91,6 +91,8 @@ class InformerView:
         self._raise_bugs = raise_bugs
         self._feed = ChangeFeed()
         self._woken: tuple[asyncio.Event, ...] = ()
+        self._amends_listeners: dict[int, Callable[[str], None]] = {}
+        self._amends_listened = 0
         self._nodes: dict[str, Node] = {}
         self._pods: dict[Key, Pod] = {}
         self._all_nodes: _Shelves[Node] = _Shelves()
@@ -173,6 +175,20 @@ class InformerView:
         """Changes from this call on, coalesced per pool."""
         return self._feed.follow()
 
+    def on_amends(self, listen: Callable[[str], None]) -> Callable[[], None]:
+        """Tell of every node whose capacity others wrote into, now and when it changes."""
+        self._amends_listened += 1
+        number = self._amends_listened
+        self._amends_listeners[number] = listen
+        for node in list(self._nodes.values()):
+            if node.amends:
+                listen(node.name)
+
+        def end() -> None:
+            self._amends_listeners.pop(number, None)
+
+        return end
+
     def _read_node(self, wire: Object) -> Node:
         node = Node.from_object(wire)
         if self._owns is None or self._owns(node):
@@ -195,6 +211,9 @@ class InformerView:
             for item in (old, new):
                 if item is not None:
                     self._tell(item.pool)
+            if new is not None and self._amends_listeners and new.amends:
+                for listen in tuple(self._amends_listeners.values()):
+                    listen(name)
 
     def _put_pod(self, key: Key, new: Pod | None) -> None:
         old = self._pods.pop(key, None)

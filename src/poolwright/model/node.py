@@ -64,6 +64,24 @@ class Node:
             return ""
         return self.annotations.get(AGENT_POOL_ANNOTATION) or self.labels.get(AGENT_POOL_LABEL, "")
 
+    @property
+    def amends(self) -> dict[str, int | None]:
+        """What a kubelet would change in allocatable: extended resources may be allocated whole,
+        and those that are in capacity no more cannot be (None).
+
+        Source: k8s.io/kubernetes pkg/kubelet/nodestatus, MachineInfo.
+        """
+        capacity, allocatable = self.capacity, self.allocatable
+        changed: dict[str, int | None] = {
+            name: amount
+            for name, amount in capacity.items()
+            if "/" in name and allocatable.get(name) != amount
+        }
+        if len(allocatable) + len(changed) > len(capacity):
+            gone = (name for name in allocatable if "/" in name and name not in capacity)
+            changed |= dict.fromkeys(gone)
+        return changed
+
     @classmethod
     def from_object(cls, wire: Mapping[str, Any]) -> Node:
         """Read Kubernetes' JSON form."""

@@ -5,7 +5,7 @@ Contract: ``docs/contracts/kube.md`` (rules K1…).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -211,6 +211,12 @@ class ClusterView(Protocol):
 
     def changes(self) -> AsyncIterator[ViewChange]:
         """Changes from now on, coalesced: what is not yet read is one entry per pool."""
+        ...
+
+    def on_amends(self, listen: Callable[[str], None]) -> Callable[[], None]:
+        """Tell the name of every node whose `Node.amends` is not empty, now and whenever it
+        changes, until the answer is called (K22).
+        """
         ...
 
 

@@ -90,8 +90,6 @@ class NodeState:
     has_plugin: bool = False
     has_exporter: bool = False
     written: tuple[bool, bool, bool] = (False, False, False)
-    amends: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    """What has to change in allocatable since others wrote into capacity."""
     used: dict[str, int] = field(default_factory=dict[str, int])
     images: set[str] = field(default_factory=set[str])
     addresses: set[int] = field(default_factory=set[int])
@@ -115,24 +113,6 @@ class NodeState:
         self.has_plugin = any(allocatable.get(key, "0") != "0" for key in self.gpu_offer)
         self.has_exporter = DCGM_LABEL in child(node, "metadata", "labels")
         self.written = self.facts
-
-    def amends_to(self, status: Mapping[str, Any]) -> dict[str, str | None]:
-        """What follows for allocatable from the resources that others wrote into capacity: they
-        may be allocated whole; what is in capacity no more cannot be.
-
-        Source: k8s.io/kubernetes pkg/kubelet/nodestatus, MachineInfo.
-        """
-        capacity, allocatable = child(status, "capacity"), child(status, "allocatable")
-        if len(capacity) == len(self.offer) == len(allocatable):
-            return {}  # as it was registered
-        own = self.gpu_offer
-        amends: dict[str, str | None] = {
-            name: amount
-            for name, amount in capacity.items()
-            if "/" in name and name not in own and allocatable.get(name) != amount
-        }
-        gone = (name for name in allocatable if "/" in name and name not in capacity)
-        return amends | dict.fromkeys(name for name in gone if name not in own)
 
     @property
     def minor_version(self) -> int:
