@@ -11,7 +11,8 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-from poolwright.kubesim.schema import BASE64, KEPT_NULL, QUANTITY, TIME, Shape
+from poolwright.kubesim.schema import BASE64, KEPT_NULL, TIME, Shape
+from poolwright.model.quantity import QUANTITY_PATTERN
 
 _KEPT = f'"{KEPT_NULL}":null'.encode()
 
@@ -21,7 +22,9 @@ _SCALARS: dict[str, Any] = {
     "boolean": bool,
     "any": msgspec.Raw,
     "int-or-string": Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)] | str,
-    "quantity": Annotated[str, msgspec.Meta(pattern=f"^(?:{QUANTITY.pattern})$")] | int | float,
+    "quantity": Annotated[str, msgspec.Meta(pattern=f"^(?:{QUANTITY_PATTERN})$")]
+    | Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    | Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)],
 }
 _FORMATS: dict[str, Any] = {
     "date-time": Annotated[str, msgspec.Meta(pattern=f"^(?:{TIME.pattern})$")],

@@ -25,6 +25,7 @@ from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.kinds.pod import POD
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
+from poolwright.kubesim.quantities import settle, settled
 from poolwright.kubesim.quota import QuotaLedger
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
@@ -128,7 +129,7 @@ class Registry:
         for kind in kinds:  # grows by what definitions declare
             records, at = await self._store.list(self._scope, store_kind(kind))
             cache = ObjectCache(kind, at)
-            cache.load(Entry(kind, record) for record in records)
+            cache.load(Entry(kind, *settled(kind, record)) for record in records)
             self._caches[kind.store_name] = cache
             if at != start:
                 start = -1
@@ -299,6 +300,7 @@ class Registry:
         now = self.clock.now().wall
         new = meta.begin_create(kind, body, namespace, now, self.identity, dry_run=options.dry_run)
         admit_create(self, kind, new)
+        settle(kind, new)
         kind.default(new)
         meta.track(kind, new, None, options, now)  # nobody owns what admission adds
         if kind is POD:
@@ -407,6 +409,7 @@ class Registry:
             new = given if answer is None else answer
             meta.check_sent_guard(kind, entry, new)
             new = meta.begin_update(kind, new, old, subresource)
+            settle(kind, new)
             if not subresource:
                 kind.default(new)
             meta.track(kind, new, old, options, self.clock.now().wall, subresource)

@@ -17,6 +17,7 @@ import msgspec
 
 from poolwright.kubesim import status
 from poolwright.model.kubernetes import Resource
+from poolwright.model.quantity import is_quantity
 
 _PREFIX = "#/components/schemas/"
 
@@ -302,17 +303,9 @@ QUANTITY_TEXT = (
 )
 
 
-QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
-
-
 _BASE64 = re.compile(r"[A-Za-z0-9+/]")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-
-
-def is_quantity(value: str | int | float) -> bool:
-    """Whether a value reads as an amount."""
-    return not isinstance(value, str) or QUANTITY.fullmatch(value) is not None
 
 
 def _zero(kind: Shape) -> Any:

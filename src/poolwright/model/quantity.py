@@ -5,23 +5,67 @@ Inside, cpu is counted in millicores and everything else in whole units (bytes, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
-_DECIMAL = {
-    "n": Fraction(1, 10**9),
-    "u": Fraction(1, 10**6),
-    "m": Fraction(1, 1000),
-    "": Fraction(1),
-    "k": Fraction(10**3),
-    "M": Fraction(10**6),
-    "G": Fraction(10**9),
-    "T": Fraction(10**12),
-    "P": Fraction(10**15),
-    "E": Fraction(10**18),
-}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}  # powers of 2
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_DIGITS, _EXPONENT_DIGITS = 200, 3
+"""How long a number may be; Go takes longer ones, which nobody means and which cost much."""
+
+QUANTITY_PATTERN = (
+    r"\s*(?=[+-]?\.?[0-9])(?P<sign>[+-]?)"
+    rf"(?P<whole>[0-9]{{0,{_DIGITS}}})(?P<point>\.[0-9]{{0,{_DIGITS}}})?"
+    rf"(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{{1,{_EXPONENT_DIGITS}}})?\s*"
+)
+"""What reads as an amount. Go takes ``.`` and ``m``, too, for nothing."""
+_FORM = re.compile(QUANTITY_PATTERN)
+_MILLI, _NANO = -3, -9
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A quantity as it was written: ``digits`` without sign, leading zeros and point, ``places``
+    of which stand behind the point; its suffix is a power of 2 (``binary``) or of 10.
+    """
+
+    sign: int
+    digits: str
+    places: int
+    suffix: str
+
+    @property
+    def binary(self) -> bool:
+        return self.suffix in _BINARY
+
+    @property
+    def exponent(self) -> int:
+        """The power that the suffix stands for."""
+        found = _BINARY.get(self.suffix, _DECIMAL.get(self.suffix))
+        return int(self.suffix[1:]) if found is None else found
+
+    @property
+    def value(self) -> Fraction:
+        scale = Fraction(2 if self.binary else 10) ** self.exponent
+        return self.sign * int(self.digits) * scale / 10**self.places
+
+
+def _written(text: str | int | float) -> _Written | None:
+    found = _FORM.fullmatch(str(text))
+    if found is None:
+        return None
+    places = (found["point"] or ".")[1:]
+    whole = found["whole"].lstrip("0") or "0"
+    sign = -1 if found["sign"] == "-" else 1
+    return _Written(sign, whole + places, len(places), found["suffix"] or "")
+
+
+def is_quantity(text: str | int | float) -> bool:
+    """Whether it reads as an amount."""
+    return _written(text) is not None
 
 
 @lru_cache(maxsize=4096)  # a cluster says the same few over and over
@@ -33,15 +77,12 @@ def parse_quantity(text: str | int | float) -> Fraction:
 
     Source: k8s.io/apimachinery pkg/api/resource.
     """
-    if isinstance(text, int | float):
+    if isinstance(text, int):
         return Fraction(text)
-    text = text.strip()
-    for suffix, factor in _BINARY.items():
-        if text.endswith(suffix):
-            return Fraction(text[: -len(suffix)]) * factor
-    if text and text[-1] in _DECIMAL and not text[-1].isdigit():
-        return Fraction(text[:-1]) * _DECIMAL[text[-1]]
-    return Fraction(text)
+    written = _written(text)
+    if written is None:
+        raise ValueError(f"not a quantity: {text!r}")
+    return written.value
 
 
 def _ceil(value: Fraction) -> int:
@@ -92,3 +133,74 @@ def quantity_text(value: Fraction, *, binary: bool = False) -> str:
     while nanos % 1000 == 0 and step < len(_DECIMAL_STEPS) - 1:
         nanos, step = nanos // 1000, step + 1
     return f"{nanos}{_DECIMAL_STEPS[step]}"
+
+
+_FAST_DIGITS = 18  # maxInt64Factors
+_INT64_MAX = 2**63 - 1
+
+
+def _away(value: Fraction, power: int) -> Fraction:
+    """A value rounded away from zero to a power of ten."""
+    if value.denominator == 1 and power <= 0:
+        return value
+    unit = Fraction(10) ** power
+    return (1 if value > 0 else -1) * _ceil(abs(value) / unit) * unit
+
+
+def _is_short(written: _Written) -> bool:
+    """Whether Go keeps it in an int64, and does not round or cap it."""
+    digits, exponent = len(written.digits), written.exponent
+    if written.binary:
+        room = 15 - digits - int(exponent * 3 / 10) - 1
+        return room >= 0 and not written.places and abs(written.value) <= _INT64_MAX
+    return digits <= _FAST_DIGITS and exponent - written.places >= _NANO
+
+
+def _is_kept(written: _Written) -> bool:
+    """Whether Go keeps the text of a short one as it is: it takes it for canonical. So it does
+    ``+1`` and ``1.500``.
+    """
+    if written.binary:
+        return int(written.digits) % 8 != 0
+    plain = not written.digits.endswith("000") and written.digits[0] != "0"
+    return plain and (written.exponent - written.places) % 3 == 0
+
+
+@lru_cache(maxsize=8192)
+def canonical_quantity(text: str | int | float, milli: bool = False) -> str:
+    """A quantity as the API server stores it and tells it: text, the largest suffix that leaves
+    a whole number, in the same of the three formats. With ``milli``, as in a ``ResourceList``,
+    rounded up to thousandths; otherwise to what ``n`` counts. What is none is left as it is.
+
+    Source: k8s.io/apimachinery pkg/api/resource (ParseQuantity, CanonicalizeBytes) and
+    k8s.io/kubernetes pkg/apis/core/v1/defaults.go (SetDefaults_ResourceList). Not taken over:
+    ``1000E`` loses its suffix there.
+    """
+    written = _written(text)
+    if written is None:
+        return str(text)
+    value, is_binary = written.value, written.binary
+    finest = _MILLI if milli else _NANO
+    if _is_short(written):
+        is_exact = not milli or is_binary or written.exponent - written.places >= _MILLI
+        if is_exact and _is_kept(written):
+            return str(text).strip()
+    elif is_binary:
+        value = max(-Fraction(_INT64_MAX), min(value, Fraction(_INT64_MAX)))
+        is_binary = not 0 < abs(_away(value, _NANO)) < 1
+    value = _away(value, finest)
+    if is_binary and value.denominator == 1 and abs(value) >= 1024:
+        return quantity_text(value, binary=True)
+    if written.suffix not in _DECIMAL and not written.binary:
+        return _with_exponent(value)
+    return quantity_text(value)
+
+
+def _with_exponent(value: Fraction) -> str:
+    """The format ``12e6``, whose exponents are multiples of three."""
+    if value == 0:
+        return "0"
+    amount, exponent = (value * 10**9).numerator, _NANO
+    while amount % 1000 == 0:
+        amount, exponent = amount // 1000, exponent + 3
+    return f"{amount}e{exponent}" if exponent else str(amount)
