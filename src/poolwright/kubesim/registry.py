@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from poolwright.kubesim import meta, pod_admission, policy, status
+from poolwright.kubesim import meta, pod_admission, pod_security, policy, status
 from poolwright.kubesim.admission import admit_create, admit_delete, assign_cluster_ip
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
@@ -361,12 +361,17 @@ class Registry:
         options: WriteOptions,
         subresource: str = "",
     ) -> None:
-        """Ask the admission policies, unless they were asked about this write as it was sent.
+        """Ask the admission policies, unless they were asked about this write as it was sent, and
+        whether pods are as secure as their namespace wants them.
 
         Raises:
             StatusError: one denies it.
         """
-        if options.is_reviewed or not policy.is_watched(self):
+        if options.is_reviewed:
+            return
+        if new is not None:
+            pod_security.review(self, kind, new, old, options, subresource)
+        if not policy.is_watched(self):
             return
         request = policy.Request(
             kind, operation, new, old, options.user, subresource, options.dry_run
