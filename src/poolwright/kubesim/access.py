@@ -14,10 +14,9 @@ from poolwright.kubesim.objects import Objects
 from poolwright.kubesim.user import Attempt, User
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
-from poolwright.model.label_selector import LabelSelector
 
 MASTERS = "system:masters"
-_ALL_RULES: tuple[Json, ...] = (
+ALL_RULES: tuple[Json, ...] = (
     {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
     {"verbs": ["*"], "nonResourceURLs": ["*"]},
 )
@@ -41,7 +40,7 @@ def permission(registry: Objects, user: User, attempt: Attempt) -> str | None:
 def rules_of(registry: Objects, user: User, namespace: str) -> Iterator[Json]:
     """Every rule that a user has in a namespace."""
     if MASTERS in user.groups:
-        yield from _ALL_RULES
+        yield from ALL_RULES
         return
     for _, _, rules in _bound_rules(registry, user, namespace):
         yield from rules
@@ -59,7 +58,8 @@ def _bound_rules(
             binding = entry.object()
             subject = _subject(binding, user, home)
             if subject is not None:
-                yield binding, subject, _role_rules(registry, binding, home)
+                rules = rules_of_role(registry, child(binding, "roleRef"), home)
+                yield binding, subject, rules or ()
 
 
 def _described(binding: Json, subject: Json) -> str:
@@ -97,26 +97,14 @@ def _subject(binding: Json, user: User, namespace: str) -> Json | None:
     return None
 
 
-def _role_rules(registry: Objects, binding: Json, namespace: str) -> Sequence[Json]:
-    reference = child(binding, "roleRef")
+def rules_of_role(registry: Objects, reference: Json, namespace: str) -> Sequence[Json] | None:
+    """The rules of the role that a binding of a namespace names; None if there is none."""
     name = str(reference.get("name") or "")
     if reference.get("kind") == "ClusterRole":
         role = registry.get(names.CLUSTER_ROLES, name)
     else:
         role = registry.get(names.ROLES, name, namespace)
-    if role is None:
-        return ()
-    selectors = children(role, "aggregationRule", "clusterRoleSelectors")
-    if not selectors:
-        return children(role, "rules")
-    return [*children(role, "rules"), *_aggregated(registry, selectors)]
-
-
-def _aggregated(registry: Objects, selectors: Sequence[Json]) -> Iterator[Json]:
-    wanted = [LabelSelector.from_object(selector) for selector in selectors]
-    for entry in registry.list(names.CLUSTER_ROLES):
-        if any(selector.matches(entry.labels) for selector in wanted):
-            yield from children(entry.object(), "rules")
+    return None if role is None else children(role, "rules")
 
 
 def _has(words: Any, wanted: str) -> bool:
@@ -168,89 +156,3 @@ def refused(user: User, attempt: Attempt) -> status.StatusError:
         f' "{attempt.full_resource}" in API group "{attempt.group}" {where}',
         details=details,
     )
-
-
-# What a cluster is born with
-
-_READ = ["get", "list", "watch"]
-_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-_VIEWED: dict[str, list[str]] = {
-    "": [
-        "configmaps", "endpoints", "events", "limitranges", "namespaces", "pods", "pods/log",
-        "pods/status", "podtemplates", "replicationcontrollers", "replicationcontrollers/scale",
-        "resourcequotas", "resourcequotas/status", "serviceaccounts", "services",
-        "services/status",
-    ],
-    "apps": [
-        "controllerrevisions", "daemonsets", "daemonsets/status", "deployments",
-        "deployments/scale", "deployments/status", "replicasets", "replicasets/scale",
-        "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status",
-    ],
-    "autoscaling": ["horizontalpodautoscalers", "horizontalpodautoscalers/status"],
-    "batch": ["cronjobs", "cronjobs/status", "jobs", "jobs/status"],
-    "discovery.k8s.io": ["endpointslices"],
-    "networking.k8s.io": ["networkpolicies"],
-    "policy": ["poddisruptionbudgets", "poddisruptionbudgets/status"],
-    "resource.k8s.io": ["resourceclaims", "resourceclaims/status", "resourceclaimtemplates"],
-}  # fmt: skip
-_EDITED: dict[str, list[str]] = {
-    "": [
-        "configmaps", "endpoints", "events", "pods", "pods/attach", "pods/eviction", "pods/exec",
-        "pods/portforward", "pods/proxy", "replicationcontrollers", "replicationcontrollers/scale",
-        "secrets", "serviceaccounts", "serviceaccounts/token", "services", "services/proxy",
-    ],
-    **{
-        group: [name for name in resources if not name.endswith("/status")]
-        for group, resources in _VIEWED.items()
-        if group not in {"", "discovery.k8s.io"}
-    },
-}  # fmt: skip
-_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*",
-          "/readyz", "/version", "/version/"]  # fmt: skip
-
-
-def _rules(resources: dict[str, list[str]], verbs: list[str]) -> list[Json]:
-    return [
-        {"apiGroups": [group], "resources": names_, "verbs": verbs}
-        for group, names_ in resources.items()
-    ]
-
-
-_VIEW = _rules(_VIEWED, _READ)
-_EDIT = [
-    *_VIEW,
-    *_rules(_EDITED, _WRITE),
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": _READ},
-]
-_ROLES = {"rbac.authorization.k8s.io": ["rolebindings", "roles"]}
-CLUSTER_ROLES: dict[str, list[Json]] = {
-    "cluster-admin": list(_ALL_RULES),
-    "admin": [*_EDIT, *_rules(_ROLES, [*_READ, *_WRITE])],
-    "edit": _EDIT,
-    "view": _VIEW,
-    "system:basic-user": [
-        {
-            "apiGroups": ["authorization.k8s.io"],
-            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-            "verbs": ["create"],
-        },
-        {
-            "apiGroups": ["authentication.k8s.io"],
-            "resources": ["selfsubjectreviews"],
-            "verbs": ["create"],
-        },
-    ],
-    "system:discovery": [{"nonResourceURLs": _PATHS, "verbs": ["get"]}],
-    "system:public-info-viewer": [
-        {
-            "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
-            "verbs": ["get"],
-        }
-    ],
-}
-CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, ...]] = {
-    "cluster-admin": (MASTERS,),
-    "system:basic-user": ("system:authenticated",),
-    "system:discovery": ("system:authenticated",),
-    "system:public-info-viewer": ("system:authenticated", "system:unauthenticated"),
-}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from poolwright.kubesim.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from poolwright.kubesim.kinds.scheduling import SYSTEM_PRIORITIES
+from poolwright.kubesim.roles import CLUSTER_ROLE_BINDINGS, cluster_roles, metadata
 from poolwright.model import kubernetes as names
 from poolwright.model.kubernetes import Resource
 
-_LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _GROUP = "rbac.authorization.k8s.io"
 
 
@@ -18,19 +17,13 @@ def bootstrap_objects() -> Iterator[tuple[Resource, dict[str, Any]]]:
     """Each with its resource, in the order in which they are made."""
     for name, value in SYSTEM_PRIORITIES.items():
         yield names.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value}
-    for name, rules in CLUSTER_ROLES.items():
-        yield (
-            names.CLUSTER_ROLES,
-            {
-                "metadata": {"name": name, "labels": dict(_LABELS)},
-                "rules": [dict(rule) for rule in rules],
-            },
-        )
+    for role in cluster_roles():
+        yield names.CLUSTER_ROLES, role
     for name, groups in CLUSTER_ROLE_BINDINGS.items():
         yield (
             names.CLUSTER_ROLE_BINDINGS,
             {
-                "metadata": {"name": name, "labels": dict(_LABELS)},
+                "metadata": metadata(name),
                 "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name},
                 "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": g} for g in groups],
             },

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from poolwright.kubesim import meta, pod_admission, pod_security, policy, status
+from poolwright.kubesim import escalation, meta, pod_admission, pod_security, policy, status
 from poolwright.kubesim.admission import admit_create, admit_delete, assign_cluster_ip
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
@@ -308,6 +308,7 @@ class Registry:
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
             assign_cluster_ip(self, new)
+        escalation.check(self, kind, new, None, options.user)
         meta.check(kind, new, None)
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace", ""), metadata["name"])
@@ -419,6 +420,7 @@ class Registry:
                 kind.default(new)
             meta.track(kind, new, old, options, self.clock.now().wall, subresource)
             meta.finish_update(kind, new, old, subresource)
+            escalation.check(self, kind, new, old, options.user)
             meta.check(kind, new, old, subresource)
             self.review(kind, "UPDATE", new, old, options, subresource)
             packed = pack(kind, new)

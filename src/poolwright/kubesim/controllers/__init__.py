@@ -18,6 +18,7 @@ from poolwright.kubesim.controllers.daemon_set import DaemonNodeController, Daem
 from poolwright.kubesim.controllers.garbage import GarbageController
 from poolwright.kubesim.controllers.node_lifecycle import NodeLifecycleController
 from poolwright.kubesim.controllers.perform import Performer
+from poolwright.kubesim.controllers.role_aggregation import aggregate_roles
 from poolwright.kubesim.controllers.root_certificate import publish_root_certificate
 from poolwright.kubesim.controllers.scheduler import SchedulerController
 from poolwright.kubesim.controllers.state import ClusterState, Following
@@ -128,6 +129,7 @@ async def _run(
             group.create_task(endless("finished_pods", nodes.sweep_terminated))
             certificate = partial(publish_root_certificate, registry, settings.ca_pem)
             group.create_task(endless("root_certificate", certificate))
+            group.create_task(endless("roles", partial(aggregate_roles, registry)))
             if settings.system_pods:
                 await install_system_pods(registry)
     finally:
