@@ -28,7 +28,7 @@ PACKAGES = {
             "core/v1", "apps/v1", "batch/v1", "policy/v1", "coordination/v1", "events/v1",
             "autoscaling/v1", "authentication/v1", "authorization/v1", "admissionregistration/v1",
             "autoscaling/v2", "discovery/v1", "networking/v1", "node/v1", "rbac/v1",
-            "resource/v1", "scheduling/v1",
+            "resource/v1", "scheduling/v1", "storage/v1",
         )
     },
     "apiextensions/v1": "apiextensions-apiserver@*/pkg/apis/apiextensions/v1",
@@ -47,7 +47,9 @@ ROOTS = (
     "core/v1.ResourceQuota", "core/v1.LimitRange", "core/v1.Endpoints", "apps/v1.StatefulSet",
     "batch/v1.CronJob", "autoscaling/v1.HorizontalPodAutoscaler",
     "autoscaling/v2.HorizontalPodAutoscaler", "discovery/v1.EndpointSlice",
+    "networking/v1.Ingress", "networking/v1.IngressClass",
     "networking/v1.NetworkPolicy", "node/v1.RuntimeClass", "scheduling/v1.PriorityClass",
+    "storage/v1.StorageClass",
     "rbac/v1.ClusterRole", "rbac/v1.ClusterRoleBinding", "rbac/v1.Role", "rbac/v1.RoleBinding",
     "resource/v1.DeviceClass", "resource/v1.ResourceClaim", "resource/v1.ResourceClaimTemplate",
     "resource/v1.ResourceSlice", "admissionregistration/v1.ValidatingAdmissionPolicy",

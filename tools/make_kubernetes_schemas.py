@@ -36,7 +36,7 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "apis__batch__v1": ("CronJob", "Job"),
     "apis__coordination.k8s.io__v1": ("Lease",),
     "apis__discovery.k8s.io__v1": ("EndpointSlice",),
-    "apis__networking.k8s.io__v1": ("NetworkPolicy",),
+    "apis__networking.k8s.io__v1": ("Ingress", "IngressClass", "NetworkPolicy"),
     "apis__node.k8s.io__v1": ("RuntimeClass",),
     "apis__policy__v1": ("PodDisruptionBudget", "Eviction"),
     "apis__rbac.authorization.k8s.io__v1": (
@@ -46,6 +46,7 @@ ROOTS: dict[str, tuple[str, ...]] = {
         "DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice",
     ),
     "apis__scheduling.k8s.io__v1": ("PriorityClass",),
+    "apis__storage.k8s.io__v1": ("StorageClass",),
     "apis__events.k8s.io__v1": ("Event",),
     "apis__authentication.k8s.io__v1": ("TokenRequest", "TokenReview", "SelfSubjectReview"),
     "apis__authorization.k8s.io__v1": (

@@ -28,6 +28,7 @@ from poolwright.kubesim.kinds.device import (
     RESOURCE_CLAIM_TEMPLATE,
     RESOURCE_SLICE,
 )
+from poolwright.kubesim.kinds.ingress import INGRESS, INGRESS_CLASS
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.kinds.network import ENDPOINT_SLICE, ENDPOINTS, NETWORK_POLICY
 from poolwright.kubesim.kinds.node import LEASE, NODE
@@ -40,7 +41,11 @@ from poolwright.kubesim.kinds.stateful import (
     REPLICATION_CONTROLLER,
     STATEFUL_SET,
 )
-from poolwright.kubesim.kinds.volume import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
+from poolwright.kubesim.kinds.volume import (
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    STORAGE_CLASS,
+)
 from poolwright.kubesim.kinds.workload import (
     DAEMON_SET,
     DEPLOYMENT,
@@ -74,9 +79,12 @@ KINDS: tuple[ObjectKind, ...] = (
     RESOURCE_QUOTA,
     RUNTIME_CLASS,
     STATEFUL_SET,
+    STORAGE_CLASS,
     CRON_JOB,
     HORIZONTAL_POD_AUTOSCALER,
     NETWORK_POLICY,
+    INGRESS,
+    INGRESS_CLASS,
     ENDPOINTS,
     ENDPOINT_SLICE,
     CLUSTER_ROLE,
