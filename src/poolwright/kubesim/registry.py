@@ -19,7 +19,7 @@ from poolwright.kubesim.admission import admit_create, admit_delete, assign_clus
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.custom import kind_of as kind_of_definition
-from poolwright.kubesim.entry import Entry, ObjectChange, pack, read
+from poolwright.kubesim.entry import Entry, ObjectChange, pack, read, says_the_same
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
@@ -424,7 +424,7 @@ class Registry:
             meta.check(kind, new, old, subresource)
             self.review(kind, "UPDATE", new, old, options, subresource)
             packed = pack(kind, new)
-            if packed == entry.data or options.dry_run:
+            if says_the_same(packed, entry.data) or options.dry_run:
                 new["metadata"]["resourceVersion"] = str(entry.revision)
                 return new
             promise = self.quotas.admit(kind, new, old)

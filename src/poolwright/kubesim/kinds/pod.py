@@ -42,6 +42,16 @@ def _default(body: Body) -> None:
     if spec["terminationGracePeriodSeconds"] < 0:
         spec["terminationGracePeriodSeconds"] = 1  # pkg/apis/core/v1/conversion.go
     spec.setdefault("enableServiceLinks", True)
+    for member in ("containers", "initContainers"):
+        for container in spec.get(member) or ():
+            _request_limits(container["resources"])
+
+
+def _request_limits(resources: Body) -> None:
+    """Ask for what is allowed at most, where nothing is asked for; a template does not."""
+    limits = resources.get("limits")
+    if limits:
+        resources["requests"] = {**limits, **(resources.get("requests") or {})}
 
 
 def _tolerates(toleration: Json, key: str) -> bool:

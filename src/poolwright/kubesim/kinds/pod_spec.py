@@ -41,12 +41,7 @@ def _default_container(container: Body) -> None:
     container.setdefault("terminationMessagePolicy", "File")
     if not container.get("imagePullPolicy"):
         container["imagePullPolicy"] = _pull_policy(str(container.get("image") or ""))
-    resources = container.setdefault("resources", {})
-    limits = resources.get("limits")
-    if limits:
-        requests = resources.setdefault("requests", {})
-        for name, amount in limits.items():
-            requests.setdefault(name, amount)
+    container.setdefault("resources", {})
     for port in container.get("ports") or ():
         port["protocol"] = port.get("protocol") or "TCP"
     for member in ("livenessProbe", "readinessProbe", "startupProbe"):
