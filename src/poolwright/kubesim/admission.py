@@ -7,6 +7,7 @@ from zlib import crc32
 
 from poolwright.kubesim import status
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
+from poolwright.kubesim.kinds.volume import is_default_class
 from poolwright.kubesim.objects import Objects
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
@@ -47,6 +48,21 @@ def assign_cluster_ip(registry: Objects, body: Body) -> None:
             spec["clusterIP"] = address
             spec["clusterIPs"] = [address]
             return
+
+
+def name_storage_class(registry: Objects, claim: Body) -> None:
+    """Name the default class in a claim that names none: the newest, then the first by name.
+
+    Source: k8s.io/kubernetes plugin/pkg/admission/storage/storageclass/setdefault.
+    """
+    spec = claim["spec"]
+    if spec.get("storageClassName") is not None:
+        return
+    classes = (entry.object() for entry in registry.list(names.STORAGE_CLASSES))
+    found = sorted((c["metadata"] for c in classes if is_default_class(c)), key=lambda m: m["name"])
+    found.sort(key=lambda m: m["creationTimestamp"], reverse=True)
+    if found:
+        spec["storageClassName"] = found[0]["name"]
 
 
 def admit_create(registry: Objects, kind: ObjectKind, body: Body) -> None:

@@ -15,7 +15,12 @@ from functools import partial
 from typing import Any
 
 from poolwright.kubesim import escalation, meta, pod_admission, pod_security, policy, status
-from poolwright.kubesim.admission import admit_create, admit_delete, assign_cluster_ip
+from poolwright.kubesim.admission import (
+    admit_create,
+    admit_delete,
+    assign_cluster_ip,
+    name_storage_class,
+)
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.custom import kind_of as kind_of_definition
@@ -308,6 +313,8 @@ class Registry:
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
             assign_cluster_ip(self, new)
+        elif kind.resource.kind == "PersistentVolumeClaim":
+            name_storage_class(self, new)
         escalation.check(self, kind, new, None, options.user)
         meta.check(kind, new, None)
         metadata = new["metadata"]

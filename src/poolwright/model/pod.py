@@ -160,6 +160,10 @@ class Pod:
     spread: tuple[SpreadConstraint, ...] = ()
     nominated_node: str = ""
     started: str = ""
+    volume_claims: tuple[str, ...] = ()
+    """The PersistentVolumeClaims behind its volumes."""
+    device_claims: tuple[str, ...] = ()
+    """Its ResourceClaims; empty for one that is still to be made."""
 
     @property
     def key(self) -> str:
@@ -232,8 +236,38 @@ class Pod:
             spread=spread_constraints(spec, meta.get("labels") or {}),
             nominated_node=status.get("nominatedNodeName") or "",
             started=shared(status.get("startTime") or ""),
+            volume_claims=_volume_claims(meta["name"], spec),
+            device_claims=_device_claims(spec, status),
             restarts=sum(c.get("restartCount") or 0 for c in children(status, "containerStatuses")),
         )
+
+
+def _volume_claims(pod: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of ephemeral volumes are named after pod and volume."""
+    found: list[str] = []
+    for volume in spec.get("volumes") or ():
+        if claimed := volume.get("persistentVolumeClaim"):
+            found.append(claimed.get("claimName") or "")
+        elif "ephemeral" in volume:
+            found.append(f"{pod}-{volume.get('name')}")
+    return tuple(found)
+
+
+def _device_claims(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of templates are named by the status; one without a name needs none."""
+    wanted = spec.get("resourceClaims")
+    if not wanted:
+        return ()
+    made = {s["name"]: s for s in status.get("resourceClaimStatuses") or ()}
+    found: list[str] = []
+    for claim in wanted:
+        name = claim.get("resourceClaimName")
+        if not name:
+            known = made.get(claim["name"])
+            name = "" if known is None else known.get("resourceClaimName")
+        if name is not None:
+            found.append(name)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _AGGREGATED = "APIGroupDiscoveryList"
 _GROUP_ORDER = (
     "", "events.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io", "autoscaling",
     "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
-    "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
+    "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
     "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io",
 )  # fmt: skip
 

@@ -22,6 +22,11 @@ from poolwright.kubesim.controllers.role_aggregation import aggregate_roles
 from poolwright.kubesim.controllers.root_certificate import publish_root_certificate
 from poolwright.kubesim.controllers.scheduler import SchedulerController
 from poolwright.kubesim.controllers.state import ClusterState, Following
+from poolwright.kubesim.controllers.volume import (
+    ClaimController,
+    PodClaimController,
+    VolumeController,
+)
 from poolwright.kubesim.controllers.workload import (
     BudgetController,
     DeploymentController,
@@ -107,6 +112,9 @@ async def _run(
         DeploymentController(*parts),
         JobController(*parts),
         BudgetController(*parts),
+        ClaimController(*parts),
+        VolumeController(*parts),
+        PodClaimController(*parts),
     )
     sets = DaemonSetController(following, state, daemons, performer)
     totals = loop_of(sets, debounce=_TOGETHER)

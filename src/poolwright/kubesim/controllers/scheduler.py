@@ -8,10 +8,19 @@ from poolwright.kubesim.controllers.perform import Performer
 from poolwright.kubesim.controllers.state import ClusterState, Following
 from poolwright.kubesim.entry import ObjectChange
 from poolwright.model.instant import Instant
-from poolwright.model.kubernetes import NAMESPACES, POD_DISRUPTION_BUDGETS
+from poolwright.model.json_value import Json, child
+from poolwright.model.kubernetes import (
+    NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
+    POD_DISRUPTION_BUDGETS,
+    RESOURCE_CLAIMS,
+    STORAGE_CLASSES,
+    Resource,
+)
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
 from poolwright.plan.kubernetes.action import BindPod
+from poolwright.plan.kubernetes.pod_claims import device_flaw, volume_flaw
 from poolwright.plan.kubernetes.preemption import Guard
 from poolwright.plan.kubernetes.scheduler import Scheduler
 from poolwright.ports.clock import Clock
@@ -49,12 +58,17 @@ class SchedulerController:
         self._loop = loop
         for entry in self._registry.list(NAMESPACES):
             self._scheduler.set_namespace(entry.name, entry.labels)
+        self._on_classes()
+        for entry in self._registry.list(RESOURCE_CLAIMS):
+            self._set_claim(RESOURCE_CLAIMS, entry.key, entry.object())
         for node in self._state.nodes.values():
             self._scheduler.set_node(node)
         for pod in sorted(self._state.pods.values(), key=lambda p: (p.created, p.key)):
             self._scheduler.set_pod(pod)
         self._registry.subscribe(self._on_namespace, (NAMESPACES,))
         self._registry.subscribe(self._on_budget, (POD_DISRUPTION_BUDGETS,))
+        self._registry.subscribe(self._on_claim, (PERSISTENT_VOLUME_CLAIMS, RESOURCE_CLAIMS))
+        self._registry.subscribe(lambda _: self._on_classes(), (STORAGE_CLASSES,))
         self._state.on_node(self._on_node)
         self._state.on_pod(self._on_pod)
         loop.wake("queue")
@@ -67,6 +81,25 @@ class SchedulerController:
 
     def _on_budget(self, change: ObjectChange) -> None:
         self._budgets_moved = True
+
+    def _on_claim(self, change: ObjectChange) -> None:
+        body = None if change.type == "DELETED" else change.new.object()
+        self._set_claim(change.kind.resource, change.new.key, body)
+
+    def _on_classes(self) -> None:
+        for entry in self._registry.list(PERSISTENT_VOLUME_CLAIMS):
+            self._set_claim(PERSISTENT_VOLUME_CLAIMS, entry.key, entry.object())
+
+    def _set_claim(self, resource: Resource, key: str, body: Json | None) -> None:
+        flaw: str | None = None
+        if body is not None and resource == RESOURCE_CLAIMS:
+            flaw = device_flaw(body)
+        elif body is not None:
+            name = child(body, "spec").get("storageClassName")
+            found = self._registry.get(STORAGE_CLASSES, name) if name else None
+            flaw = volume_flaw(body, found or {})
+        self._scheduler.set_claim(resource, key, flaw)
+        self._wake()
 
     def _on_node(self, old: Node | None, new: Node | None) -> None:
         if new is None:

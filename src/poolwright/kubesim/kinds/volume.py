@@ -1,6 +1,6 @@
-"""Persistent volumes and claims, as objects: nothing provisions, binds or mounts them.
+"""Persistent volumes, the claims for them, and the classes that claims name.
 
-Clients of stateful sets list them. Source of defaults and columns: k8s.io/kubernetes
+Source of defaults and columns: k8s.io/kubernetes
 pkg/apis/core/v1/defaults.go and pkg/printers/internalversion/printers.go.
 """
 
@@ -11,13 +11,21 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import age_of
-from poolwright.kubesim.kinds.declare import all_of, defaults, needed, starts_with_status
+from poolwright.kubesim.kinds.declare import (
+    all_of,
+    defaults,
+    needed,
+    one_of,
+    starts_with_status,
+    unchanged,
+)
 from poolwright.kubesim.kinds.kind import Column, ObjectKind
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
 
 _AGE = Column("Age")
 _UNSET = "<unset>"
+_DOMAINS = ("kubernetes.io", "beta.kubernetes.io")
 _MODES = {
     "ReadWriteOnce": "RWO",
     "ReadOnlyMany": "ROX",
@@ -67,6 +75,46 @@ def _claim_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
         spec.get("volumeMode") or _UNSET,
     )
 
+
+def is_default_class(body: Mapping[str, Any]) -> bool:
+    """Whether claims that name no class get this one."""
+    said = child(body, "metadata", "annotations")
+    return any(said.get(f"storageclass.{each}/is-default-class") == "true" for each in _DOMAINS)
+
+
+def _class_name(body: Mapping[str, Any]) -> str:
+    name = body["metadata"]["name"]
+    return f"{name} (default)" if is_default_class(body) else name
+
+
+STORAGE_CLASS = ObjectKind(
+    names.STORAGE_CLASSES,
+    "storageclass",
+    ("sc",),
+    columns=(
+        Column("Name", format="name"),
+        Column("Provisioner"),
+        Column("ReclaimPolicy"),
+        Column("VolumeBindingMode"),
+        Column("AllowVolumeExpansion", "boolean"),
+        _AGE,
+    ),
+    row=lambda body, now: (
+        _class_name(body),
+        body.get("provisioner") or "",
+        body.get("reclaimPolicy") or "Delete",
+        body.get("volumeBindingMode") or "Immediate",
+        bool(body.get("allowVolumeExpansion")),
+        age_of(body, now),
+    ),
+    default=defaults({}, pointers={"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
+    validate=all_of(
+        needed("provisioner"),
+        one_of("reclaimPolicy", ("Delete", "Retain")),
+        one_of("volumeBindingMode", ("Immediate", "WaitForFirstConsumer")),
+        unchanged("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
+    ),
+)
 
 PERSISTENT_VOLUME = ObjectKind(
     names.PERSISTENT_VOLUMES,

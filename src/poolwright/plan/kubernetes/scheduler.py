@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
-from poolwright.model.kubernetes import PODS
+from poolwright.model.kubernetes import PODS, Resource
 from poolwright.model.node import Node
 from poolwright.model.pod import Pod
 from poolwright.plan.fit import Misfit
@@ -29,6 +29,7 @@ from poolwright.plan.kubernetes.action import (
     Target,
 )
 from poolwright.plan.kubernetes.placement import Placement, Shape, asks_of, pinned_nodes
+from poolwright.plan.kubernetes.pod_claims import PodClaims
 from poolwright.plan.kubernetes.preemption import Guard, Preemption, find_preemption
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -74,6 +75,7 @@ class Scheduler:
         self._claims = kubernetes_minor >= 34
         self._placement = Placement(taint_values=kubernetes_minor < 34)
         self._guards: Sequence[Guard] = ()
+        self._wants = PodClaims(is_told_of_devices=self._claims)
         self._queue: list[tuple[int, int, str]] = []
         self._order = count()
         self._pending: dict[str, Pod] = {}
@@ -119,6 +121,11 @@ class Scheduler:
         """A namespace came or changed its labels; None: it is gone."""
         self._placement.set_namespace(name, labels)
         self._changed = True
+
+    def set_claim(self, resource: Resource, key: str, flaw: str | None) -> None:
+        """A claim of volumes or devices: why pods wait for it, empty if not, None: it is gone."""
+        for pod in self._wants.set_claim(resource, key, flaw):
+            self._enqueue(pod)
 
     def set_node(self, node: Node) -> None:
         """A node came or changed."""
@@ -199,6 +206,12 @@ class Scheduler:
     def _decide(self, pod: Pod) -> Iterable[Action]:
         if pod.scheduling_gates:
             return self._gated(pod)
+        if pod.volume_claims or pod.device_claims:
+            self._wants.leave(pod)
+            lacks = self._wants.why(pod, self._placement.node_count)
+            if lacks is not None:
+                self._wants.wait(pod)
+                return self._tell(pod, lacks if self._placement.node_count else NO_NODES)
         shape = self._placement.shape_of(pod)
         node = self._nominated.get(pod.key)
         if node is None or not self._placement.fits(pod, shape, node):
@@ -295,7 +308,7 @@ class Scheduler:
         return (SetCondition(_target(pod), *condition, "it has scheduling gates"),)
 
     def _tell(self, pod: Pod, message: str) -> tuple[Action, ...]:
-        if self._told.get(pod.key) == message:
+        if not message or self._told.get(pod.key) == message:
             return ()
         self._told[pod.key] = message
         target = _target(pod)
@@ -388,6 +401,7 @@ class Scheduler:
             self._stop_waiting(known)
 
     def _stop_waiting(self, pod: Pod) -> None:
+        self._wants.leave(pod)
         shape = self._shapes.pop(pod.key, None)
         if shape is not None:
             waiting = self._waiting[shape]
@@ -419,7 +433,7 @@ def _nominate(pod: Pod, node: str | None, because: str) -> Action:
 
 def _asks(pod: Pod) -> tuple[object, ...]:
     """What may change of a pod that waits, and matters."""
-    return pod.uid, pod.scheduling_gates, pod.labels, asks_of(pod)
+    return pod.uid, pod.scheduling_gates, pod.labels, pod.device_claims, asks_of(pod)
 
 
 def plan_schedule(
