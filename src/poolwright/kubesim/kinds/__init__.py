@@ -28,9 +28,7 @@ from poolwright.kubesim.kinds.device import (
     RESOURCE_CLAIM_TEMPLATE,
     RESOURCE_SLICE,
 )
-from poolwright.kubesim.kinds.disruption import POD_DISRUPTION_BUDGET
 from poolwright.kubesim.kinds.ingress import INGRESS, INGRESS_CLASS
-from poolwright.kubesim.kinds.job import JOB
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.kinds.network import ENDPOINT_SLICE, ENDPOINTS, NETWORK_POLICY
 from poolwright.kubesim.kinds.node import LEASE, NODE
@@ -51,6 +49,8 @@ from poolwright.kubesim.kinds.volume import (
 from poolwright.kubesim.kinds.workload import (
     DAEMON_SET,
     DEPLOYMENT,
+    JOB,
+    POD_DISRUPTION_BUDGET,
     REPLICA_SET,
 )
 
