@@ -168,3 +168,63 @@ def test_a_node_is_cordoned(world, pods):
     finally:
         world.kubectl("uncordon", node)
     assert placed(world, f"{pods}/late") == node
+
+
+def test_a_pod_waits_for_its_volume(world, pods, namespace):
+    name = f"story-{namespace}"
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {
+            "storageClassName": name,
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    volume = {
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": name,
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "2Gi"},
+            "hostPath": {"path": "/tmp/story"},
+        },
+    }
+    data = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    world.create(pods, pod("waits", volumes=[data]))
+    words = 'are available: persistentvolumeclaim "data" not found. not found'
+    assert refused(world, f"{pods}/waits").endswith(words)
+    claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+    world.create(claims, claim)
+    words = "are available: pod has unbound immediate PersistentVolumeClaims. not found"
+    world.until(lambda: refused(world, f"{pods}/waits").endswith(words))
+    world.create("/api/v1/persistentvolumes", volume)
+    try:
+        assert placed(world, f"{pods}/waits")
+        found = world.get(f"{claims}/data")
+        assert found["spec"]["volumeName"] == name
+        assert found["status"] == {
+            "phase": "Bound",
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "2Gi"},
+        }
+        kept = world.get(f"/api/v1/persistentvolumes/{name}")
+        assert kept["status"]["phase"] == "Bound"
+        assert kept["spec"]["claimRef"]["name"] == "data"
+    finally:
+        world.delete(f"/api/v1/persistentvolumes/{name}")
+
+
+def test_devices_are_claimed_by_template(world, pods, namespace):
+    claimed = [{"name": "gpu", "resourceClaimTemplateName": "one"}]
+    world.create(pods, pod("wants", resourceClaims=claimed))
+    request = {"name": "r", "exactly": {"deviceClassName": f"story-{namespace}"}}
+    template = {"metadata": {"name": "one"}, "spec": {"spec": {"devices": {"requests": [request]}}}}
+    groups = f"/apis/resource.k8s.io/v1/namespaces/{namespace}"
+    world.create(f"{groups}/resourceclaimtemplates", template)
+    (made,) = world.until(lambda: world.get(f"{groups}/resourceclaims")["items"])
+    assert made["metadata"]["generateName"] == "wants-gpu-"
+    assert made["metadata"]["annotations"] == {"resource.kubernetes.io/pod-claim-name": "gpu"}
+    assert made["metadata"]["ownerReferences"][0]["name"] == "wants"
+    told = world.until(lambda: world.get(f"{pods}/wants")["status"].get("resourceClaimStatuses"))
+    assert told == [{"name": "gpu", "resourceClaimName": made["metadata"]["name"]}]
+    assert "nodeName" not in world.get(f"{pods}/wants")["spec"]
