@@ -147,6 +147,12 @@ def too_long(field: str, limit: int) -> Cause:
     return Cause("FieldValueTooLong", field, f"Too long: may not be more than {limit} bytes")
 
 
+def too_many(field: str, count: int, most: int) -> Cause:
+    """More items than a list may have."""
+    words = f"Too many: {count}: must have at most {most} items"
+    return Cause("FieldValueTooMany", field, words)
+
+
 def _details(group: str, plural_or_kind: str, name: str) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if name:

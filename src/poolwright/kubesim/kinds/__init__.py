@@ -12,7 +12,7 @@ from poolwright.kubesim.kinds.access import (
     ROLE_BINDING,
 )
 from poolwright.kubesim.kinds.admission_policy import ADMISSION_POLICY, ADMISSION_POLICY_BINDING
-from poolwright.kubesim.kinds.autoscaling import CRON_JOB, HORIZONTAL_POD_AUTOSCALER
+from poolwright.kubesim.kinds.autoscaling import HORIZONTAL_POD_AUTOSCALER
 from poolwright.kubesim.kinds.core import (
     CONFIG_MAP,
     EVENT,
@@ -21,6 +21,7 @@ from poolwright.kubesim.kinds.core import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
+from poolwright.kubesim.kinds.cron_job import CRON_JOB
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.device import (
     DEVICE_CLASS,
@@ -28,7 +29,9 @@ from poolwright.kubesim.kinds.device import (
     RESOURCE_CLAIM_TEMPLATE,
     RESOURCE_SLICE,
 )
+from poolwright.kubesim.kinds.disruption import POD_DISRUPTION_BUDGET
 from poolwright.kubesim.kinds.ingress import INGRESS, INGRESS_CLASS
+from poolwright.kubesim.kinds.job import JOB
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.kinds.network import ENDPOINT_SLICE, ENDPOINTS, NETWORK_POLICY
 from poolwright.kubesim.kinds.node import LEASE, NODE
@@ -49,8 +52,6 @@ from poolwright.kubesim.kinds.volume import (
 from poolwright.kubesim.kinds.workload import (
     DAEMON_SET,
     DEPLOYMENT,
-    JOB,
-    POD_DISRUPTION_BUDGET,
     REPLICA_SET,
 )
 

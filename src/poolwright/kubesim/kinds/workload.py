@@ -1,6 +1,6 @@
-"""Workloads: deployments, daemon sets, replica sets, jobs, and budgets.
+"""Workloads: deployments, daemon sets and replica sets.
 
-Source of defaults and rules: k8s.io/kubernetes pkg/apis/{apps,batch,policy}.
+Source of defaults and rules: k8s.io/kubernetes pkg/apis/apps.
 """
 
 from __future__ import annotations
@@ -12,20 +12,17 @@ from typing import Any
 
 from poolwright.kubesim.kinds.cell import (
     age_of,
-    human_duration,
-    instant,
     labels_text,
     names_and_images,
     number,
     selector_text,
 )
 from poolwright.kubesim.kinds.declare import values
-from poolwright.kubesim.kinds.job_update import check_job_update
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_placement import check_label_selector
 from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
 from poolwright.kubesim.kinds.warning import of_workload
-from poolwright.kubesim.rules import check_labels, dns_label
+from poolwright.kubesim.rules import check_labels
 from poolwright.kubesim.status import Cause, forbidden, invalid, not_supported, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
@@ -101,15 +98,22 @@ def check_selector(
         yield invalid("spec.selector", shown, "field is immutable")
 
 
-def check_template(new: Mapping[str, Any], *, always: bool = True) -> Iterator[Cause]:
-    """Broken rules of a workload's pod template."""
-    spec = child(new, "spec", "template", "spec")
-    yield from check_labels(
-        child(new, "spec", "template", "metadata").get("labels"), "spec.template.labels"
-    )
-    yield from check_pod_spec(spec, "spec.template.spec")
-    if always and spec.get("restartPolicy") in {"Never", "OnFailure"}:
-        yield not_supported("spec.template.spec.restartPolicy", spec["restartPolicy"], ("Always",))
+def check_template(
+    new: Mapping[str, Any], holder: str = "spec", *, always: bool = True
+) -> Iterator[Cause]:
+    """Broken rules of a workload's pod template; ``always``: its pods are restarted for ever."""
+    template = child(new, *holder.split("."), "template")
+    spec, path = child(template, "spec"), f"{holder}.template"
+    yield from check_labels(child(template, "metadata").get("labels"), f"{path}.labels")
+    yield from check_pod_spec(spec, f"{path}.spec")
+    if not always:
+        return
+    if spec.get("restartPolicy") in {"Never", "OnFailure"}:
+        yield not_supported(f"{path}.spec.restartPolicy", spec["restartPolicy"], ("Always",))
+    if spec.get("activeDeadlineSeconds") is not None:
+        word = "ReplicaSet" if new["kind"] == "Deployment" else new["kind"]
+        why = f"activeDeadlineSeconds in {word} is not Supported"
+        yield forbidden(f"{path}.spec.activeDeadlineSeconds", why)
 
 
 def _not_negative(new: Mapping[str, Any], *members: str) -> Iterator[Cause]:
@@ -148,20 +152,24 @@ def _workload_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) ->
     ]
 
 
-_PERCENT = re.compile(r"[0-9]+%")
+_PERCENT = re.compile(r"[0-9]{1,9}%")
 _PERCENT_TEXT = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or"
     " '93%', regex used for validation is '[0-9]+%')"
 )
 
 
-def check_amount_or_percent(body: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    """Broken rules of an int-or-percent."""
+def check_amount_or_percent(
+    body: Mapping[str, Any], path: str, *, most: int | None = None
+) -> Iterator[Cause]:
+    """Broken rules of an int-or-percent; ``most``: the greatest percentage."""
     for where, value in values(body, path):
         if isinstance(value, int) and value < 0:
             yield invalid(where, value, "must be greater than or equal to 0")
         elif isinstance(value, str) and not _PERCENT.fullmatch(value):
             yield invalid(where, value, _PERCENT_TEXT)
+        elif isinstance(value, str) and most is not None and int(value[:-1]) > most:
+            yield invalid(where, value, f"must not be greater than {most}%")
 
 
 def _count(amount: Any) -> int:
@@ -192,7 +200,7 @@ def _check_strategy(new: Mapping[str, Any]) -> Iterator[Cause]:
                 yield forbidden(path, "may not be specified when strategy `type` is 'Recreate'")
         case "RollingUpdate":
             unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
-            yield from check_amount_or_percent(new, f"{path}.maxUnavailable")
+            yield from check_amount_or_percent(new, f"{path}.maxUnavailable", most=100)
             yield from check_amount_or_percent(new, f"{path}.maxSurge")
             if not _count(unavailable) and not _count(surge):
                 why = "may not be 0 when `maxSurge` is 0"
@@ -230,7 +238,7 @@ def _check_daemon_set_strategy(new: Mapping[str, Any]) -> Iterator[Cause]:
         return
     path = "spec.updateStrategy.rollingUpdate"
     for member in ("maxUnavailable", "maxSurge"):
-        yield from check_amount_or_percent(new, f"{path}.{member}")
+        yield from check_amount_or_percent(new, f"{path}.{member}", most=100)
     rolling = child(strategy, "rollingUpdate")
     unavailable, surge = _count(rolling.get("maxUnavailable")), _count(rolling.get("maxSurge"))
     if unavailable and surge:
@@ -388,230 +396,4 @@ DAEMON_SET = ObjectKind(
     prepare=_daemon_set_prepare,
     validate=_daemon_set_validate,
     has_generation=True,
-)
-
-
-# Job
-
-_JOB_LABELS = (
-    ("batch.kubernetes.io/controller-uid", "uid"),
-    ("batch.kubernetes.io/job-name", "name"),
-    ("controller-uid", "uid"),
-    ("job-name", "name"),
-)
-
-
-_BACKOFF_LIMIT = 6
-_NO_LIMIT = 2**31 - 1
-
-
-def _job_default(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    if "completions" not in spec and "parallelism" not in spec:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
-    is_by_index = spec.get("backoffLimitPerIndex") is not None
-    spec.setdefault("backoffLimit", _NO_LIMIT if is_by_index else _BACKOFF_LIMIT)
-    spec.setdefault("completionMode", "NonIndexed")
-    spec.setdefault("suspend", False)
-    spec.setdefault("manualSelector", False)
-    has_policy = spec.get("podFailurePolicy") is not None
-    spec.setdefault("podReplacementPolicy", "Failed" if has_policy else "TerminatingOrFailed")
-    default_template_of(spec)
-
-
-def _job_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
-    if old is not None:
-        return
-    body["status"] = {}
-    spec, metadata = body["spec"], body["metadata"]
-    if spec.get("manualSelector"):
-        return
-    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
-    for label, member in _JOB_LABELS:
-        labels[label] = metadata[member]
-    label = _JOB_LABELS[0][0]
-    spec["selector"] = {"matchLabels": {label: metadata["uid"]}}
-
-
-def check_job_restart(body: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    """A job's pods cannot be restarted for ever."""
-    policy = child(body, *path.split(".")).get("restartPolicy")
-    where = f"{path}.restartPolicy"
-    if policy == "Always":
-        yield required(where, 'valid values: "OnFailure", "Never"')
-    elif policy not in {"OnFailure", "Never"}:
-        yield not_supported(where, policy, ("OnFailure", "Never"))
-
-
-def _check_job_name(body: Mapping[str, Any]) -> Iterator[Cause]:
-    """The pods of an indexed job are called after it."""
-    spec, name = child(body, "spec"), str(body["metadata"].get("name") or "")
-    if spec.get("completionMode") != "Indexed" or not spec.get("completions"):
-        return
-    pod = f"{name}-{int(spec['completions']) - 1}"
-    if dns_label(pod):
-        why = f"will not able to create pod with invalid DNS label: {pod}"
-        yield invalid("metadata.name", name, why)
-
-
-def _job_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
-    causes = [
-        *_not_negative(
-            new,
-            "parallelism",
-            "completions",
-            "backoffLimit",
-            "activeDeadlineSeconds",
-            "ttlSecondsAfterFinished",
-        ),
-        *check_selector(new, old),
-        *check_template(new, always=False),
-    ]
-    mode = child(new, "spec").get("completionMode")
-    if mode not in {"Indexed", "NonIndexed"}:
-        causes.append(not_supported("spec.completionMode", mode, ("NonIndexed", "Indexed")))
-    elif mode == "Indexed" and child(new, "spec").get("completions") is None:
-        causes.append(required("spec.completions", "when completion mode is Indexed"))
-    causes.extend(check_job_restart(new, "spec.template.spec"))
-    if old is None:
-        causes.extend(_check_job_name(new))
-    else:
-        causes.extend(check_job_update(new, old))
-    return causes
-
-
-def _job_word(body: Mapping[str, Any]) -> str:
-    held = {
-        str(c.get("type"))
-        for c in children(body, "status", "conditions")
-        if c.get("status") == "True"
-    }
-    for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
-        if condition in held:
-            return word
-    if "deletionTimestamp" in body["metadata"]:
-        return "Terminating"
-    for condition, word in (
-        ("Suspended", "Suspended"),
-        ("FailureTarget", "FailureTarget"),
-        ("SuccessCriteriaMet", "SuccessCriteriaMet"),
-    ):
-        if condition in held:
-            return word
-    return "Running"
-
-
-def _job_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
-    spec, state = child(body, "spec"), child(body, "status")
-    succeeded = number(body, "status", "succeeded")
-    parallelism = number(body, "spec", "parallelism")
-    if spec.get("completions") is not None:
-        completions = f"{succeeded}/{spec['completions']}"
-    else:
-        completions = f"{succeeded}/1 of {parallelism}" if parallelism > 1 else f"{succeeded}/1"
-    start, end = instant(state.get("startTime")), instant(state.get("completionTime"))
-    taken = "" if start is None else human_duration(int(((end or now) - start).total_seconds()))
-    return (_job_word(body), completions, taken, age_of(body, now), *_wide(body))
-
-
-JOB = ObjectKind(
-    names.JOBS,
-    "job",
-    (),
-    ("all",),
-    ("status",),
-    columns=(
-        Column("Status", description="Status of the job."),
-        Column("Completions"),
-        Column("Duration", description="Time required to complete the job."),
-        _AGE,
-        *_WIDE,
-    ),
-    row=_job_row,
-    default=_job_default,
-    prepare=_job_prepare,
-    validate=_job_validate,
-    fields={
-        "status.successful": lambda body: str(number(body, "status", "succeeded")),
-    },
-    has_generation=True,
-    looks=2,
-)
-
-
-# PodDisruptionBudget
-
-
-def _budget_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
-    body.setdefault("spec", {})
-    if old is None:
-        body["status"] = {
-            "currentHealthy": 0,
-            "desiredHealthy": 0,
-            "disruptionsAllowed": 0,
-            "expectedPods": 0,
-        }
-
-
-_EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
-
-
-def _budget_validate(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Sequence[Cause]:
-    spec = child(new, "spec")
-    causes: list[Cause] = []
-    causes.extend(check_label_selector(child(spec, "selector"), "spec.selector"))
-    policy = spec.get("unhealthyPodEvictionPolicy")
-    if policy is not None and policy not in _EVICTION_POLICIES:
-        where = "spec.unhealthyPodEvictionPolicy"
-        causes.append(not_supported(where, policy, _EVICTION_POLICIES))
-    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
-        causes.append(
-            invalid("spec", dict(spec), "minAvailable and maxUnavailable cannot be both set")
-        )
-    for member in ("minAvailable", "maxUnavailable"):
-        value = spec.get(member)
-        if isinstance(value, int) and value < 0:
-            causes.append(invalid(f"spec.{member}", value, "must be greater than or equal to 0"))
-        elif isinstance(value, str) and not (value.endswith("%") and value[:-1].isdigit()):
-            causes.append(
-                invalid(
-                    f"spec.{member}",
-                    value,
-                    "a valid percent string must be a numeric string followed by an ending '%'"
-                    " (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
-                )
-            )
-    return causes
-
-
-def _budget_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
-    spec = child(body, "spec")
-    given = (spec.get("minAvailable"), spec.get("maxUnavailable"))
-    return (
-        *("N/A" if value is None else str(value) for value in given),
-        number(body, "status", "disruptionsAllowed"),
-        age_of(body, now),
-    )
-
-
-POD_DISRUPTION_BUDGET = ObjectKind(
-    names.POD_DISRUPTION_BUDGETS,
-    "poddisruptionbudget",
-    ("pdb",),
-    (),
-    ("status",),
-    columns=(
-        Column("Min Available"),
-        Column("Max Unavailable"),
-        Column("Allowed Disruptions", "integer"),
-        _AGE,
-    ),
-    row=_budget_row,
-    prepare=_budget_prepare,
-    validate=_budget_validate,
-    name_rule="path",
-    free_finalizers=True,
-    has_generation=True,
-    looks=0,
 )
