@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from behaviour.manifests import config_map, deployment
@@ -66,6 +68,20 @@ def test_an_owner_that_never_was(world, namespace):
     ]
     world.create(maps, body)
     world.until_gone(f"{maps}/lost")
+
+
+def test_an_owner_of_a_kind_that_nobody_knows(world, namespace):
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    lost = {"apiVersion": "v1", "kind": "ConfigMap", "name": "n", "uid": "lost-uid"}
+    unknown = {"apiVersion": "foo/v9", "kind": "Bar", "name": "n", "uid": "unknown-uid"}
+    for name, owners in (("kept", [unknown]), ("both", [lost, unknown]), ("gone", [lost])):
+        body = config_map(name)
+        body["metadata"]["ownerReferences"] = owners
+        world.create(maps, body)
+    world.until_gone(f"{maps}/gone")
+    time.sleep(1)  # what must not happen has no event to wait for
+    assert world.get(f"{maps}/both")["metadata"]["ownerReferences"] == [lost, unknown]
+    assert world.ask("GET", f"{maps}/kept").status_code == 200
 
 
 def test_a_namespace_takes_everything(world):

@@ -75,7 +75,21 @@ def _declared(definition: Json, version: Json) -> Declared:
         )
         if scale
         else None,
+        validate_status=lambda new, old: list(structural.validate_status(new, schema, old)),
+        warning=_warning(definition, version),
     )
+
+
+def _warning(definition: Json, version: Json) -> str:
+    """What users of a deprecated version are told.
+
+    Source: k8s.io/apiextensions-apiserver pkg/apiserver/customresource_handler.go.
+    """
+    if not version.get("deprecated"):
+        return ""
+    resource = _resource(definition, version)
+    plain = f"{resource.api_version} {resource.kind} is deprecated"
+    return str(version.get("deprecationWarning") or plain)
 
 
 def _kind(definition: Json, version: Json) -> ObjectKind:

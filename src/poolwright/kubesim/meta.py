@@ -205,7 +205,9 @@ def check(
     old: Mapping[str, Any] | None,
     subresource: str = "",
 ) -> None:
-    """Raise Invalid with every broken rule; a subresource can only break those of metadata."""
+    """Raise Invalid with every broken rule; a subresource can only break those of metadata, and the
+    status of a custom resource its schema's.
+    """
     causes = list(
         check_metadata(
             new,
@@ -223,6 +225,8 @@ def check(
         causes += list(check_finalizers(metadata)) * looks
     if not subresource:
         causes.extend(kind.validate(new, old))
+    elif subresource == "status" and kind.declared is not None:
+        causes.extend(kind.declared.validate_status(new, old or {}))
     if causes:
         raise status.unprocessable(
             kind.resource.group, kind.resource.kind, new["metadata"].get("name") or "", causes

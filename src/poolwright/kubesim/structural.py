@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
 from poolwright.kubesim.schema import Shape, shape
 from poolwright.kubesim.status import Cause, invalid, not_supported, required
+from poolwright.kubesim.structural_embedded import broken_embedded
 from poolwright.kubesim.structural_part import (
     EMBEDDED,
     NEW,
@@ -98,8 +99,55 @@ def validate(value: Any, schema: Schema, old: Any = None) -> Iterator[Cause]:
     k8s.io/apiserver pkg/cel/common/equality.go (which old value corresponds to which).
     """
     before = NEW if old is None else old
-    yield from _check(value, schema, "", before)
-    yield from broken_rules(value, schema, before)
+    causes = [*_check(value, schema, "", before), *broken_embedded(value, schema, "")]
+    yield from causes
+    yield from _rules(value, schema, before, causes)
+
+
+def validate_status(value: Mapping[str, Any], schema: Schema, old: Any) -> Iterator[Cause]:
+    """Broken rules of an object whose status alone is written.
+
+    Source: k8s.io/apiextensions-apiserver pkg/registry/customresource/{status_strategy,validator}.
+    """
+    inner, causes = inner_of(schema, "status") or {}, list[Cause]()
+    if "status" in value:
+        found = _check(value["status"], inner, "", old_member(old, "status"))
+        for cause in found:  # they name the status only as the place
+            field = cause.field.removeprefix("<nil>")
+            where = f"status.{field}" if field else "status"
+            causes.append(Cause(cause.reason, where, cause.message))
+        causes.extend(broken_embedded(value["status"], inner, "status"))
+    yield from causes
+    yield from _rules(value, schema, old, causes)
+
+
+_BLOCKING = frozenset(
+    ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany",
+     "FieldValueTypeInvalid")
+)  # fmt: skip
+
+
+def _rules(value: Any, schema: Schema, old: Any, causes: Sequence[Cause]) -> Iterator[Cause]:
+    """What rules in CEL say, which are only asked about an object of the right form."""
+    if not any(cause.reason in _BLOCKING for cause in causes):
+        yield from broken_rules(value, schema, old)
+    elif _has_rules(schema):
+        yield Cause(
+            "FieldValueInvalid",
+            "<nil>",
+            "Invalid value: null: some validation rules were not checked because the object was"
+            " invalid; correct the existing errors to complete validation",
+        )
+
+
+def _has_rules(schema: Schema) -> bool:
+    """Whether there is any rule in CEL."""
+    if schema.get("x-kubernetes-validations"):
+        return True
+    more: Any = schema.get("additionalProperties")
+    inner = [*properties_of(schema).values(), items_of(schema)]
+    inner += [cast("Schema", more)] if isinstance(more, dict) else []
+    return any(map(_has_rules, filter(None, inner)))
 
 
 _NAMES: tuple[tuple[type, str], ...] = (
@@ -160,6 +208,11 @@ _FORMATS = {
     "byte": re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"),
     "ipv4": re.compile(r"(\d{1,3}\.){3}\d{1,3}"),
     "email": re.compile(r"[^@\s]+@[^@\s]+"),
+    "duration": re.compile(  # github.com/go-openapi/strfmt: anything with a number and a unit
+        r"[-+]?0|.*\d\s*(?:(?:ns|us|µs|ms|s|m|h|hr|d|w|wk)(?![a-zµ])|nano|micro|milli|sec|min|hour"
+        r"|day|week|(?:[\d.]|ns|us|µs|ms|s|m|h)+$).*",
+        re.IGNORECASE | re.DOTALL,
+    ),
 }
 
 
@@ -179,7 +232,8 @@ def _check_text(value: str, schema: Schema, path: str) -> Iterator[Cause]:
         yield _broken(path, value, f"should match '{pattern}'")
     wanted = _FORMATS.get(schema.get("format", ""))
     if wanted is not None and not wanted.fullmatch(value):
-        yield _broken(path, value, f'must be of type {schema["format"]}: "{value}"')
+        text = f'{path} in body must be of type {schema["format"]}: "{value}"'
+        yield Cause("FieldValueTypeInvalid", path, invalid(path, value, text).message)
 
 
 def _check_number(value: int | float, schema: Schema, path: str) -> Iterator[Cause]:

@@ -211,6 +211,8 @@ async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> No
         raise status.page_not_found()
     if namespace and not view.resource.namespaced:
         raise status.page_not_found()
+    if view.declared is not None and view.declared.warning:
+        call.warnings.append(view.declared.warning)
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     target = Target(view, namespace, name, subresource)

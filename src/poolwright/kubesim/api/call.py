@@ -279,6 +279,7 @@ class Call:
             (b"content-type", b"application/json"),
             (b"content-length", str(len(data)).encode()),
             (b"cache-control", b"no-cache, private"),
+            *((b"warning", _warning(text)) for text in self.warnings),
         ]
         if error.retry_after is not None:
             headers.append((b"retry-after", str(error.retry_after).encode()))

@@ -21,6 +21,7 @@ from poolwright.kubesim.selector import Selection, parse_fields, parse_labels
 from poolwright.kubesim.version import View
 from poolwright.kubesim.watch import select
 from poolwright.model.json_value import child
+from poolwright.model.kubernetes import CUSTOM_RESOURCE_DEFINITIONS
 
 _JSON, _MERGE, _STRATEGIC, _APPLY = _PATCHES = (
     "application/json-patch+json",
@@ -236,10 +237,30 @@ async def create(call: Call, target: Target) -> None:
     """POST to a collection."""
     options = call.write_options()
     body = read_body(call, target.view, await call.object(target.view.resource.kind))
+    _check_defined(call, target, body)
     made = await call.registry.create(
         target.view.kind, body, namespace=target.namespace, options=options
     )
     await _answer_written(call, target, made, 201)
+
+
+def _check_defined(call: Call, target: Target, body: dict[str, Any]) -> None:
+    """Refuse a new object of a kind whose definition is going."""
+    if target.view.declared is None:
+        return
+    resource = target.view.resource
+    qualified = f"{resource.plural}.{resource.group}"
+    definition = call.registry.entry(CUSTOM_RESOURCE_DEFINITIONS, qualified)
+    if definition is None or not definition.is_leaving:
+        return
+    name = str(child(body, "metadata").get("name") or "")
+    raise status.StatusError(
+        403,
+        "Forbidden",
+        f'{qualified} "{name}" is forbidden: create not allowed while custom resource definition'
+        " is terminating",
+        details={"name": name, "group": resource.group, "kind": resource.plural},
+    )
 
 
 async def replace(call: Call, target: Target) -> None:
@@ -317,8 +338,10 @@ async def patch(call: Call, target: Target) -> None:
             " map[string]interface {}"
         )
 
+    told = len(call.warnings)
+
     def mutate(stored: dict[str, Any]) -> dict[str, Any]:
-        call.warnings.clear()  # this may be another try
+        del call.warnings[told:]  # this may be another try
         body = _patched(call, target, target.view.to_wire(stored), change, media)
         if not body["metadata"].get("resourceVersion"):
             body["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]

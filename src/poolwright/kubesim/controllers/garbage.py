@@ -9,11 +9,13 @@ from poolwright.kubesim.controllers.state import Following
 from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.model.instant import Instant
-from poolwright.model.kubernetes import EVENTS
+from poolwright.model.json_value import Json
+from poolwright.model.kubernetes import CUSTOM_RESOURCE_DEFINITIONS, EVENTS
 from poolwright.plan.kubernetes.action import Plan, Target
 from poolwright.plan.kubernetes.garbage import Dependent, plan_dependents, plan_leaving_owner
 from poolwright.reconcile.loop import Loop, note
 
+_GONE_MAX = 500  # k8s.io/kubernetes pkg/controller/garbagecollector: absentOwnerCache
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 
 
@@ -26,6 +28,10 @@ class GarbageController:
         self._registry = registry
         self._performer = performer
         self._objects: dict[str, tuple[ObjectKind, str]] = {}
+        self._gone: dict[str, None] = {}
+        """Owners that were seen to go, whatever is served now."""
+        self._unsure: dict[str, None] = {}
+        """Owners that could not be looked for."""
 
     def start(self, loop: Loop[str]) -> None:
         """Look at every object with an owner once, and follow all changes."""
@@ -59,6 +65,10 @@ class GarbageController:
     def _on_change(self, change: ObjectChange) -> None:
         if change.kind.resource == EVENTS:
             return
+        if change.kind.resource == CUSTOM_RESOURCE_DEFINITIONS:
+            for uid in self._unsure:
+                self._loop.wake(uid)
+            self._unsure.clear()
         entry = change.new
         if change.type != "DELETED":
             self._objects[entry.uid] = (change.kind, entry.key)
@@ -68,6 +78,9 @@ class GarbageController:
             return
         if self._objects.get(entry.uid, (None, ""))[1] == entry.key:
             del self._objects[entry.uid]
+        self._gone[entry.uid] = None
+        if len(self._gone) > _GONE_MAX:
+            del self._gone[next(iter(self._gone))]
         self._loop.wake(entry.uid)
         self._consider_owners(entry)
 
@@ -91,7 +104,7 @@ class GarbageController:
             for entry in self._registry.owned_by(kind, key)
         ]
         owner = self._entry(key)
-        plan = plan_dependents(key, dependents, self._exists)
+        plan = plan_dependents(key, dependents, self._exists, self._is_sure)
         if owner is not None and owner.is_leaving:
             resource = owner.kind.resource
             leaving = plan_leaving_owner(
@@ -102,6 +115,18 @@ class GarbageController:
             note(planned=len(plan.actions))
             await self._performer.perform(plan)
         return None
+
+    def _is_sure(self, reference: Json) -> bool:
+        """Whether an owner that is not there is gone, and not only of a kind that nobody knows."""
+        uid = str(reference.get("uid") or "")
+        kind = (reference.get("apiVersion"), reference.get("kind"))
+        views = self._registry.catalog.views.values()
+        if uid in self._gone or any(
+            (v.resource.api_version, v.resource.kind) == kind for v in views
+        ):
+            return True
+        self._unsure[uid] = None
+        return False
 
     def _is_solid(self, uid: str, namespace: str) -> bool:
         """Whether an owner is there for objects of a namespace, and does not wait for them."""

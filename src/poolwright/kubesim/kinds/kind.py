@@ -54,12 +54,16 @@ class ScalePaths:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a CustomResourceDefinition says of one version of a kind."""
+    """What a CustomResourceDefinition says of one version of a kind. ``validate_status`` names
+    what is wrong with a status that is written alone; ``warning`` is told to all who use it.
+    """
 
     schema: Mapping[str, Any]
     shape: Shape
     list_kind: str
     scale: ScalePaths | None
+    validate_status: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[Cause]]
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,16 @@ class Dependent:
 
 
 def plan_dependents(
-    owner_uid: str, dependents: Sequence[Dependent], exists: Callable[[str, str], bool]
+    owner_uid: str,
+    dependents: Sequence[Dependent],
+    exists: Callable[[str, str], bool],
+    is_sure: Callable[[Json], bool] = lambda _reference: True,
 ) -> Plan:
     """An owner is not there: delete what only it owned, and drop its reference elsewhere.
 
-    ``exists`` says whether an owner, by uid, is there for objects of a namespace.
+    ``exists`` says whether an owner, by uid, is there for objects of a namespace; ``is_sure``
+    whether one that is not is known to be gone. Of an unknown kind nobody can tell: nothing is
+    done to an object with such an owner.
     """
     actions: list[Action] = []
     for each in dependents:
@@ -38,6 +43,8 @@ def plan_dependents(
         if any(r.get("uid") == owner_uid and exists(owner_uid, namespace) for r in references):
             continue
         left = [r for r in references if exists(r.get("uid", ""), namespace)]
+        if not all(r in left or is_sure(r) for r in references):
+            continue
         if left:
             actions.append(_set_owners(each, left, "one of its owners is gone"))
         elif "deletionTimestamp" not in each.wire["metadata"]:
