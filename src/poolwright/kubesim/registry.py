@@ -26,12 +26,14 @@ from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.custom import kind_of as kind_of_definition
 from poolwright.kubesim.entry import Entry, ObjectChange, pack, read, says_the_same
 from poolwright.kubesim.kinds import KINDS
+from poolwright.kubesim.kinds.core import SERVICE
 from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.kinds.pod import POD
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
 from poolwright.kubesim.quantities import settle, settled
 from poolwright.kubesim.quota import QuotaLedger
+from poolwright.kubesim.service_ports import assign_node_ports
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired, NotFound, Precondition, Transient
@@ -317,6 +319,8 @@ class Registry:
             name_storage_class(self, new)
         escalation.check(self, kind, new, None, options.user)
         meta.check(kind, new, None)
+        if kind is SERVICE:
+            assign_node_ports(self, new)
         metadata = new["metadata"]
         key = key_of(metadata.get("namespace", ""), metadata["name"])
         group, plural = kind.resource.group, kind.resource.plural
@@ -429,6 +433,9 @@ class Registry:
             meta.finish_update(kind, new, old, subresource)
             escalation.check(self, kind, new, old, options.user)
             meta.check(kind, new, old, subresource)
+            if kind is SERVICE and not subresource:
+                assign_cluster_ip(self, new)
+                assign_node_ports(self, new)
             self.review(kind, "UPDATE", new, old, options, subresource)
             packed = pack(kind, new)
             if says_the_same(packed, entry.data) or options.dry_run:

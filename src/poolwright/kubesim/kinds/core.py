@@ -11,6 +11,7 @@ from typing import Any, cast
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_text
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_port
+from poolwright.kubesim.kinds.service_type import default_of_type, keep_of_type
 from poolwright.kubesim.rules import check_labels, dns_label
 from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
 from poolwright.model import kubernetes as names
@@ -159,12 +160,7 @@ def _service_default(body: Body) -> None:
         port["protocol"] = port.get("protocol") or "TCP"
         if port.get("targetPort") in {None, 0, ""}:
             port["targetPort"] = port.get("port")
-    if spec["type"] != "ExternalName":
-        spec.setdefault("internalTrafficPolicy", "Cluster")
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
-    if spec["type"] in {"LoadBalancer", "NodePort"}:
-        spec.setdefault("externalTrafficPolicy", "Cluster")
+    default_of_type(spec)
 
 
 def _service_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
@@ -172,10 +168,7 @@ def _service_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
     if old is None:
         body["status"] = {"loadBalancer": {}}
         return
-    before = child(old, "spec")
-    for member in ("clusterIP", "clusterIPs"):
-        if not spec.get(member) and before.get(member):
-            spec[member] = before[member]
+    keep_of_type(spec, child(old, "spec"))
 
 
 def _repeated_ports(ports: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
@@ -221,7 +214,7 @@ def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> 
         causes.extend(check_port(port.get("targetPort") or 0, f"{path}.targetPort"))
     causes.extend(_repeated_ports(ports))
     before = child(old, "spec").get("clusterIP") if old else None
-    if before and spec.get("clusterIP") != before:
+    if before and spec.get("clusterIP") != before and spec.get("type") != "ExternalName":
         causes.append(
             invalid("spec.clusterIPs[0]", spec.get("clusterIP"), "may not change once set")
         )
