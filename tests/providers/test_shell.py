@@ -148,3 +148,56 @@ def test_no_script_does_harm(words, between):
     for command in (["sh", "-c", script], ["sh", "-ec", script], ["expr", *words]):
         assert course(INSIDE, command).exit_code in range(256)
         execute(INSIDE, command)
+
+
+@pytest.mark.parametrize(
+    ("script", "printed", "complained", "code"),
+    [
+        ("echo boom >&2; exit 3", "", "boom\n", 3),
+        ("exit 42 2>/dev/null", "", "", 42),
+        ("echo x > /tmp/a; exit 3", "", "", 3),
+        ("echo x >/tmp/a; echo y >> /tmp/a; cat /tmp/a", "x\ny\n", "", 0),
+        ("echo x >/tmp/a; echo y > /tmp/a; cat < /tmp/a", "y\n", "", 0),
+        ("cat nothing 2>/dev/null || echo none", "none\n", "", 0),
+        ("{ echo a; echo b >&2; } > /dev/null 2>&1; echo c", "c\n", "", 0),
+        ("{ echo a; echo b >&2; } 2>&1 >/dev/null", "b\n", "", 0),
+        ("echo a &>/dev/null", "", "", 0),
+        ("for i in 1 2; do echo $i; done | tee log; cat log", "1\n2\n1\n2\n", "", 0),
+        ("cat < nothing; echo $?", "1\n", "sh: can't open nothing: no such file\n", 0),
+        ("false | true; echo $?", "0\n", "", 0),
+        ("set -o pipefail; false | true; echo $?", "1\n", "", 0),
+        ("exit 5 | cat; echo on", "on\n", "", 0),
+        ("echo a b | wc -w", "2\n", "", 0),
+        ("for i in 3 1 2; do echo $i; done | sort | head -n 1", "1\n", "", 0),
+        ("for i in 3 1 2; do echo $i; done | tail -1", "2\n", "", 0),
+        ("printenv | grep -q NO_SUCH_THING && echo found; echo done", "done\n", "", 0),
+        ("echo '2>1' 2>&1", "2>1\n", "", 0),
+        ("echo 2", "2\n", "", 0),
+        ("if echo x | grep -c y >/dev/null; then echo yes; else echo no; fi", "no\n", "", 0),
+    ],
+)
+def test_what_is_printed_can_be_led_elsewhere(script, printed, complained, code):
+    found = execute(INSIDE, ["sh", "-c", script])
+    assert (found.stdout.decode(), found.stderr.decode()) == (printed, complained)
+    assert found.exit_code == code
+
+
+def test_what_goes_through_a_pipe_comes_when_it_is_printed():
+    found = course(INSIDE, ["sh", "-c", "sleep 5; (echo) 2>&1"])
+    assert not found.is_known
+    found = course(INSIDE, ["sh", "-c", "{ sleep 5; echo a; sleep 5; } | tee log; echo b"])
+    assert [(piece.offset >= 5, piece.text) for piece in found.pieces] == [
+        (True, "a\n"),
+        (True, "b\n"),
+    ]
+    assert found.pieces[1].offset >= 10
+    found = course(INSIDE, ["sh", "-c", "tail -f /dev/null | cat"])
+    assert found.seconds is None
+    assert found.is_known
+    found = course(INSIDE, ["sh", "-c", "python train.py 2>&1 | tee log"])
+    assert not found.is_known
+
+
+def test_files_do_not_grow_without_end():
+    doubled = "; ".join("cat a a > b; cat b b > a" for _ in range(40))
+    assert not course(INSIDE, ["sh", "-c", f"echo x > a; {doubled}"]).is_known

@@ -1,6 +1,6 @@
 """A shell's script as a tree: lists of commands, ``if``, ``for``, ``while``, functions.
 
-What is outside of that (pipes, redirections, ``case``, here-documents) is not understood, and that
+What is outside of that (``case``, here-documents, jobs) is not understood, and that
 is all that is said of it: a simulated container then does what an unknown program does.
 """
 
@@ -60,6 +60,30 @@ class Simple:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where a descriptor leads: ``2>&1`` or ``>> log``; ``&>`` is both of them."""
+
+    descriptor: str
+    operator: str
+    to: Word = Word(())
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """A command with what it prints, or reads, led elsewhere."""
+
+    command: Command
+    redirects: tuple[Redirect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Commands of which each reads what the one before prints."""
+
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class If:
     """Conditions, each with what is done if it holds; ``otherwise`` if none does."""
 
@@ -100,11 +124,12 @@ class Block:
     commands: tuple[tuple[str, Command], ...]
 
 
-Command: TypeAlias = Simple | If | While | For | Function | Block
+Command: TypeAlias = Simple | Redirected | Pipeline | If | While | For | Function | Block
 
 MOST_DEPTH = 20
 """So deep may a script be nested."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_REDIRECT = re.compile(r"(\d?)(>>|>&|>\||>|<(?![<&(]))|(&)(>>?)")
 _OPERATORS = ("&&", "||", ";;", ">>", "<<", ";", "&", "|", "<", ">", "(", ")", "\n")
 _BLANK = " \t\r"
 _REFUSED = frozenset(
@@ -140,14 +165,21 @@ def parse(script: str) -> Block:
 # ---------------------------------------------------------------------- words and symbols
 
 
-def _tokens(script: str) -> list[Word | str]:
+_Token: TypeAlias = Word | Redirect | str
+
+
+def _tokens(script: str) -> list[_Token]:
     """The words of a script, and its symbols as strings; the end of a line is ``;``."""
-    found: list[Word | str] = []
+    found: list[_Token] = []
     at = 0
     while at < len(script):
         symbol = next((o for o in _OPERATORS if script.startswith(o, at)), "")
+        led = _REDIRECT.match(script, at)
         if script[at] in _BLANK:
             at += 1
+        elif led is not None:
+            found.append(Redirect(led[1] or led[3] or "", (led[2] or led[4]).rstrip("|")))
+            at = led.end()
         elif script.startswith("\\\n", at):
             at += 2
         elif script[at] == "#":
@@ -262,7 +294,7 @@ def _balanced(script: str, at: int) -> int:
 class _Reader:
     """Reads commands from tokens."""
 
-    def __init__(self, tokens: Sequence[Word | str]) -> None:
+    def __init__(self, tokens: Sequence[_Token]) -> None:
         self._tokens = tokens
         self._at = 0
         self._depth = 0
@@ -277,6 +309,8 @@ class _Reader:
         if self.is_over:
             return ""
         token = self._tokens[self._at]
+        if isinstance(token, Redirect):
+            return token.operator
         return token if isinstance(token, str) else token.bare
 
     def _skip(self, expected: str) -> None:
@@ -299,10 +333,40 @@ class _Reader:
                 operator = self.next if commands and operator == ";" else operator
                 self._at += 1
                 continue
-            commands.append((operator, self._command()))
+            commands.append((operator, self._pipeline()))
             operator = ";"
         self._depth -= 1
         return Block(tuple(commands))
+
+    def _pipeline(self) -> Command:
+        commands = [self._redirected(self._command())]
+        while self.next == "|":
+            self._at += 1
+            self._skip_ends()
+            commands.append(self._redirected(self._command()))
+        return commands[0] if len(commands) == 1 else Pipeline(tuple(commands))
+
+    def _skip_ends(self) -> None:
+        while self.next == ";":
+            self._at += 1
+
+    def _redirected(self, command: Command) -> Command:
+        """What a compound command's end is followed by; a simple one has its own."""
+        redirects = self._redirects()
+        return Redirected(command, redirects) if redirects else command
+
+    def _redirects(self) -> tuple[Redirect, ...]:
+        found: list[Redirect] = []
+        while not self.is_over:
+            token = self._tokens[self._at]
+            if not isinstance(token, Redirect):
+                break
+            words = self._tokens[self._at + 1 : self._at + 2]
+            if not words or not isinstance(words[0], Word):
+                self._refuse()
+            found.append(Redirect(token.descriptor, token.operator, words[0]))
+            self._at += 2
+        return tuple(found)
 
     def _command(self) -> Command:
         kind = self.next
@@ -368,17 +432,21 @@ class _Reader:
         words: list[Word] = []
         while not self.is_over:
             token = self._tokens[self._at]
-            if isinstance(token, str):
+            if not isinstance(token, Word):
                 break
             words.append(token)
             self._at += 1
         return tuple(words)
 
-    def _simple(self) -> Simple:
-        words = self._words()
+    def _simple(self) -> Command:
+        words, redirects = self._words(), self._redirects()
+        while more := self._words() or self._redirects():
+            words += tuple(each for each in more if isinstance(each, Word))
+            redirects += tuple(each for each in more if isinstance(each, Redirect))
         odd = ""
-        while self.next and self.next not in _ENDS:
+        while self.next and self.next not in _ENDS and self.next != "|":
             odd = odd or self.next
             self._at += 1
             self._words()
-        return Simple(words, odd)
+        command = Simple(words, odd)
+        return Redirected(command, redirects) if redirects else command

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from poolwright.ports.kube import ExecResult
 from poolwright.providers.simulated.arithmetic import evaluate
+from poolwright.providers.simulated.filter import FILTERS, filtered
 from poolwright.providers.simulated.script import (
     MOST_DEPTH,
     Block,
@@ -22,6 +23,9 @@ from poolwright.providers.simulated.script import (
     If,
     NotUnderstoodError,
     Part,
+    Pipeline,
+    Redirect,
+    Redirected,
     Simple,
     UnterminatedError,
     While,
@@ -81,6 +85,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _REFERENCE_IN_ARITHMETIC = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _COMPARED = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 _LONGEST_WORD = 16_384
+_LONGEST_FILE = 131_072
 _MOST_STEPS = 1000
 """So many commands a script may run; one that takes more is not understood."""
 _REFERENCE = re.compile(r"\$\$|\$\((\w+)\)")
@@ -174,6 +179,12 @@ class _Script:
     depth: int = 0
     drawn: int = 0
     functions: dict[str, Block] = field(default_factory=dict[str, Block])
+    files: dict[str, str] = field(default_factory=dict[str, str])
+    """What it wrote, by path."""
+    read: tuple[Piece, ...] | None = None
+    """What its standard input holds; None: nothing is led there."""
+    fails_early: bool = False
+    """Whether a pipeline fails with any of its commands."""
     trap: Block | None = None
 
     def add(self, step: Course) -> None:
@@ -244,8 +255,83 @@ class _Script:
                 self.code = 0
             case Block():
                 self.run(command)
+            case Redirected(inner, redirects):
+                self._lead(inner, redirects)
+            case Pipeline(commands):
+                self._pipe(commands)
             case Simple():
                 self._simple(command)
+
+    def _lead(self, command: Command, redirects: Sequence[Redirect]) -> None:
+        """Run a command, and lead what it prints elsewhere."""
+        ways = {"1": "&1", "2": "&2"}
+        before, read = len(self.pieces), self.read
+        for each in redirects:
+            to = self._filled(each.to)
+            if each.operator == "<":
+                text = self._text_of(to)
+                if text is None:
+                    self.add(_complaint(f"sh: can't open {to}: no such file\n", 1))
+                    return
+                self.read = (Piece(0.0, text),)
+                continue
+            is_same = each.operator == ">&"
+            if is_same and to not in ways:
+                raise NotUnderstoodError(f">&{to}")
+            way = ways[to] if is_same else to
+            if not is_same and (each.operator == ">" or to not in self.files):
+                self._write(to, "")
+            for descriptor in ("1", "2") if each.descriptor == "&" else (each.descriptor or "1",):
+                ways[descriptor] = way
+        if command != Simple(()):
+            self._command(command)
+        else:
+            self.code = 0
+        self.read = read
+        printed, self.pieces[before:] = self.pieces[before:], []
+        for piece in printed:
+            way = ways["2" if piece.is_error else "1"]
+            if way in ("&1", "&2", "/dev/stdout", "/dev/stderr"):
+                is_error = way in ("&2", "/dev/stderr")
+                self.pieces.append(replace(piece, is_error=is_error))
+            else:
+                self._write(way, self.files.get(way, "") + piece.text)
+
+    def _write(self, path: str, text: str) -> None:
+        if len(text) > _LONGEST_FILE:
+            raise NotUnderstoodError("a file is too long")
+        if not path.startswith("/dev/"):
+            self.files[path] = text
+
+    def _text_of(self, path: str) -> str | None:
+        return "" if path == "/dev/null" else self.files.get(path, _FILES.get(path))
+
+    def _pipe(self, commands: Sequence[Command]) -> None:
+        """Run commands each on what the one before prints: they all go on at once."""
+        read, began = self.read, self.seconds or 0.0
+        codes: list[int] = []
+        lasts: list[float | None] = []
+        for command in commands:
+            before = len(self.pieces)
+            lasts.append(self._part_of_pipe(command, began))
+            codes.append(self.code)
+            if len(codes) < len(commands):
+                printed = self.pieces[before:]
+                self.pieces[before:] = [piece for piece in printed if piece.is_error]
+                passed = (piece for piece in printed if not piece.is_error)
+                self.read = tuple(replace(p, offset=p.offset - began) for p in passed)
+        self.read = read
+        known = [seconds for seconds in lasts if seconds is not None]
+        self.seconds = max(known) if len(known) == len(lasts) else None
+        self.is_over = self.seconds is None
+        if self.fails_early:
+            self.code = next((code for code in reversed(codes) if code), 0)
+
+    def _part_of_pipe(self, command: Command, began: float) -> float | None:
+        """Run it from that second on; when it is over."""
+        self.seconds, self.is_over = began, False
+        self._command(command)
+        return self.seconds
 
     def _choose(self, command: If) -> None:
         for condition, body in command.branches:
@@ -287,6 +373,8 @@ class _Script:
             case "set":
                 asked = any(word.startswith("-") and "e" in word for word in words)
                 self.stops = self.stops or asked
+                self.fails_early = self.fails_early or "pipefail" in words
+                self.code = 0
             case "trap":
                 self._trap(words[1:])
             case "exit":
@@ -307,9 +395,21 @@ class _Script:
             inner = _shell(self.container, words[1:]) if is_plain else Course(is_known=False)
             self.add(inner)
         else:
-            found = _run(self.container, name, words[1:]) or _missing(words[0])
-            self.add(found)
+            self.add(self._known(name, words[1:]) or _missing(words[0]))
         self.is_over = self.is_over or is_last
+
+    def _known(self, name: str, args: list[str]) -> Course | None:
+        if name == "cat" and args and all(path in self.files for path in args):
+            return _says("".join(self.files[path] for path in args))
+        if name in FILTERS and self.read is not None:
+            found = filtered(name, args, [(p.offset, p.text) for p in self.read])
+            if found is not None:
+                if name == "tee":
+                    for path in (arg for arg in args if not arg.startswith("-")):
+                        self._write(path, found.text)
+                pieces = tuple(Piece(at, text) for at, text in found.parts)
+                return Course(pieces, 0.0, found.code)
+        return _run(self.container, name, args)
 
     def _trap(self, words: Sequence[str]) -> None:
         action, *signals = words or [""]
