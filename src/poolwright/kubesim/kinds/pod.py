@@ -8,7 +8,8 @@ from typing import Any
 
 from poolwright.kubesim.kinds.cell import NONE, age, age_of
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
-from poolwright.kubesim.kinds.pod_spec import check_pod_spec, default_pod_spec
+from poolwright.kubesim.kinds.pod_default import default_host_ports, default_pod_spec
+from poolwright.kubesim.kinds.pod_spec import check_new_pod, check_pod_spec
 from poolwright.kubesim.kinds.warning import of_pod
 from poolwright.kubesim.status import Cause, forbidden, invalid
 from poolwright.model import kubernetes as names
@@ -42,6 +43,7 @@ def _default(body: Body) -> None:
     if spec["terminationGracePeriodSeconds"] < 0:
         spec["terminationGracePeriodSeconds"] = 1  # pkg/apis/core/v1/conversion.go
     spec.setdefault("enableServiceLinks", True)
+    default_host_ports(spec)
     for member in ("containers", "initContainers"):
         for container in spec.get(member) or ():
             _request_limits(container["resources"])
@@ -145,7 +147,7 @@ def _loosened(spec: Json, before: Json) -> Iterator[Cause]:
 def _validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
     spec = child(new, "spec")
     if old is None:
-        return list(check_pod_spec(spec, "spec"))
+        return list(check_new_pod(spec))
     before = child(old, "spec")
     if spec == before:
         return ()

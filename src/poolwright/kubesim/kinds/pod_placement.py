@@ -142,6 +142,9 @@ def check_spread(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
         domains = constraint.get("minDomains")
         if isinstance(domains, int) and domains <= 0:
             yield invalid(f"{here}.minDomains", domains, "must be greater than zero")
+        if domains is not None and action != "DoNotSchedule":
+            why = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
+            yield invalid(f"{here}.minDomains", domains, why)
         for member in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             policy = constraint.get(member)
             if policy is not None and policy not in _NODE_POLICIES:
