@@ -8,12 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolwright.model.pod import Pod
-from poolwright.plan.kubernetes.action import DeleteObject
+from poolwright.plan.kubernetes.action import DeleteObject, merged
 from poolwright.plan.kubernetes.budget import plan_budget
 from poolwright.plan.kubernetes.deployment import plan_deployment
 from poolwright.plan.kubernetes.job import FINALIZER, plan_job
 from poolwright.plan.kubernetes.job_count import JobPod
-from poolwright.plan.kubernetes.replica_set import leaving_first, plan_replica_set
+from poolwright.plan.kubernetes.replica_set import (
+    leaving_first,
+    plan_replica_set,
+    plan_replica_status,
+)
 
 from .perfect import Cluster
 
@@ -137,6 +141,22 @@ def test_scale_down_takes_the_least_useful_pods_first():
     ]
     order = [p.name for p in leaving_first(pods)]
     assert order == ["unassigned", "pending", "unready", "cheap", "newest", "settled"]
+
+
+def test_a_refusal_is_told_once_however_often_it_is_tried():
+    cluster = Cluster()
+    wire = {
+        "metadata": {"name": "r", "namespace": "ns", "uid": "u", "generation": 1},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {}},
+    }
+    for attempt in ("r-abc12 is refused", "r-xyz89 is refused"):
+        failure = ("FailedCreate", attempt)
+        for action in plan_replica_status(wire, [], {}, cluster.now, failure=failure).actions:
+            wire = {**wire, "status": merged(wire.get("status"), action.patch["status"])}
+        (told,) = wire["status"]["conditions"]
+        assert told["message"] == "r-abc12 is refused"
+    (last,) = plan_replica_status(wire, [], {}, cluster.now).actions
+    assert last.patch == {"status": {"conditions": None}}
 
 
 def job(**spec):

@@ -106,7 +106,10 @@ def plan_replica_status(
     mine, _ = claim(kind.resource, wire, [p for p in pods if not p.is_finished])
     status, wake_at = _status(wire, mine, ready_at, now)
     conditions = children(wire, "status", "conditions")
-    if failure is not None:
+    has_failed = any(c.get("type") == "ReplicaFailure" for c in conditions)
+    if failure is not None and has_failed:
+        pass  # each attempt has its own words, and to tell them would be to try again at once
+    elif failure is not None:
         conditions = with_condition(conditions, "ReplicaFailure", "True", *failure, now.wall)
     else:
         conditions = [c for c in conditions if c.get("type") != "ReplicaFailure"]
