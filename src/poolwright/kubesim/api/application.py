@@ -32,13 +32,11 @@ _ANONYMOUS_PATHS = ("version", "healthz", "livez", "readyz")
 
 _COLLECTION: dict[str, Verb] = {
     "GET": resource.list_,
-    "HEAD": resource.list_,
     "POST": resource.create,
     "DELETE": resource.delete_collection,
 }
 _OBJECT: dict[str, Verb] = {
     "GET": resource.get,
-    "HEAD": resource.get,
     "PUT": resource.replace,
     "PATCH": resource.patch,
     "DELETE": resource.delete,
@@ -146,14 +144,27 @@ def _caller(call: Call) -> User | None:
     token = _bearer(call.header(b"authorization"))
     user = call.cluster.authenticate(token) if token else None
     name = call.header(b"impersonate-user")
+    groups = [value.decode("latin-1") for key, value in call.scope["headers"] if key == _AS_GROUP]
+    uid = call.header(b"impersonate-uid")
+    if user is not None and not name and (groups or uid):
+        raise status.bad_request(_nobody(groups, uid))
     if user is None or not name:
         return user
-    groups = [value.decode("latin-1") for key, value in call.scope["headers"] if key == _AS_GROUP]
     for kind, wanted in (("users", name), *(("groups", group) for group in groups)):
         _authorize(call, user, Attempt("impersonate", resource=kind, name=wanted))
     if name.startswith("system:serviceaccount:") and not groups:
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{name.split(':')[2]}"]
     return User(name, (*groups, "system:authenticated"))
+
+
+def _nobody(groups: list[str], uid: str) -> str:
+    """Why groups alone cannot be impersonated, as Go prints it."""
+    named = ", ".join(f'"{group}"' for group in groups)
+    listed = f"[]string{{{named}}}" if groups else "[]string(nil)"
+    return (
+        f'requested &user.DefaultInfo{{Name:"", UID:"{uid}", Groups:{listed},'
+        " Extra:map[string][]string(nil)} without impersonating a user name"
+    )
 
 
 _AS_GROUP = b"impersonate-group"
@@ -216,6 +227,8 @@ async def _dispatch(call: Call, group: str, version: str, rest: list[str]) -> No
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     target = Target(view, namespace, name, subresource)
+    if name in {".", ".."}:
+        raise status.bad_request(f"Name parameter invalid: \"{name}\": may not be '{name}'")
     if name and view.resource.namespaced and not namespace:
         raise status.page_not_found()
     verbs = _verbs(target)

@@ -138,6 +138,8 @@ class Call:
     async def object(self, kind: str = "") -> dict[str, Any]:
         """The request's body as an object, of the kind that is named in refusals."""
         data = await self.body()
+        if self.header(b"content-type").partition(";")[0].strip().lower() in {"", negotiate.JSON}:
+            data = negotiate.mended(data)
         try:
             body = negotiate.read_object(data, self.header(b"content-type"))
         except status.StatusError as error:

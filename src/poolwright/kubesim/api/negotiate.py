@@ -111,6 +111,22 @@ def is_text(data: bytes) -> bool:
     return True
 
 
+_ESCAPES = re.compile(
+    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\[^uU])"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+_HAS_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def mended(data: bytes) -> bytes:
+    """JSON as Go's decoder reads it: what is no UTF-8, and halves of pairs, are U+FFFD."""
+    if not is_text(data):
+        data = data.decode("utf-8", "replace").encode()
+    if _HAS_SURROGATE.search(data):
+        data = _ESCAPES.sub(lambda found: found[1] or b"\\ufffd", data)
+    return data
+
+
 def read_value(data: bytes, content_type: str) -> Any:
     """A body in JSON or YAML.
 
@@ -118,8 +134,8 @@ def read_value(data: bytes, content_type: str) -> Any:
         StatusError: 400, it is neither.
     """
     is_yaml = content_type.endswith("yaml")
-    if not is_yaml and not is_text(data):
-        data = data.decode("utf-8", "replace").encode()  # as Go's decoder reads it
+    if not is_yaml:
+        data = mended(data)
     try:
         if not is_yaml or data.startswith(b"{"):
             return decode(data)
@@ -161,7 +177,7 @@ def read_object(data: bytes, content_type: str) -> dict[str, Any]:
     media = content_type.partition(";")[0].strip().lower()
     if media == PROTOBUF:
         return _read_protobuf(data)
-    if media in {"", JSON, "application/x-www-form-urlencoded"}:
+    if media in {"", JSON}:
         media = JSON
     elif media != YAML:
         raise unsupported_media(JSON, YAML, PROTOBUF)

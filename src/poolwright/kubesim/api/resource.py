@@ -61,6 +61,7 @@ async def list_(call: Call, target: Target) -> None:
     """GET of a collection, or a watch of it."""
     query = call.query
     if query and call.flag("watch"):
+        _number(call, "timeoutSeconds")
         await stream_watch(call, output(call, target), selection(call, target), _since(call))
         return
     out = output(call, target)
@@ -526,7 +527,14 @@ def delete_options(
 
 async def _options_body(call: Call) -> dict[str, Any]:
     data = await call.body()
-    return negotiate.read_object(data, call.header(b"content-type")) if data else {}
+    body = negotiate.read_object(data, call.header(b"content-type")) if data else {}
+    version, kind = body.get("apiVersion"), body.get("kind")
+    if kind and kind != "DeleteOptions":
+        raise status.bad_request(
+            f'no kind "{kind}" is registered for version "{version or ""}" in scheme'
+            ' "pkg/runtime/scheme.go:111"'
+        )
+    return body
 
 
 _ORPHANING = frozenset(("Job", "ReplicationController"))
