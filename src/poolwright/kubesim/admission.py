@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from zlib import crc32
 
 from poolwright.kubesim import status
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
+from poolwright.kubesim.kinds.service_rules import SERVICE_NETWORK
 from poolwright.kubesim.kinds.volume import is_default_class
 from poolwright.kubesim.objects import Objects
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
 
-SERVICE_NETWORK = ipaddress.IPv4Network("10.0.0.0/16")  # AKS's default serviceCidr
 _FIRST_SERVICE = SERVICE_NETWORK.network_address + 1
 _IMMORTAL = ("default", "kube-public", "kube-system")
 
@@ -33,6 +32,8 @@ def assign_cluster_ip(registry: Objects, body: Body) -> None:
     spec = body["spec"]
     if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
         return
+    if list(spec.get("ipFamilies") or ())[:1] == ["IPv6"]:
+        return  # there is no range of them
     taken = {
         str(child(entry.object(), "spec").get("clusterIP") or "")
         for entry in registry.list(names.SERVICES)

@@ -11,6 +11,8 @@ from typing import Any, cast
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_text
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_port
+from poolwright.kubesim.kinds.secret_rules import check_secret_type
+from poolwright.kubesim.kinds.service_rules import check_service
 from poolwright.kubesim.kinds.service_type import default_of_type, keep_of_type
 from poolwright.kubesim.rules import check_labels, dns_label
 from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
@@ -115,6 +117,7 @@ def _secret_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> S
             base64.b64decode(str(value), validate=True)
         except binascii.Error:
             causes.append(invalid(f"data[{key}]", value, "illegal base64 data"))
+    causes.extend(check_secret_type(new))
     if old is not None and new.get("type") != old.get("type"):
         causes.append(invalid("type", new.get("type"), "field is immutable"))
     return causes
@@ -213,6 +216,7 @@ def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> 
             causes.append(not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
         causes.extend(check_port(port.get("targetPort") or 0, f"{path}.targetPort"))
     causes.extend(_repeated_ports(ports))
+    causes.extend(check_service(new, old))
     before = child(old, "spec").get("clusterIP") if old else None
     if before and spec.get("clusterIP") != before and spec.get("type") != "ExternalName":
         causes.append(

@@ -56,6 +56,9 @@ def _job_default(body: Body) -> None:
     spec.setdefault("manualSelector", False)
     has_policy = spec.get("podFailurePolicy") is not None
     spec.setdefault("podReplacementPolicy", "Failed" if has_policy else "TerminatingOrFailed")
+    for rule in children(spec, "podFailurePolicy", "rules"):
+        for pattern in rule.get("onPodConditions") or ():
+            pattern["status"] = pattern.get("status") or "True"
     default_template_of(spec)
 
 

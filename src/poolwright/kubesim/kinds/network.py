@@ -6,14 +6,12 @@ pkg/printers/internalversion/printers.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from poolwright.kubesim.kinds.cell import NONE, age_of, selector_text
-from poolwright.kubesim.kinds.declare import all_of, defaults, needed, one_of, unchanged, values
+from poolwright.kubesim.kinds.declare import all_of, defaults, needed, one_of, unchanged
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
-from poolwright.kubesim.kinds.pod_spec import check_port
-from poolwright.kubesim.status import Cause
+from poolwright.kubesim.kinds.network_rules import check_network_policy
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import Json, child, children
 
@@ -35,13 +33,6 @@ def _policy_types(body: Body) -> None:
         spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
 
 
-def _check_policy_ports(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    for path in ("spec.ingress[].ports[].port", "spec.egress[].ports[].port"):
-        for where, port in values(new, path):
-            if port is not None:
-                yield from check_port(port, where)
-
-
 NETWORK_POLICY = ObjectKind(
     names.NETWORK_POLICIES,
     "networkpolicy",
@@ -58,12 +49,7 @@ NETWORK_POLICY = ObjectKind(
             "spec.egress[].ports[].protocol": "TCP",
         },
     ),
-    validate=all_of(
-        one_of("spec.policyTypes[]", ("Ingress", "Egress")),
-        one_of("spec.ingress[].ports[].protocol", ("TCP", "UDP", "SCTP")),
-        one_of("spec.egress[].ports[].protocol", ("TCP", "UDP", "SCTP")),
-        _check_policy_ports,
-    ),
+    validate=all_of(check_network_policy),
     has_generation=True,
 )
 

@@ -14,10 +14,10 @@ from poolwright.kubesim.kinds.cell import age_of
 from poolwright.kubesim.kinds.declare import all_of, starts_with_status, unchanged
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.rules import qualified_name
-from poolwright.kubesim.status import Cause, duplicate, invalid, not_supported
+from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, required
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
-from poolwright.model.quantity import parse_quantity
+from poolwright.model.quantity import canonical_quantity, parse_quantity
 
 _AGE = Column("Age")
 _STANDARD = frozenset(
@@ -66,16 +66,82 @@ def check_amounts(amounts: Mapping[str, Any], path: str, *, quota: bool) -> Iter
 
 def _check_quota(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     yield from check_amounts(child(new, "spec", "hard"), "spec.hard", quota=True)
-    scopes: Sequence[Any] = child(new, "spec").get("scopes") or ()
+    yield from _check_scopes(new)
+
+
+_COMPUTE = {"cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"}
+_COUNTED_IN = {
+    "BestEffort": frozenset(("pods",)),
+    "VolumeAttributesClass": frozenset(("persistentvolumeclaims", "requests.storage")),
+    **dict.fromkeys(
+        ("CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
+         "Terminating"),
+        frozenset(("pods", *_COMPUTE)),
+    ),
+}  # fmt: skip
+"""The standard resources that a scope can be applied to."""
+_PAIRS = ({"BestEffort", "NotBestEffort"}, {"NotTerminating", "Terminating"})
+_EXIST_ONLY = {
+    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "Terminating",
+}  # fmt: skip
+_EXIST_TEXT = (
+    "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating,"
+    " ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort,"
+    " ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
+)
+
+
+def _is_foreign(scope: Any, hard: Mapping[str, Any]) -> Iterator[str]:
+    """The resources that a scope cannot be applied to."""
+    usable = _COUNTED_IN.get(scope)
+    if usable is not None:
+        yield from (name for name in sorted(hard) if name in _STANDARD and name not in usable)
+
+
+def _check_scopes(new: Mapping[str, Any]) -> Iterator[Cause]:
+    hard = child(new, "spec", "hard")
+    scopes: list[Any] = list(child(new, "spec").get("scopes") or ())
     for scope in scopes:
         if scope not in SCOPES:
-            yield invalid("spec.scopes", list(scopes), "unsupported scope")
-    for position, term in enumerate(children(new, "spec", "scopeSelector", "matchExpressions")):
-        path = f"spec.scopeSelector.matchExpressions[{position}]"
-        if term.get("scopeName") not in SCOPES:
-            yield invalid(f"{path}.scopeName", term.get("scopeName"), "unsupported scope")
-        if term.get("operator") not in _SCOPE_OPERATORS:
-            yield not_supported(f"{path}.operator", term.get("operator"), _SCOPE_OPERATORS)
+            yield invalid("spec.scopes", scopes, "unsupported scope")
+        for _ in _is_foreign(scope, hard):
+            yield invalid("spec.scopes", scopes, "unsupported scope applied to resource")
+    if any(pair <= set(scopes) for pair in _PAIRS):
+        yield invalid("spec.scopes", scopes, "conflicting scopes")
+    selector = child(new, "spec", "scopeSelector")
+    terms, path = children(selector, "matchExpressions"), "spec.scopeSelector.matchExpressions"
+    for term in terms:
+        scope = term.get("scopeName") or ""
+        if scope not in SCOPES:
+            yield invalid(f"{path}.scopeName", scope, "unsupported scope")
+        for _ in _is_foreign(scope, hard):
+            shown = {"MatchExpressions": [_term_in_go(each) for each in terms]}
+            yield invalid(path, shown, "unsupported scope applied to resource")
+        yield from _check_term(term, path)
+    if any(pair <= {term.get("scopeName") for term in terms} for pair in _PAIRS):
+        yield invalid("spec.scopes", scopes or None, "conflicting scopes")
+
+
+def _term_in_go(term: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "ScopeName": term.get("scopeName") or "",
+        "Operator": term.get("operator") or "",
+        "Values": term.get("values"),
+    }
+
+
+def _check_term(term: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    operator, given = term.get("operator") or "", term.get("values") or ()
+    if term.get("scopeName") in _EXIST_ONLY and operator != "Exists":
+        yield invalid(f"{path}.operator", operator, _EXIST_TEXT)
+    if operator not in _SCOPE_OPERATORS:
+        yield invalid(f"{path}.operator", operator, "not a valid selector operator")
+    elif operator in {"In", "NotIn"} and not given:
+        why = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+        yield required(f"{path}.values", why)
+    elif operator in {"DoesNotExist", "Exists"} and given:
+        why = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+        yield invalid(f"{path}.values", list(given), why)
 
 
 def _quota_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
@@ -131,6 +197,7 @@ def _limit_range_default(body: Body) -> None:
 
 
 _LIMITS = ("min", "max", "default", "defaultRequest")
+_RATIO = "maxLimitRequestRatio"
 _RANGES = (
     ("min", "min", "min", "min", "max", "max"),
     ("defaultRequest", "defaultRequest", "min", "min", "defaultRequest", "default request"),
@@ -155,10 +222,39 @@ def _check_limits(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Ite
         if kind in seen:
             yield duplicate(f"{path}.type", kind)
         seen.add(kind)
-        for member in _LIMITS:
+        members = _LIMITS
+        if kind == "Pod":
+            members = ("min", "max")
+            for member in ("default", "defaultRequest"):
+                if child(item, member):
+                    why = "may not be specified when `type` is 'Pod'"
+                    yield forbidden(f"{path}.{member}", why)
+        if kind == "PersistentVolumeClaim" and not any(
+            "storage" in child(item, member) for member in ("min", "max")
+        ):
+            why = "either minimum or maximum storage value is required, but neither was provided"
+            yield required(f"{path}.limits", why)
+        for member in (*members, _RATIO):
             yield from check_amounts(child(item, member), f"{path}.{member}", quota=False)
-        for name in sorted({name for member in _LIMITS for name in child(item, member)}):
+        for name in sorted({name for member in members for name in child(item, member)}):
             yield from _check_ranges(item, name, path)
+        for name in sorted(child(item, _RATIO)):
+            yield from _check_ratio(item, name, path)
+
+
+def _check_ratio(item: Mapping[str, Any], name: str, path: str) -> Iterator[Cause]:
+    """Broken rules of how much greater a limit may be than a request."""
+    text = str(child(item, _RATIO)[name])
+    shown, ratio = canonical_quantity(text), parse_quantity(text)
+    where = f"{path}.{_RATIO}[{name}]"
+    if ratio < 1:
+        yield invalid(where, shown, f"ratio {shown} is less than 1")
+    low, high = (child(item, member).get(name) for member in ("min", "max"))
+    if low is None or high is None or not parse_quantity(low):
+        return
+    most = parse_quantity(high) / parse_quantity(low)
+    if ratio > most:
+        yield invalid(where, shown, f"ratio {shown} is greater than max/min = {float(most):f}")
 
 
 def _check_ranges(item: Mapping[str, Any], name: str, path: str) -> Iterator[Cause]:

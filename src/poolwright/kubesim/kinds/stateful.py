@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import NONE, age_of, labels_text, names_and_images, number
+from poolwright.kubesim.kinds.claim_rules import check_claim_templates
 from poolwright.kubesim.kinds.declare import (
     all_of,
     at_least,
@@ -158,6 +159,7 @@ STATEFUL_SET = ObjectKind(
             "spec.updateStrategy.rollingUpdate.partition", "spec.ordinals.start",
         ),
         _check_stateful,
+        check_claim_templates,
         only_changes("spec", _STATEFUL_FREE, _STATEFUL_TEXT),
     ),
     name_rule="label",

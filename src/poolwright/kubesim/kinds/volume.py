@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim.kinds.cell import age_of
+from poolwright.kubesim.kinds.claim_rules import check_claim
 from poolwright.kubesim.kinds.declare import (
     all_of,
     defaults,
@@ -159,5 +160,5 @@ PERSISTENT_VOLUME_CLAIM = ObjectKind(
     row=_claim_row,
     default=defaults({"spec.volumeMode": "Filesystem"}),
     prepare=starts_with_status({"phase": "Pending"}),
-    validate=all_of(needed("spec.accessModes", "spec.resources.requests.storage")),
+    validate=all_of(check_claim),
 )
