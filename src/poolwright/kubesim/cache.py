@@ -10,6 +10,8 @@ from poolwright.kubesim.kinds.kind import ObjectKind
 
 RING_LENGTH = 8192
 """Changes kept per kind for watches that resume; older resourceVersions answer 410."""
+RING_BYTES = 64 * 1024 * 1024
+"""What the objects of those come to at most, of which the last one is kept however long."""
 _LINES_KEPT = 256
 """Changes whose watch lines are kept: watchers that keep up have written theirs by then. Of older
 ones so many again, for those that are late together.
@@ -26,6 +28,7 @@ class ObjectCache:
         self.floor = floor
         """A watch from a resourceVersion below this one has missed changes."""
         self.ring: deque[ObjectChange] = deque()
+        self._ring_size = 0
         self._lines = LinesKept(_LINES_KEPT)
         self._entries: _Bucket = {}
         self._keys: list[str] | None = None
@@ -84,12 +87,23 @@ class ObjectCache:
                 self._remove(old)
             self._insert(entry)
             change = ObjectChange("MODIFIED" if old else "ADDED", self.kind, old, entry)
-        self.ring.append(change)
-        if len(self.ring) > RING_LENGTH:
-            self.floor = self.ring.popleft().revision
+        self._note(change)
         if len(self.ring) > _LINES_KEPT:
             self.ring[-_LINES_KEPT - 1].forget_lines(self._lines)
         return change
+
+    def go_on_from(self, former: ObjectCache) -> None:
+        """Keep the changes that another cache of the kind kept."""
+        self.ring, self._ring_size = former.ring, former._ring_size
+
+    def _note(self, change: ObjectChange) -> None:
+        ring = self.ring
+        ring.append(change)
+        self._ring_size += len(change.new.data)
+        while len(ring) > RING_LENGTH or (self._ring_size > RING_BYTES and len(ring) > 1):
+            oldest = ring.popleft()
+            self._ring_size -= len(oldest.new.data)
+            self.floor = oldest.revision
 
     def changes_after(self, revision: int) -> list[ObjectChange] | None:
         """Changes above a revision in order; None if some of them are no longer known."""

@@ -47,6 +47,10 @@ class _Plain(TypedDict, total=False):
 
 _decode_plain = msgspec.json.Decoder(_Plain).decode
 
+_LINE_KEPT_MAX = 64 * 1024
+"""Longer watch lines are made for each watcher: that is little beside sending them, and they
+would be most of what is kept.
+"""
 _NO_LABELS: Mapping[str, str] = {}
 
 
@@ -205,9 +209,12 @@ class ObjectChange:
         key = (type_, form)
         line = self._encoded.get(key)
         if line is None:
+            line = make(self, type_)
+            if len(line) > _LINE_KEPT_MAX:
+                return line
             if self._keeper is not None and not self._encoded:
                 self._keeper.add(self)
-            line = self._encoded[key] = make(self, type_)
+            self._encoded[key] = line
         return line
 
     def forget_lines(self, keeper: LinesKept | None = None) -> None:

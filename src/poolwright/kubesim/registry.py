@@ -632,7 +632,7 @@ class Registry:
         cache = ObjectCache(kind, old.floor if old else change.revision)
         if old is not None:
             cache.load(entry.of(kind) for entry in old.all())
-            cache.ring = old.ring
+            cache.go_on_from(old)
         self._caches[kind.store_name] = cache
 
 

@@ -17,29 +17,66 @@ from poolwright.kubesim.selector import Selection
 if TYPE_CHECKING:
     from poolwright.kubesim.registry import Registry
 
-BACKLOG_MAX = 50_000
-"""Changes that a slow watcher may leave unread before its watch ends."""
+BACKLOG_MAX = 8192
+"""Changes that a watcher may leave unread before its watch is cut: as many as are kept for it to
+go on from (`cache.RING_LENGTH`). A real API server cuts one that leaves its buffer of up to 1000
+full for a moment (k8s.io/apiserver pkg/storage/cacher/cache_watcher.go).
+"""
+BACKLOG_BYTES = 32 * 1024 * 1024
+"""What the objects of those may come to."""
+_FIRST_LOOK = 64
+"""A backlog is weighed when it is this long, and whenever it has doubled since."""
 
 
 class Watcher:
     """One watch: the changes that it has not sent yet."""
 
-    __slots__ = ("_wake", "backlog", "is_closed", "selection")
+    __slots__ = ("_next_look", "_wake", "backlog", "is_closed", "selection")
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self.backlog: deque[tuple[str, ObjectChange]] = deque()
         self.is_closed = False
+        self._next_look = min(_FIRST_LOOK, BACKLOG_MAX)
         self._wake = asyncio.Event()
 
     def offer(self, change: ObjectChange) -> None:
         """Note a change if it concerns what is selected."""
         type_ = event_type(change, self.selection)
         if type_:
-            self.backlog.append((type_, change))
-            if len(self.backlog) > BACKLOG_MAX:
-                self.close()
+            backlog = self.backlog
+            if len(backlog) >= self._next_look and self._is_cut():
+                return
+            backlog.append((type_, change))
             self._wake.set()
+
+    def take(self, most: int, size: int) -> list[tuple[str, ObjectChange]]:
+        """The next changes to send, at least one: so many, but none after those that come to
+        ``size`` bytes.
+        """
+        backlog = self.backlog
+        taken: list[tuple[str, ObjectChange]] = []
+        while backlog and size > 0 and len(taken) < most:
+            noted = backlog.popleft()
+            taken.append(noted)
+            size -= len(noted[1].new.data)
+        if not backlog and self._next_look > _FIRST_LOOK:
+            self._next_look = min(_FIRST_LOOK, BACKLOG_MAX)
+        return taken
+
+    def _is_cut(self) -> bool:
+        """End the watch of who leaves too much unread; the client goes on from the last change
+        that it had.
+        """
+        backlog = self.backlog
+        is_full = len(backlog) >= BACKLOG_MAX
+        if is_full or sum(len(change.new.data) for _, change in backlog) > BACKLOG_BYTES:
+            self._next_look = 0
+            backlog.clear()
+            self.close()
+        elif self._next_look:
+            self._next_look = min(2 * len(backlog), BACKLOG_MAX)
+        return not self._next_look
 
     def close(self) -> None:
         """End the watch; what is noted is still sent."""

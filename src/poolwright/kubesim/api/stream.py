@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from poolwright.kubesim import status
@@ -17,6 +16,10 @@ from poolwright.kubesim.watch import Watcher, event_type, select
 BOOKMARK_SECONDS = 60.0  # k8s.io/apiserver pkg/storage/cacher: once a minute
 TIMEOUT_SECONDS = 45 * 60.0  # the real server draws between 30 and 60 minutes
 _BATCH = 500
+_BATCH_BYTES = 256 * 1024
+"""Objects that are written at once come to no more than this, or are one: so much, and what the
+connection holds (64 KiB, then its writer waits), is what a client that does not read costs.
+"""
 _EARLY_SECONDS = 0.001  # a timer may come early by what the loop's clock cannot tell apart
 
 
@@ -111,9 +114,18 @@ def _state_lines(out: Output, state: Sequence[Entry], revision: int | None) -> I
 
 
 def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines put together, so many at once."""
-    while piece := b"".join(islice(lines, _BATCH)):
-        yield piece
+    """Lines put together, so many at once, and so long."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= _BATCH_BYTES or len(piece) == _BATCH:
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+    if piece:
+        yield b"".join(piece)
 
 
 def _expired_line(call: Call, out: Output, since: int) -> bytes:
@@ -135,9 +147,7 @@ async def _pump(
         while True:
             if not watcher.backlog and not watcher.is_closed:
                 await watcher.wait()
-            backlog = watcher.backlog
-            while backlog:
-                batch = [backlog.popleft() for _ in range(min(_BATCH, len(backlog)))]
+            while batch := watcher.take(_BATCH, _BATCH_BYTES):
                 await _send(
                     call, b"".join(out.change(change, type_) for type_, change in batch), more=True
                 )
