@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolwright.model.quantity import canonical_quantity, is_quantity, parse_quantity
+from poolwright.model.quantity import (
+    canonical_listed_quantity,
+    canonical_quantity,
+    is_quantity,
+    parse_quantity,
+)
 
 ANSWERS = json.loads(Path(__file__).with_name("quantity_answers.json").read_text())
 """Sent, kept in a size limit, kept in a quota: what kube-apiserver 1.36 answered."""
@@ -24,28 +29,31 @@ WRITTEN = st.builds(
     st.one_of(st.just(""), DIGITS.map(lambda digits: f".{digits}")),
     st.one_of(st.sampled_from(SUFFIXES), st.integers(-12, 15).map(lambda power: f"e{power}")),
 )
-MILLI, NANO = Fraction(1, 10**3), Fraction(1, 10**9)
 
 
 @pytest.mark.parametrize(("sent", "kept", "kept_in_list"), ANSWERS, ids=repr)
 def test_the_form_is_that_of_the_real_server(sent, kept, kept_in_list):
     assert canonical_quantity(sent) == kept
-    assert canonical_quantity(sent, True) == kept_in_list
+    assert canonical_listed_quantity(sent) == kept_in_list
 
 
-@given(WRITTEN, st.booleans())
-def test_the_form_is_of_itself_the_form(text, milli):
-    once = canonical_quantity(text, milli)
-    assert canonical_quantity(once, milli) == once
+FORMS = ((canonical_quantity, Fraction(1, 10**9)), (canonical_listed_quantity, Fraction(1, 1000)))
 
 
-@given(WRITTEN, st.sampled_from([(False, NANO), (True, MILLI)]))
-def test_the_form_is_worth_as_much_rounded_up(text, grain):
-    milli, unit = grain
+@given(WRITTEN, st.sampled_from(FORMS))
+def test_the_form_is_of_itself_the_form(text, form):
+    canonical, _ = form
+    once = canonical(text)
+    assert canonical(once) == once
+
+
+@given(WRITTEN, st.sampled_from(FORMS))
+def test_the_form_is_worth_as_much_rounded_up(text, form):
+    canonical, unit = form
     value = parse_quantity(text)
     if text.endswith("i") and abs(value) > 2**63 - 1:  # the most that a binary one can be
         value = Fraction(2**63 - 1) * (1 if value > 0 else -1)
-    kept = parse_quantity(canonical_quantity(text, milli))
+    kept = parse_quantity(canonical(text))
     assert (kept / unit).denominator == 1
     assert 0 <= abs(kept) - abs(value) < unit
     assert kept == value or (value / unit).denominator != 1

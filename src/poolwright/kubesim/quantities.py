@@ -16,11 +16,15 @@ from poolwright.kubesim.entry import decode, pack, read
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.kubesim.kinds.stateful import CONTROLLER_REVISION
 from poolwright.kubesim.schema import Shape, shape, shape_of
-from poolwright.model.quantity import canonical_quantity
+from poolwright.model.quantity import canonical_listed_quantity, canonical_quantity
 from poolwright.model.record import Stored
 
 Walk = Callable[[Any], bool]
 """Settles the quantities beneath a value in place; whether one changed."""
+
+
+_WALKS: dict[bytes, Walk | None] = {}
+"""By the kind's prefix, which is hashed once."""
 
 _POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 _PLAIN_MAPS = "io.k8s.api.resource."
@@ -34,7 +38,10 @@ def settle(kind: ObjectKind, body: dict[str, Any]) -> bool:
     """
     if kind.declared is not None:
         return False
-    walk = _walk_of(shape_of(kind.resource))
+    try:
+        walk = _WALKS[kind.prefix]
+    except KeyError:
+        walk = _WALKS[kind.prefix] = _walk_of(shape_of(kind.resource))
     return walk is not None and walk(body)
 
 
@@ -77,7 +84,8 @@ def _made(kind: Shape, owner: str, above: tuple[int, ...]) -> Walk | None:
         return None
     within = (*above, id(kind))
     if kind.kind == "map" and kind.item is not None and kind.item.kind == "quantity":
-        return _of_amounts(milli=not owner.startswith(_PLAIN_MAPS))
+        is_plain = owner.startswith(_PLAIN_MAPS)
+        return _of_amounts(canonical_quantity if is_plain else canonical_listed_quantity)
     if kind.kind in {"array", "map"} and kind.item is not None:
         inner = _made(kind.item, owner, within)
         if inner is None:
@@ -110,11 +118,11 @@ def _of_object(amounts: tuple[str, ...], ways: tuple[tuple[str, Walk], ...]) -> 
     return walk
 
 
-def _of_amounts(*, milli: bool) -> Walk:
+def _of_amounts(canonical: Callable[[Any], str]) -> Walk:
     def walk(value: dict[str, Any]) -> bool:
         changed = False
         for name, given in value.items():
-            found = canonical_quantity(given, milli)
+            found = canonical(given)
             if found != given:
                 value[name] = found
                 changed = True

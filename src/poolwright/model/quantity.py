@@ -167,22 +167,33 @@ def _is_kept(written: _Written) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def canonical_quantity(text: str | int | float, milli: bool = False) -> str:
+def canonical_quantity(text: str | int | float) -> str:
     """A quantity as the API server stores it and tells it: text, the largest suffix that leaves
-    a whole number, in the same of the three formats. With ``milli``, as in a ``ResourceList``,
-    rounded up to thousandths; otherwise to what ``n`` counts. What is none is left as it is.
+    a whole number, in the same of the three formats, rounded up to what ``n`` counts. What is
+    none is left as it is.
 
-    Source: k8s.io/apimachinery pkg/api/resource (ParseQuantity, CanonicalizeBytes) and
-    k8s.io/kubernetes pkg/apis/core/v1/defaults.go (SetDefaults_ResourceList). Not taken over:
-    ``1000E`` loses its suffix there.
+    Source: k8s.io/apimachinery pkg/api/resource (ParseQuantity, CanonicalizeBytes). Not taken
+    over: ``1000E`` loses its suffix there.
     """
+    return _canonical(text, _NANO)
+
+
+@lru_cache(maxsize=8192)
+def canonical_listed_quantity(text: str | int | float) -> str:
+    """As `canonical_quantity`, in a ``ResourceList``: rounded up to thousandths.
+
+    Source: k8s.io/kubernetes pkg/apis/core/v1/defaults.go (SetDefaults_ResourceList).
+    """
+    return _canonical(text, _MILLI)
+
+
+def _canonical(text: str | int | float, finest: int) -> str:
     written = _written(text)
     if written is None:
         return str(text)
     value, is_binary = written.value, written.binary
-    finest = _MILLI if milli else _NANO
     if _is_short(written):
-        is_exact = not milli or is_binary or written.exponent - written.places >= _MILLI
+        is_exact = is_binary or written.exponent - written.places >= finest
         if is_exact and _is_kept(written):
             return str(text).strip()
     elif is_binary:
