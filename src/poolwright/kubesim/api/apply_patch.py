@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, cast
 
 from poolwright.kubesim import meta, status
@@ -11,6 +12,7 @@ from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.apply import applied_object, required_manager
 from poolwright.kubesim.meta import WriteOptions
 from poolwright.model.instant import wall_text
+from poolwright.model.json_value import Json, child
 
 
 async def apply(
@@ -56,7 +58,10 @@ async def apply(
             subresource=target.subresource,
             time=time,
         )
-        return target.view.from_wire(meta.copy_of(made))
+        new = meta.copy_of(made)
+        if options.manager == _KUBECTL:
+            _renew_last_applied(new, wanted)
+        return target.view.from_wire(new)
 
     existing = call.registry.entry(target.view.kind, target.name, target.namespace)
     if existing is None:
@@ -76,6 +81,29 @@ async def apply(
         options=applied,
     )
     return updated, False
+
+
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _renew_last_applied(new: dict[str, Any], wanted: Json) -> None:
+    """Keep what a client-side apply noted true, so that kubectl may go back to applying so.
+
+    Source: k8s.io/apimachinery pkg/util/managedfields/internal/lastappliedupdater.go.
+    """
+    annotations = child(new, "metadata", "annotations")
+    if not annotations.get(_LAST_APPLIED):
+        return
+    sent: dict[str, Any] = meta.copy_of(wanted)
+    sent["metadata"] = dict(sent["metadata"])
+    kept = {k: v for k, v in child(sent, "metadata", "annotations").items() if k != _LAST_APPLIED}
+    if "annotations" in sent["metadata"]:
+        sent["metadata"]["annotations"] = kept
+    text = json.dumps(sent, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")  # as Go writes JSON
+    new["metadata"]["annotations"] = {**annotations, _LAST_APPLIED: f"{text}\n"}
 
 
 _OF_STATUS = frozenset(("apiVersion", "kind", "metadata", "status"))
