@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from behaviour.kind_corpus import FAULTS, SECRETS
 from behaviour.manifests import IMAGE
+from behaviour.pod_corpus import POD_FAULTS
 
 NAMESPACE = "corpus"
 _LONG = "a" * 254
@@ -171,9 +173,28 @@ SUBJECTS = (
 def requests() -> list[Request]:
     """All of them; names are unique."""
     found = [request for subject in SUBJECTS for request in _of(subject)]
+    found += _rules()
     found += _queries()
+    found += pod_rules()
     assert len({request.name for request in found}) == len(found)
     return found
+
+
+def _rules() -> Iterator[Request]:
+    """Specs that are well formed and break a rule of their kind."""
+    for plural, version, kind, base, faults in FAULTS:
+        namespaced = plural != "ingressclasses"
+        for position, fault in enumerate(faults):
+            subject = Subject(plural, version, kind, {"spec": {**base, **fault}}, namespaced)
+            yield _created(subject, position)
+    for position, members in enumerate(SECRETS):
+        yield _created(Subject("secrets", "v1", "Secret", members), position)
+
+
+def _created(subject: Subject, position: int) -> Request:
+    body = json.dumps(subject.body()).encode()
+    name = f"{subject.plural}: rule {position}"
+    return Request(name, "POST", subject.path, body, query={"dryRun": "All"})
 
 
 def _of(subject: Subject) -> Iterator[Request]:
@@ -209,6 +230,36 @@ def _of(subject: Subject) -> Iterator[Request]:
     text = json.dumps(subject.body())
     yield create("a member twice", (text[:-1] + ', "kind": "Other"}').encode(),
                  fieldValidation="Strict")  # fmt: skip
+
+
+def pod_rules() -> Iterator[Request]:
+    """Each fault of a pod spec, in a pod and in a template; and mounts of claim templates."""
+    claims = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    of_set = {"serviceName": "x", "volumeClaimTemplates": [
+        {"metadata": {"name": "v"}, "spec": claims}]}  # fmt: skip
+    for name in ("v", "w"):
+        mounted = {**_SMALL["containers"][0], "volumeMounts": [{"name": name, "mountPath": "/v"}]}
+        yield _create(
+            "claim template", f"mounted as {name}", _SET, {"containers": [mounted]}, of_set
+        )
+    for name, fault in POD_FAULTS.items():
+        container = {"name": "a", "image": "b", **fault.get("container", {})}
+        spec = {"containers": [container], **fault.get("spec", {})}
+        yield _create("pod rule", name, _ONE, spec)
+        yield _create("template rule", name, _MANY, spec)
+
+
+_ONE = Subject("pods", "v1", "Pod", {})
+_MANY = Subject("deployments", "apps/v1", "Deployment", {})
+_SET = Subject("statefulsets", "apps/v1", "StatefulSet", {})
+
+
+def _create(group: str, name: str, subject: Subject, spec: Any, more: Any = None) -> Request:
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": spec}
+    held = {"selector": _LABELS, "template": template, **(more or {})}
+    body = {**subject.body(), "spec": spec if subject is _ONE else held}
+    raw = json.dumps(body).encode()
+    return Request(f"{group}: {name}", "POST", subject.path, raw, query={"dryRun": "All"})
 
 
 def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
