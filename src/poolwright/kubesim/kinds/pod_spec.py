@@ -227,9 +227,14 @@ def check_pod_spec(spec: Mapping[str, Any], path: str) -> Sequence[Cause]:
     text = msgspec.json.encode({n: value for n, value in spec.items() if n not in _OWN})
     if len(text) <= _KEPT_MAX and _is_good(text):
         own = {name: spec[name] for name in _OWN if name in spec}
-        if not own or not any(True for _ in _own_rules(own, path)):
-            return ()
-    return list(_all_rules(spec, path))
+        is_good = not own or not any(True for _ in _own_rules(own, path))
+    else:
+        is_good = False
+    causes = () if is_good else list(_all_rules(spec, path))
+    if path != "spec" and spec.get("ephemeralContainers"):
+        why = "ephemeral containers not allowed in pod template"
+        return [*causes, forbidden(f"{path}.ephemeralContainers", why)]
+    return causes
 
 
 def _own_rules(own: Mapping[str, Any], path: str) -> Iterator[Cause]:

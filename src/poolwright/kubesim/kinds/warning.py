@@ -12,6 +12,7 @@ from poolwright.kubesim.rules import dns_label
 from poolwright.model.json_value import child, children
 
 _NULL_SELECTOR = "labelSelector: a null labelSelector results in matching no pod"
+_NEGATIVE_GRACE = "must be >= 0; negative values are invalid and will be treated as 1"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -27,26 +28,45 @@ def _name(body: Mapping[str, Any], used_in: str) -> Iterator[str]:
 def of_workload(body: Mapping[str, Any]) -> Iterator[str]:
     """Warnings for an object whose name its pods carry."""
     yield from _name(body, "Pod names and hostnames")
+    spec = child(body, "spec", "template", "spec")
+    if spec:
+        yield from _of_spec(spec, "spec.template.spec")
 
 
 def of_pod(body: Mapping[str, Any]) -> Iterator[str]:
     """Warnings for a new pod."""
     yield from _name(body, "the Pod's hostname")
-    spec = child(body, "spec")
+    yield from _of_spec(child(body, "spec"), "spec")
+
+
+def _of_spec(spec: Mapping[str, Any], path: str) -> Iterator[str]:
     for position, constraint in enumerate(children(spec, "topologySpreadConstraints")):
         if constraint.get("labelSelector") is None:
-            yield f"spec.topologySpreadConstraints[{position}].{_NULL_SELECTOR}"
+            yield f"{path}.topologySpreadConstraints[{position}].{_NULL_SELECTOR}"
     for member in ("podAffinity", "podAntiAffinity"):
         for position, term in enumerate(children(spec, "affinity", member, _REQUIRED)):
             if term.get("labelSelector") is None:
-                yield f"spec.affinity.{member}.{_REQUIRED}[{position}].{_NULL_SELECTOR}"
+                yield f"{path}.affinity.{member}.{_REQUIRED}[{position}].{_NULL_SELECTOR}"
+    for position, secret in enumerate(children(spec, "imagePullSecrets")):
+        if not secret.get("name"):
+            yield f'{path}.imagePullSecrets[{position}].name: invalid empty name ""'
+    if int(spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        yield f"{path}.terminationGracePeriodSeconds: {_NEGATIVE_GRACE}"
     for place, container in enumerate(children(spec, "containers")):
+        for position, port in enumerate(children(container, "ports")):
+            if port.get("hostIP") and not port.get("hostPort"):
+                yield (
+                    f"{path}.containers[{place}].ports[{position}]: hostIP set without hostPort:"
+                    f" {{Name:{port.get('name') or ''} HostPort:0"
+                    f" ContainerPort:{port.get('containerPort')} Protocol:{port.get('protocol')}"
+                    f" HostIP:{port['hostIP']}}}"
+                )
         seen: set[str] = set()
         for position, variable in enumerate(children(container, "env")):
             name = str(variable.get("name"))
             if name in seen:
                 yield (
-                    f"spec.containers[{place}].env[{position}]: hides previous definition of"
+                    f"{path}.containers[{place}].env[{position}]: hides previous definition of"
                     f' "{name}", which may be dropped when using apply'
                 )
             seen.add(name)

@@ -108,7 +108,7 @@ def check_template(
     yield from check_pod_spec(spec, f"{path}.spec")
     if not always:
         return
-    if spec.get("restartPolicy") in {"Never", "OnFailure"}:
+    if spec.get("restartPolicy") != "Always":
         yield not_supported(f"{path}.spec.restartPolicy", spec["restartPolicy"], ("Always",))
     if spec.get("activeDeadlineSeconds") is not None:
         word = "ReplicaSet" if new["kind"] == "Deployment" else new["kind"]
