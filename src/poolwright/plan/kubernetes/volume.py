@@ -1,6 +1,6 @@
 """Volumes for claims: what stands ready is bound, the rest is provisioned once a pod needs it.
 
-The disks behind them are as simulated as the machines. Source of steps, words and annotations:
+Source of steps, words and annotations:
 k8s.io/kubernetes v1.36 pkg/controller/volume/persistentvolume (pv_controller.go), pvcprotection and
 pvprotection; sigs.k8s.io/sig-storage-lib-external-provisioner (controller.go).
 """
