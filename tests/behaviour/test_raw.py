@@ -56,3 +56,43 @@ def test_groups_alone_are_nobody(world, maps):
     said = world.kubectl(f"get --raw {maps} --as-group=some")
     assert said.code == 1
     assert "without impersonating a user" in said.err
+
+
+def test_a_config_map_holds_a_mebibyte(world, maps):
+    most = 1024 * 1024
+    world.create(
+        maps, config_map("a") | {"data": {"a": "x" * (most - 4)}, "binaryData": {"b": "eHh4"}}
+    )
+    body = config_map("b") | {"data": {"a": "x" * most, "b": "é"}}
+    told = world.refused(world.ask("POST", maps, body), 422, "Invalid")
+    assert told["message"] == (
+        'ConfigMap "b" is invalid: []: Too long: may not be more than 1048576 bytes'
+    )
+
+
+def test_a_secret_holds_a_mebibyte(world, maps):
+    body = {"metadata": {"name": "a"}, "stringData": {"a": "x" * (1024 * 1024), "b": "x"}}
+    said = world.ask("POST", maps.replace("configmaps", "secrets"), body)
+    told = world.refused(said, 422, "Invalid")["message"]
+    assert told == 'Secret "a" is invalid: data: Too long: may not be more than 1048576 bytes'
+
+
+@pytest.mark.parametrize(
+    ("time", "unread"),
+    [
+        ("2026-01-01T00:00:00Z", '"Z" as ".000000"'),
+        ("2026-01-01T00:00:00.12+02:00", '".12+02:00" as ".000000"'),
+        ("2026-01-01T00:00:00.123456789Z", '"789Z" as "Z07:00"'),
+    ],
+)
+def test_a_micro_time_has_six_digits(world, namespace, time, unread):
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    said = world.ask("POST", leases, {"metadata": {"name": "a"}, "spec": {"renewTime": time}})
+    told = world.refused(said, 400, "BadRequest")["message"]
+    layout = "2006-01-02T15:04:05.000000Z07:00"
+    assert told.endswith(f'parsing time "{time}" as "{layout}": cannot parse {unread}')
+
+
+def test_a_value_that_is_null(world, maps):
+    world.create(maps, {"metadata": {"name": "a"}, "data": {"a": None}})
+    assert world.get(f"{maps}/a").get("data") == {"a": ""}

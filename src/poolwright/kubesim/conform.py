@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-from poolwright.kubesim.schema import BASE64, KEPT_NULL, TIME, Shape
+from poolwright.kubesim.schema import BASE64, KEPT_NULL, MICRO_TIME, TIME, Shape
 from poolwright.model.quantity import QUANTITY_PATTERN
 
 _KEPT = f'"{KEPT_NULL}":null'.encode()
@@ -26,10 +26,14 @@ _SCALARS: dict[str, Any] = {
     | Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
     | Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)],
 }
-_FORMATS: dict[str, Any] = {
-    "date-time": Annotated[str, msgspec.Meta(pattern=f"^(?:{TIME.pattern})$")],
-    "byte": Annotated[str, msgspec.Meta(pattern=f"^(?:{BASE64.pattern})$")],
-}
+
+
+def _text(pattern: str) -> Any:
+    return Annotated[str, msgspec.Meta(pattern=f"^(?:{pattern})$")]
+
+
+_FORMATS: dict[str, Any] = {"date-time": _text(TIME.pattern), "byte": _text(BASE64.pattern)}
+_NAMED: dict[str, Any] = {"MicroTime": _text(MICRO_TIME.pattern)}
 
 
 class _Recursive(Exception):
@@ -58,7 +62,7 @@ def _type(kind: Shape, above: tuple[int, ...]) -> Any:
             bits = 63 if kind.format == "int64" else 31
             return Annotated[int, msgspec.Meta(ge=-(1 << bits), le=(1 << bits) - 1)]
         case scalar:
-            return _FORMATS.get(kind.format) or _SCALARS[scalar]
+            return _NAMED.get(kind.name) or _FORMATS.get(kind.format) or _SCALARS[scalar]
 
 
 def _member(name: str, kind: Any) -> Any:

@@ -268,15 +268,25 @@ class Pruner:
 
     def _check_format(self, value: Any, kind: Shape) -> None:
         """What Go's decoders of times and bytes refuse."""
-        if kind.format == "date-time" and not TIME.fullmatch(value):
-            layout = "2006-01-02T15:04:05" + (".000000" if kind.name == "MicroTime" else "")
-            self._refuse(
-                f'parsing time "{value}" as "{layout}Z07:00": cannot parse "{value}" as "2006"'
-            )
+        if kind.format == "date-time":
+            self._check_time(value, is_micro=kind.name == "MicroTime")
         if kind.format == "byte" and not BASE64.fullmatch(value):
             whole = len(value) - len(value) % 4
             bad = next((n for n, c in enumerate(value) if not _BASE64.fullmatch(c)), whole)
             self._refuse(f"illegal base64 data at input byte {bad}")
+
+    def _check_time(self, value: str, *, is_micro: bool) -> None:
+        """A MicroTime has six digits after its seconds, no fewer and no more."""
+        if (MICRO_TIME if is_micro else TIME).fullmatch(value):
+            return
+        layout, unread, wanted = "2006-01-02T15:04:05Z07:00", value, "2006"
+        if is_micro:
+            layout = "2006-01-02T15:04:05.000000Z07:00"
+            if TIME.fullmatch(value):
+                digits = _SIX_DIGITS.match(value, _SECONDS_END)
+                unread = value[digits.end() if digits else _SECONDS_END :]
+                wanted = "Z07:00" if digits else ".000000"
+        self._refuse(f'parsing time "{value}" as "{layout}": cannot parse "{unread}" as "{wanted}"')
 
     def _refuse(self, why: str) -> NoReturn:
         resource = self._resource
@@ -304,7 +314,12 @@ QUANTITY_TEXT = (
 
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]")
-TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_SECOND = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d"
+_ZONE = r"([Zz]|[+-]\d\d:\d\d)"
+_SECONDS_END = len("2006-01-02T15:04:05")
+_SIX_DIGITS = re.compile(r"\.\d{6}")
+TIME = re.compile(rf"{_SECOND}(\.\d+)?{_ZONE}")
+MICRO_TIME = re.compile(_SECOND + _SIX_DIGITS.pattern + _ZONE)
 BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_text
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_spec import check_port
-from poolwright.kubesim.kinds.secret_rules import check_secret_type
+from poolwright.kubesim.kinds.secret_rules import check_data_size, check_secret_type
 from poolwright.kubesim.kinds.service_rules import check_service
 from poolwright.kubesim.kinds.service_type import default_of_type, keep_of_type
 from poolwright.kubesim.rules import check_labels, dns_label
@@ -83,7 +83,8 @@ def _data_keys(body: Mapping[str, Any], *members: str) -> Iterator[Cause]:
 
 
 def _config_map_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
-    return [*_data_keys(new, "data", "binaryData"), *_immutable(new, old)]
+    size = check_data_size("[]", child(new, "data"), child(new, "binaryData"))
+    return [*_data_keys(new, "data", "binaryData"), *size, *_immutable(new, old)]
 
 
 def _config_map_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
@@ -117,6 +118,7 @@ def _secret_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> S
             base64.b64decode(str(value), validate=True)
         except binascii.Error:
             causes.append(invalid(f"data[{key}]", value, "illegal base64 data"))
+    causes.extend(check_data_size("data", {}, child(new, "data")))
     causes.extend(check_secret_type(new))
     if old is not None and new.get("type") != old.get("type"):
         causes.append(invalid("type", new.get("type"), "field is immutable"))

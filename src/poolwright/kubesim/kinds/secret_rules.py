@@ -1,6 +1,6 @@
-"""What a secret of a type must have.
+"""How much secrets and config maps hold, and what a secret of a type must have.
 
-Source: k8s.io/kubernetes v1.36 pkg/apis/core/validation (ValidateSecret).
+Source: k8s.io/kubernetes v1.36 pkg/apis/core/validation (ValidateSecret, ValidateConfigMap).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from poolwright.kubesim.status import Cause, invalid, required
-from poolwright.model.json_value import child
+from poolwright.kubesim.status import Cause, invalid, required, too_long
+from poolwright.model.json_value import Json, child
 
 _ACCOUNT = "kubernetes.io/service-account.name"
 _NEEDED = {
@@ -24,6 +24,17 @@ _NEEDED = {
 _SIGN_IN = ("username", "password")
 _DOCUMENTS = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson")
 _HIDDEN = "<secret contents redacted>"
+
+
+_DATA_MAX_BYTES = 1024 * 1024  # pkg/apis/core, MaxSecretSize; config maps have the same
+
+
+def check_data_size(where: str, plain: Json, encoded: Json) -> Iterator[Cause]:
+    """All values together have a maximum; ``encoded`` ones are base64."""
+    size = sum(len(text) if text.isascii() else len(text.encode()) for text in plain.values())
+    size += sum(len(text) // 4 * 3 - text[-2:].count("=") for text in encoded.values())
+    if size > _DATA_MAX_BYTES:
+        yield too_long(where, _DATA_MAX_BYTES)
 
 
 def check_secret_type(new: Mapping[str, Any]) -> Iterator[Cause]:
