@@ -166,7 +166,7 @@ def test_scale(az):
 def test_as_a_resource(az):
     kind = "--resource-type Microsoft.ContainerService/managedClusters"
     assert az("resource list -g clusters -o table").table["main"]["Status"] == "Succeeded"
-    assert az(f"resource list {kind} --query [].name -o tsv").out == "main\n"
+    assert az(f"resource list -g clusters {kind} --query [].name -o tsv").out == "main\n"
     assert az("resource list -n main --query [].location").json == ["eastus"]
     assert az(f"resource show -g clusters -n main {kind} --query name").json == "main"
     assert az(f"resource show --ids {ID} --query properties.dnsPrefix").json.startswith("main-")
