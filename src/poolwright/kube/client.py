@@ -22,6 +22,7 @@ from poolwright.kube.failure import answer_error, read_status, transport_error
 from poolwright.model.errors import Expired, NotFound, Transient, Unknown
 from poolwright.model.json_value import child
 from poolwright.model.kubernetes import NODES, PODS, Resource
+from poolwright.model.object_meta import UnownedMetadata
 from poolwright.ports.kube import Object, ObjectList, PatchKind, WatchEvent
 
 FIELD_MANAGER = "poolwright"
@@ -43,30 +44,12 @@ _READS = frozenset({"GET", _WATCH_METHOD})
 _encode = msgspec.json.Encoder().encode
 
 
-class _Metadata(TypedDict, total=False):
-    """An ObjectMeta but for its managedFields."""
-
-    name: Any
-    generateName: Any
-    namespace: Any
-    uid: Any
-    resourceVersion: Any
-    generation: Any
-    creationTimestamp: Any
-    deletionTimestamp: Any
-    deletionGracePeriodSeconds: Any
-    labels: Any
-    annotations: Any
-    ownerReferences: Any
-    finalizers: Any
-
-
 class _Unowned(TypedDict, total=False):
     """A node or pod without its managedFields; or the Status of an error."""
 
     kind: Any
     apiVersion: Any
-    metadata: _Metadata
+    metadata: UnownedMetadata
     spec: Any
     status: Any
     code: Any

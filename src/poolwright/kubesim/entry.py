@@ -10,6 +10,7 @@ import msgspec
 
 from poolwright.kubesim.kinds.kind import ObjectKind
 from poolwright.model.kubernetes import NODES, PODS
+from poolwright.model.object_meta import UnownedMetadata
 from poolwright.model.record import Stored
 from poolwright.model.words import shared
 
@@ -19,28 +20,10 @@ decode = _decoder.decode
 encode = _encoder.encode
 
 
-class _Metadata(TypedDict, total=False):
-    """An ObjectMeta but for its managedFields."""
-
-    name: Any
-    generateName: Any
-    namespace: Any
-    uid: Any
-    resourceVersion: Any
-    generation: Any
-    creationTimestamp: Any
-    deletionTimestamp: Any
-    deletionGracePeriodSeconds: Any
-    labels: Any
-    annotations: Any
-    ownerReferences: Any
-    finalizers: Any
-
-
 class _Plain(TypedDict, total=False):
     kind: Any
     apiVersion: Any
-    metadata: _Metadata
+    metadata: UnownedMetadata
     spec: Any
     status: Any
 
