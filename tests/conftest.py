@@ -14,6 +14,7 @@ import pytest
 
 from absent import live_binaries
 from live_stack import COMPONENTS, LiveStack
+from poolwright.providers.kwok.node_object import OWNED
 
 HERE = Path(__file__).parent
 ACCOUNT = "system:serviceaccount:poolwright:poolwright"
@@ -61,10 +62,12 @@ def shared_cluster(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def given_up(request):
-    """The shared cluster is nobody's once a test is over: the next one comes with its own store."""
-    is_used = "shared_cluster" in request.fixturenames
-    stack = request.getfixturevalue("shared_cluster") if is_used else None
+    """The shared cluster is nobody's once a test is over, and has no Nodes of machines: the next
+    test comes with its own store.
+    """
     yield
-    if stack is not None:
+    if "shared_cluster" in request.fixturenames:  # by now also what a fixture asked for itself
+        stack = request.getfixturevalue("shared_cluster")
         with suppress(HTTPError):
             stack.request("DELETE", OWNER)
+        stack.request("DELETE", f"/api/v1/nodes?labelSelector={OWNED}")

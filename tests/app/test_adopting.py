@@ -314,6 +314,49 @@ def test_a_cluster_becomes_a_managed_cluster(api):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("overtaken_at", ["find", "transact"])
+def test_replicas_that_start_at_the_same_moment(api, overtaken_at):
+    """One enters the cluster while the other is about to."""
+
+    async def main():
+        first = Start()
+        second = Start(first)
+        async with api.serving() as served:
+            path = served.kubeconfig()
+            store = Overtaken(first.context.store, overtaken_at, lambda: first.adopt(named(path)))
+            second.context = replace(second.context, store=store)
+            await second.adopt(named(path))
+            assert store.overtake is None
+        assert (await second.cluster()).spec.adopted_uid == "uid-1"
+
+    asyncio.run(main())
+
+
+class Overtaken:
+    """A store on which something else is done just before a method that writes or looks for
+    clusters is first called.
+    """
+
+    def __init__(self, store, method, overtake):
+        self._store = store
+        self._method = method
+        self.overtake = overtake
+
+    def __getattr__(self, name):
+        method = getattr(self._store, name)
+        if name != self._method:
+            return method
+
+        async def later(*given):
+            is_about_clusters = "ManagedCluster" in repr(given)
+            if self.overtake is not None and is_about_clusters:
+                overtake, self.overtake = self.overtake, None
+                await overtake()
+            return await method(*given)
+
+        return later
+
+
 @pytest.mark.parametrize("trouble", ["down", "unauthorized"])
 def test_a_cluster_that_was_adopted_before_is_waited_for(api, trouble):
     async def main():

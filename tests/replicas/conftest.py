@@ -9,12 +9,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from adopted import OURS, Kubectl
 from poolwright.app.real_clock import RealClock
 from poolwright.store import SqlStore
 from postgresql_server import postgresql_server, require_binaries
-from replicas.books import WHOSE
-from replicas.team import CLUSTER
 
 
 @pytest.fixture
@@ -28,17 +25,3 @@ def database():
 
 async def _migrate(url: str) -> None:
     await SqlStore.open(url, clock=RealClock()).close()
-
-
-@pytest.fixture
-def shared_cluster(shared_cluster):
-    """Given back without our Nodes: servers of another store refuse a cluster that has some."""
-    yield shared_cluster
-    kubectl = Kubectl(str(shared_cluster.kubeconfig))
-    ours = [
-        node["metadata"]["name"]
-        for node in kubectl.items(*OURS)
-        if node["metadata"]["annotations"][WHOSE].endswith(f"/{CLUSTER}")
-    ]
-    if ours:
-        kubectl("delete", "nodes", *ours)

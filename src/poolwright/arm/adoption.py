@@ -127,10 +127,13 @@ async def adopt_cluster(
 
 
 async def _check_unnamed(context: ArmContext, adoption: Adoption, uid: str) -> None:
-    """Refuse a second name for a cluster: both would make its nodes."""
-    prefix = f"{subscription_scope(adoption.subscription)}/"
+    """Refuse a second name for a cluster: both would make its nodes. A replica that starts at the
+    same moment may have written the name itself meanwhile.
+    """
+    prefix, own = f"{subscription_scope(adoption.subscription)}/", adoption.key
     for other in await context.store.find(prefix, MANAGED_CLUSTER):
-        if uid and other.spec.adopted_uid == uid:
+        is_own = (other.scope, other.name) == (own.arm_scope, own.name)
+        if uid and other.spec.adopted_uid == uid and not is_own:
             raise Conflict(
                 f"this cluster is {other.spec.name} in {other.spec.resource_group} already; use"
                 f" that name, or delete the managed cluster {other.spec.name} first"
