@@ -26,12 +26,12 @@ from poolwright.providers.simulated.ledger import (
     Checkpoint,
     region_scope,
 )
+from poolwright.providers.simulated.mount import read_keys
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_life import PodLife, hold, let_go
 from poolwright.providers.simulated.pod_run import (
     EXPORTER_NAME,
     PLUGIN_NAME,
-    ContainerRun,
     PodRun,
     Step,
 )
@@ -60,7 +60,7 @@ class PodKey:
 
 @dataclass(frozen=True, slots=True)
 class SourcesKey:
-    """What the variables of a container come from, in the outbox."""
+    """What the variables of a container come from, in the outbox; without one, a pod's volumes."""
 
     uid: str
     container: str
@@ -233,8 +233,8 @@ class Kubelets:
         else:
             pod.steps.pop(_DEADLINE, None)
 
-    def _ask(self, pod: PodRun, run: ContainerRun) -> None:
-        self._write(SourcesKey(pod.uid, run.spec.name))
+    def _ask(self, pod: PodRun, container: str) -> None:
+        self._write(SourcesKey(pod.uid, container))
 
     def _begin(self, pod: PodRun, name: str, step: Step) -> None:
         pod.steps[name] = step
@@ -371,8 +371,10 @@ class Kubelets:
             self._forget(pod.uid)
 
     async def read(self, kube: Kube, key: SourcesKey) -> None:
-        """Read what the variables of a container come from."""
+        """Read what the variables of a container come from, or a pod's volumes."""
         pod = self._pods.get(key.uid)
+        if pod and not key.container:
+            pod.keys = await read_keys(kube, pod.namespace, pod.volumes)
         runs = (*pod.inits, *pod.containers) if pod else ()
         for run in runs:
             if pod and run.spec.name == key.container:

@@ -15,6 +15,7 @@ from poolwright.model.instant import wall_text
 from poolwright.ports.clock import Clock
 from poolwright.providers.simulated.container import Surface
 from poolwright.providers.simulated.images import Image, image
+from poolwright.providers.simulated.mount import RETRY_FIRST, RETRY_MAX
 from poolwright.providers.simulated.node_admission import refusal
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import ContainerRun, PodRun, Step
@@ -53,8 +54,10 @@ class PodLife:
     rng: random.Random
     settings: SimulatedCloudSettings
     begin: Callable[[PodRun, str, Step], None]
-    ask: Callable[[PodRun, ContainerRun], None]
-    """Reads what the container's variables come from; `ContainerRun.held` is the answer."""
+    ask: Callable[[PodRun, str], None]
+    """Reads what the variables of the container of that name come from: `ContainerRun.held` is the
+    answer; without a name what the pod's volumes are made of: `PodRun.keys`.
+    """
 
     def whole(self) -> Iterator[float]:
         """From being bound to all containers started."""
@@ -66,6 +69,8 @@ class PodLife:
             self._reject(*refused)
             return
         hold(pod, self.node)
+        if pod.volumes:
+            yield from self._mount()
         yield self._about(_SANDBOX_SECONDS)
         self._address()
         for run in pod.inits:
@@ -260,6 +265,30 @@ class PodLife:
             pod.address = _free_address(node)
             pod.ip = f"{node.pod_network}.{pod.address}"
 
+    # ------------------------------------------------------------------ volumes
+
+    def _mount(self) -> Iterator[float]:
+        """Try to mount the pod's volumes, until all are there."""
+        pod, delay = self.pod, RETRY_FIRST
+        told: list[str] = []
+        while True:
+            pod.keys = None
+            self.ask(pod, "")
+            yield _READ_SECONDS
+            while (keys := pod.keys) is None:
+                yield _READ_SECONDS
+            pod.keys = None
+            troubles = [words for volume in pod.volumes if (words := volume.trouble(keys))]
+            pod.is_unmounted = bool(troubles)
+            if not troubles:
+                return
+            if self.settings.pod_events:  # of every pod: without it nobody sees what it waits for
+                new = (words for words in troubles if words not in told)
+                pod.events += [("Warning", "FailedMount", words, "") for words in new]
+            told = troubles
+            yield delay
+            delay = min(delay * 2, RETRY_MAX)
+
     # ------------------------------------------------------------------ images
 
     def _pull(self, run: ContainerRun) -> Iterator[float]:
@@ -315,7 +344,7 @@ class PodLife:
         told = ""
         while True:
             run.held = None
-            self.ask(self.pod, run)
+            self.ask(self.pod, run.spec.name)
             yield _READ_SECONDS
             while (held := run.held) is None:
                 yield _READ_SECONDS

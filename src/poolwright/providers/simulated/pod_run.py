@@ -12,6 +12,7 @@ from poolwright.model.json_value import Json, child, children
 from poolwright.model.pod import pod_requests
 from poolwright.providers.simulated.container_spec import ContainerSpec
 from poolwright.providers.simulated.images import image
+from poolwright.providers.simulated.mount import Keys, Volume, read_volumes
 from poolwright.providers.simulated.variable import Held
 
 OURS = "poolwright.dev/"
@@ -118,6 +119,12 @@ class PodRun:
     grace_seconds: float
     qos: str
     host_network: bool
+    volumes: tuple[Volume, ...] = ()
+    """Those that need a config map or a secret."""
+    keys: Keys | None = None
+    """What those hold; None while it is not known."""
+    is_unmounted: bool = False
+    """Whether one of them could not be mounted."""
     component: str = ""
     generation: int = 0
     generation_seen: int = 0
@@ -179,7 +186,7 @@ class PodRun:
     @property
     def is_worth_writing(self) -> bool:
         """Whether the API server should hear of this stage."""
-        if not self.is_quiet or self.is_finished or self.is_ready:
+        if not self.is_quiet or self.is_finished or self.is_ready or self.is_unmounted:
             return True
         return bool(self.written) or any(c.reason in _TROUBLE for c in self.containers)
 
@@ -206,6 +213,7 @@ class PodRun:
             grace_seconds=30.0 if grace is None else float(grace),
             qos=status.get("qosClass") or qos_class(spec),
             host_network=bool(spec.get("hostNetwork")),
+            volumes=read_volumes(spec),
             component=_component(meta, spec),
             generation=int(meta.get("generation") or 0),
             deadline=_deadline(spec),
@@ -322,9 +330,10 @@ class PodRun:
                 "message": f"containers with unready status: [{' '.join(unready)}]",
             }
         is_ready, unmet = self.is_ready, self._unmet_gates() if self.gates else {}
+        is_initialized = self.is_initialized or (self.is_begun and not self.inits)
         rows: list[tuple[str, bool, dict[str, str]]] = [
             ("PodReadyToStartContainers", bool(self.ip) and not self.is_finished, {}),
-            ("Initialized", self.is_initialized, self._initialization()),
+            ("Initialized", is_initialized, self._initialization()),
             ("Ready", is_ready and not unmet, unmet if is_ready else why),
             ("ContainersReady", is_ready, {} if is_ready else why),
         ]
