@@ -315,6 +315,8 @@ def main() -> None:
     parser.add_argument("--name", default="kubernetes")
     parser.add_argument("--table", action="store_true", help="print what was measured last")
     options = parser.parse_args()
+    if options.large <= options.nodes + 1:
+        parser.error("--large must be more than --nodes and the node of a system pool")
     if options.table:
         print(table(json.loads((RESULTS / f"{options.name}.json").read_text())))
         return
