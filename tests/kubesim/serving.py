@@ -44,7 +44,10 @@ class FakeKubelet:
             await asyncio.sleep(0.2)
             yield b"four\n"
 
-    async def execute(self, cluster, pod, container, command):
+    async def execute(self, cluster, pod, container, command, *, standard_input=None):
+        if command == ["cat"]:
+            read = await standard_input() if standard_input else b""
+            return ExecResult(read, b"", 0)
         if command == ["false"]:
             return ExecResult(b"", b"no\n", 3)
         return ExecResult(" ".join(command).encode() + b"\n", b"", 0)

@@ -67,12 +67,13 @@ def kubectl(tmp_path_factory):
         manifest = folder / "manifest.yaml"
         manifest.write_text(MANIFEST)
 
-        def call(*arguments, ok=True):
+        def call(*arguments, ok=True, said=None):
             done = subprocess.run(
                 ["kubectl", "--cache-dir", str(folder / "cache"), *arguments],
                 env={**os.environ, "KUBECONFIG": str(folder / "config")},
                 capture_output=True,
                 text=True,
+                input=said,
                 timeout=30,
                 check=False,
             )
@@ -123,6 +124,8 @@ def test_logs_and_exec(kubectl):
     assert kubectl("logs", "p1", "-f").splitlines()[-1] == "four"
     assert kubectl("exec", "p1", "--", "nvidia-smi", "-L") == "nvidia-smi -L\n"
     assert "command terminated with exit code 3" in kubectl("exec", "p1", "--", "false", ok=False)
+    text = "one\ntwo\n" * 20_000
+    assert kubectl("exec", "-i", "p1", "--", "cat", said=text) == text
 
 
 def test_typed_commands_send_protobuf(kubectl):

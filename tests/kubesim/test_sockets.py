@@ -10,13 +10,14 @@ from .in_process import KEY, pod, run
 PODS = "/api/v1/namespaces/default/pods"
 
 
-async def talk(client, path, *protocols):
-    """What is sent over a socket until it closes."""
+async def talk(client, path, *protocols, says=()):
+    """What is sent over a socket until it closes; ``says`` is what the client sends."""
     sent, incoming = [], [{"type": "websocket.connect"}]
+    incoming += [{"type": "websocket.receive", "bytes": data} for data in says]
 
     async def receive():
         if incoming:
-            return incoming.pop()
+            return incoming.pop(0)
         await asyncio.get_running_loop().create_future()
         return None
 
@@ -76,5 +77,41 @@ def test_a_later_protocol_ends_with_a_status():
         assert protocol == "v4.channel.k8s.io"
         assert messages[0] == b"\x01hello\n"
         assert json.loads(messages[1][1:])["status"] == "Success"
+
+    run(story)
+
+
+CAT = f"{PODS}/web/exec?container=main&command=cat&stdout=1"
+CLOSED = b"\xff\x00"
+
+
+@pytest.mark.parametrize(
+    ("more", "says", "printed"),
+    [
+        ("&stdin=1", [b"\x00a\n", b"\x04{}", b"\x00", b"\x00\xff\n", CLOSED], b"a\n\xff\n"),
+        ("&stdin=1", [CLOSED], b""),
+        ("", [], b""),
+        ("&stdin=1&tty=1", [], b""),
+    ],
+)
+def test_a_command_reads_what_the_client_sends_until_that_is_closed(more, says, printed):
+    async def story(client):
+        await made(client)
+        _, messages = await talk(client, CAT + more, "v5.channel.k8s.io", says=says)
+        assert b"".join(data[1:] for data in messages if data[:1] == b"\x01") == printed
+        assert json.loads(messages[-1][1:])["status"] == "Success"
+
+    run(story)
+
+
+def test_a_command_is_not_sent_without_end():
+    async def story(client):
+        await made(client)
+        says = [b"\x00" + b"a" * 2**20] * 5
+        _, messages = await talk(client, CAT + "&stdin=1", "v5.channel.k8s.io", says=says)
+        assert [data[:1] for data in messages] == [b"\x03"]
+        ended = json.loads(messages[0][1:])
+        assert (ended["status"], ended["reason"]) == ("Failure", "InternalError")
+        assert "its standard input is longer than 4194304 bytes" in ended["message"]
 
     run(story)

@@ -25,6 +25,62 @@ async def run(world, name, *command):
     return await api(world).execute(CLUSTER, world.kube.pod(name), "main", command)
 
 
+READING = [
+    (["cat"], b"b\na\n\xff", 0),
+    (["head", "-n", "1"], b"b\n", 0),
+    (["wc", "-c"], b"5\n", 0),
+    (["wc"], b"      2       3       5\n", 0),
+    (["tee", "/tmp/x"], b"b\na\n\xff", 0),
+    (["grep", "-c", "a"], b"1\n", 0),
+    (["sh", "-c", "cat | head -n 1; cat; echo end"], b"b\nend\n", 0),
+    (["sh", "-c", "X=$(cat); cat; echo $X | head -n 1; exit 3"], b"b\n", 3),
+    (["sh", "-c", "sh -c 'head -n 2'"], b"b\na\n", 0),
+    (["sh", "-c", "cat < /dev/null; true | cat"], None, 0),
+    (["cat", "/etc/hostname"], None, 0),
+    (["hostname"], None, 0),
+]
+
+
+@pytest.mark.parametrize(("command", "printed", "code"), READING)
+def test_a_command_reads_its_standard_input_once_if_at_all(command, printed, code):
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=60)
+        asked = []
+
+        async def standard_input():
+            asked.append(1)
+            return b"b\na\n\xff"
+
+        found = await api(world).execute(
+            CLUSTER, world.kube.pod("web"), "main", command, standard_input=standard_input
+        )
+        assert found.exit_code == code
+        assert len(asked) == (printed is not None)
+        if printed is not None:
+            assert found.stdout == printed
+        bare = await run(world, "web", *command)  # nothing is there to be read
+        assert b"not found" not in bare.stderr
+
+    with_node(story)
+
+
+def test_a_shell_reads_its_script():
+    async def story(world):
+        await world.kube.bind(pod("web"), NODE)
+        await world.passes(seconds=60)
+
+        async def script():
+            return b"echo one\ncat\nexit 4\n"
+
+        found = await api(world).execute(
+            CLUSTER, world.kube.pod("web"), "main", ["sh"], standard_input=script
+        )
+        assert (found.stdout, found.exit_code) == (b"one\n", 4)
+
+    with_node(story)
+
+
 def test_nvidia_smi_runs_in_the_plugin_pod():
     async def story(world):
         result = await run(world, "nvidia-device-plugin-x", "nvidia-smi")

@@ -66,7 +66,7 @@ def test_kubernetes_fills_in_variables_that_it_knows():
     [
         ["python", "train.py"],
         ["sh", "-c", "echo a; train"],
-        ["sh", "-c", "echo a | wc"],
+        ["sh", "-c", "echo a | wc -m"],
         ["sh", "-c", "if [ -r /data/seen ]; then exit 0; fi"],
         ["sh", "-c", "if true; then echo a"],
         ["sh", "-c", "case $WHO in me) exit 1;; esac"],

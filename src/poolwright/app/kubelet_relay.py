@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.ports.kube import ExecResult, Kubelet, Object, ProxyAnswer
+from poolwright.ports.kube import ExecResult, Kubelet, Object, ProxyAnswer, StandardInput
 
 
 class KubeletRelay:
@@ -38,10 +38,18 @@ class KubeletRelay:
         )
 
     async def execute(
-        self, cluster: ClusterKey, pod: Object, container: str, command: Sequence[str]
+        self,
+        cluster: ClusterKey,
+        pod: Object,
+        container: str,
+        command: Sequence[str],
+        *,
+        standard_input: StandardInput | None = None,
     ) -> ExecResult:
         """As `ports.Kubelet.execute`."""
-        return await self.target.execute(cluster, pod, container, command)
+        return await self.target.execute(
+            cluster, pod, container, command, standard_input=standard_input
+        )
 
     async def proxy(self, cluster: ClusterKey, node: str, port: int, path: str) -> ProxyAnswer:
         """As `ports.Kubelet.proxy`."""

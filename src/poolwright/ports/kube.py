@@ -5,7 +5,7 @@ Contract: ``docs/contracts/kube.md`` (rules K1…).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -320,6 +320,10 @@ class ProxyAnswer:
     body: bytes
 
 
+StandardInput = Callable[[], Awaitable[bytes]]
+"""Gives all that a client sends to a command, once it has closed that."""
+
+
 class Kubelet(Protocol):
     """What an API server asks of the kubelet of a node."""
 
@@ -343,9 +347,16 @@ class Kubelet(Protocol):
         ...
 
     async def execute(
-        self, cluster: ClusterKey, pod: Object, container: str, command: Sequence[str]
+        self,
+        cluster: ClusterKey,
+        pod: Object,
+        container: str,
+        command: Sequence[str],
+        *,
+        standard_input: StandardInput | None = None,
     ) -> ExecResult:
-        """Run a command in a running container.
+        """Run a command in a running container. ``standard_input`` is awaited, at most once, only
+        if the command reads it.
 
         Raises:
             InvalidRequest: the container is not running.

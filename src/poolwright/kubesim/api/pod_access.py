@@ -27,7 +27,11 @@ from poolwright.model.json_value import child, children
 _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
 _FIRST_PROTOCOL = _PROTOCOLS[-1]
 _PLAIN_PROTOCOL = "binary.k8s.io"
-_STDOUT, _STDERR, _ERROR = b"\x01", b"\x02", b"\x03"
+_STDIN, _STDOUT, _STDERR, _ERROR = b"\x00", b"\x01", b"\x02", b"\x03"
+_CLOSE = b"\xff"
+"""Before a channel that its sender closes, from v5 on; before that a client could not say so."""
+_MOST_INPUT = 4 * 1024 * 1024
+"""A command is given so many bytes: it gets them at once, when there are no more."""
 _CHUNK = 32 * 1024
 _STREAMS_SECONDS = 0.05
 """What a client gets to make its streams, as it has while a runtime starts a process: older kubectl
@@ -246,16 +250,59 @@ async def execute(call: Call, target: Target) -> None:
         raise status.bad_request("you must specify at least one command for the container")
     if not call.is_socket:
         raise status.bad_request("Upgrade request required")
+    streams = _Streams(call)
+    is_read = call.flag("stdin") and not call.flag("tty")
     try:
-        result = await call.cluster.kubelet.execute(call.cluster.key, pod, container, command)
+        result = await call.cluster.kubelet.execute(
+            call.cluster.key,
+            pod,
+            container,
+            command,
+            standard_input=streams.read if is_read else None,
+        )
     except (InvalidRequest, NotFound) as error:
         raise _container_error(error.message) from None
     except Transient as error:
         raise _unreachable(error) from None
-    await _accept(call)
+    await streams.open()
+    if streams.is_gone:
+        return
     await _channel(call, _STDOUT, result.stdout)
     await _channel(call, _STDOUT if call.flag("tty") else _STDERR, result.stderr)
     await _finish(call, result.exit_code)
+
+
+class _Streams:
+    """The socket of a command: opened when it is known to run, or reads what the client sends."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._is_open = False
+        self.is_gone = False
+
+    async def open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            await _accept(self._call)
+
+    async def read(self) -> bytes:
+        """All that the client sends, until it closes that stream or goes."""
+        await self.open()
+        found = bytearray()
+        while True:
+            message = await self._call.receive()
+            data: bytes = message.get("bytes") or b""
+            self.is_gone = message["type"] == "websocket.disconnect"
+            if self.is_gone or data == _CLOSE + _STDIN:
+                return bytes(found)
+            if data[:1] == _STDIN:
+                found += data[1:]
+            if len(found) > _MOST_INPUT:
+                why = f"its standard input is longer than {_MOST_INPUT} bytes"
+                error = _container_error(f"error executing command in container: {why}")
+                await _close(self._call, error.body())
+                self.is_gone = True
+                return b""
 
 
 def _admit(call: Call, target: Target, asked: dict[str, Any]) -> None:
@@ -336,9 +383,14 @@ async def _finish(call: Call, exit_code: int) -> None:
             "reason": "NonZeroExitCode",
             "details": {"causes": [{"reason": "ExitCode", "message": str(exit_code)}]},
         }
+    await _close(call, body)
+
+
+async def _close(call: Call, body: dict[str, Any]) -> None:
+    """End with a ``Status``."""
     if _agreed(call, *_PROTOCOLS) != _FIRST_PROTOCOL:
         await _channel(call, _ERROR, encode(body))
-    elif exit_code:  # it knew no success, and failures as text
+    elif "message" in body:  # it knew no success, and failures as text
         await _channel(call, _ERROR, body["message"].encode())
     await call.send({"type": "websocket.close", "code": 1000})
 

@@ -28,8 +28,16 @@ def filtered(name: str, args: Sequence[str], read: Parts) -> Filtered | None:
     return FILTERS[name](args, read)
 
 
+def to_bytes(text: str) -> bytes:
+    """What is printed; what was read may have been no text."""
+    return text.encode(errors="surrogateescape")
+
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
 def _lines(parts: Parts) -> list[tuple[float, str]]:
-    return [(at, line) for at, text in parts for line in text.splitlines(keepends=True)]
+    return [(at, line) for at, text in parts for line in _LINE.findall(text)]
 
 
 def _cat(args: Sequence[str], read: Parts) -> Filtered | None:
@@ -95,7 +103,9 @@ def _end(read: Parts) -> float:
 
 def _wc(args: Sequence[str], read: Parts) -> Filtered | None:
     text = "".join(text for _, text in read)
-    counts = {"-l": text.count("\n"), "-w": len(text.split()), "-c": len(text.encode())}
+    counts = {"-l": text.count("\n"), "-w": len(text.split()), "-c": len(to_bytes(text))}
+    if not args:
+        return Filtered([(_end(read), "".join(f"{n:8}" for n in counts.values())[1:] + "\n")])
     if len(args) != 1 or args[0] not in counts:
         return None
     return Filtered([(_end(read), f"{counts[args[0]]}\n")])

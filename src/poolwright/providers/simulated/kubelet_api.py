@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,14 +14,14 @@ from poolwright.model.errors import InvalidRequest, Transient
 from poolwright.model.instant import Now, wall_text
 from poolwright.model.json_value import child
 from poolwright.ports.clock import Clock
-from poolwright.ports.kube import ExecResult, Object, ProxyAnswer
+from poolwright.ports.kube import ExecResult, Object, ProxyAnswer, StandardInput
 from poolwright.providers.simulated import gpu as gpus
 from poolwright.providers.simulated.component_log import component_lines
 from poolwright.providers.simulated.container import Surface, variables
 from poolwright.providers.simulated.fleet import Fleet
 from poolwright.providers.simulated.node_object import NodeState
 from poolwright.providers.simulated.pod_run import ContainerRun, PodRun
-from poolwright.providers.simulated.shell import execute
+from poolwright.providers.simulated.shell import InputWantedError, execute
 from poolwright.providers.simulated.workload import Behaviour, LogLine, behaviour, log_lines
 
 EXPORTER_PORT = 19400
@@ -105,7 +106,13 @@ class KubeletApi:
     # ------------------------------------------------------------------ exec
 
     async def execute(
-        self, cluster: ClusterKey, pod: Object, container: str, command: Sequence[str]
+        self,
+        cluster: ClusterKey,
+        pod: Object,
+        container: str,
+        command: Sequence[str],
+        *,
+        standard_input: StandardInput | None = None,
     ) -> ExecResult:
         """See `Kubelet`."""
         fleet, state = self._node(cluster, _node_name(pod))
@@ -122,7 +129,15 @@ class KubeletApi:
         own = variables(pod, run, state)
         if visible := inside.visible():
             own["NVIDIA_VISIBLE_DEVICES"] = ",".join(visible)
-        return execute(inside.container(own), command)
+        around = replace(
+            inside.container(own), standard_input=_still_to_come if standard_input else str
+        )
+        try:
+            return execute(around, command)
+        except InputWantedError:  # nothing is asked for what no command reads
+            assert standard_input is not None
+            text = (await standard_input()).decode(errors="surrogateescape")
+        return execute(replace(around, standard_input=lambda: text), command)
 
     # ------------------------------------------------------------------ proxy
 
@@ -164,6 +179,10 @@ def _known(fleet: Fleet, state: NodeState, pod: Object) -> PodRun:
         wanted = sum(min(n, known.requests.get(name, 0)) for name, n in state.gpu_offer.items())
         known.devices = tuple(range(wanted))  # of an earlier process; those that are first taken
     return known
+
+
+def _still_to_come() -> str:
+    raise InputWantedError
 
 
 def _when_started(run: ContainerRun, now: Now) -> Now:

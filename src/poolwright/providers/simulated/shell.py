@@ -13,7 +13,7 @@ from datetime import datetime
 
 from poolwright.ports.kube import ExecResult
 from poolwright.providers.simulated.arithmetic import evaluate
-from poolwright.providers.simulated.filter import FILTERS, filtered
+from poolwright.providers.simulated.filter import FILTERS, filtered, to_bytes
 from poolwright.providers.simulated.script import (
     MOST_DEPTH,
     Block,
@@ -42,6 +42,12 @@ class Container:
     environment: Mapping[str, str]
     now: datetime
     smi: Callable[[Sequence[str]], tuple[str, int] | None]
+    standard_input: Callable[[], str] | None = None
+    """Gives all of it, or raises `InputWantedError`; None: programs that read it are not there."""
+
+
+class InputWantedError(Exception):
+    """A command reads its standard input, which is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ def execute(container: Container, command: Sequence[str]) -> ExecResult:
         said = [
             "".join(p.text for p in found.pieces if p.is_error is side) for side in (False, True)
         ]
-        return ExecResult(said[0].encode(), said[1].encode(), found.exit_code)
+        return ExecResult(to_bytes(said[0]), to_bytes(said[1]), found.exit_code)
     error = "OCI runtime exec failed: exec failed: unable to start container process: "
     return ExecResult(b"", (error + _not_there(command)).encode(), 127)
 
@@ -142,10 +148,13 @@ def _course(container: Container, words: Sequence[str]) -> Course:
     name = words[0].rsplit("/", 1)[-1] if words else ""
     if name in _SHELLS:
         return _shell(container, words[1:])
-    return _run(container, name, list(words[1:])) or (
-        # The driver's tool is put into containers with a GPU: without one it is not there.
-        replace(_NOT_FOUND, is_known=name == "nvidia-smi")
-    )
+    script = _Script(container, dict(container.environment))
+    try:
+        found = script.known(name, list(words[1:]))
+    except NotUnderstoodError:  # tee, and it is too much
+        return _complaint(f"{name}: write error: No space left on device\n", 1)
+    # The driver's tool is put into containers with a GPU: without one it is not there.
+    return found or replace(_NOT_FOUND, is_known=name == "nvidia-smi")
 
 
 def filled_in(word: str, environment: Mapping[str, str]) -> str:
@@ -395,14 +404,18 @@ class _Script:
             inner = _shell(self.container, words[1:]) if is_plain else Course(is_known=False)
             self.add(inner)
         else:
-            self.add(self._known(name, words[1:]) or _missing(words[0]))
+            self.add(self.known(name, words[1:]) or _missing(words[0]))
         self.is_over = self.is_over or is_last
 
-    def _known(self, name: str, args: list[str]) -> Course | None:
+    def known(self, name: str, args: list[str]) -> Course | None:
+        """One command by its name; None if there is none."""
         if name == "cat" and args and all(path in self.files for path in args):
             return _says("".join(self.files[path] for path in args))
-        if name in FILTERS and self.read is not None:
-            found = filtered(name, args, [(p.offset, p.text) for p in self.read])
+        if name in FILTERS and filtered(name, args, ()) is not None:
+            read = self._standard_input()
+            found = None
+            if read is not None:
+                found = filtered(name, args, [(p.offset, p.text) for p in read])
             if found is not None:
                 if name == "tee":
                     for path in (arg for arg in args if not arg.startswith("-")):
@@ -410,6 +423,15 @@ class _Script:
                 pieces = tuple(Piece(at, text) for at, text in found.parts)
                 return Course(pieces, 0.0, found.code)
         return _run(self.container, name, args)
+
+    def _standard_input(self) -> tuple[Piece, ...] | None:
+        """What is led to a command, else what is left of the script's own; None if neither is."""
+        wanted = self.container.standard_input
+        if self.read is not None or wanted is None:
+            return self.read
+        text = wanted()
+        self.container = replace(self.container, standard_input=_nothing_left)
+        return (Piece(0.0, text),)
 
     def _trap(self, words: Sequence[str]) -> None:
         action, *signals = words or [""]
@@ -456,6 +478,7 @@ class _Script:
     def _output(self, text: str) -> str:
         inner = replace(self, pieces=[], seconds=0.0, code=0, stops=False, trap=None)
         inner.run(parse(text))
+        self.container = inner.container
         self.steps, self.drawn = inner.steps, inner.drawn
         self.code = inner.code
         self.is_known = inner.is_known
@@ -468,7 +491,10 @@ def _shell(container: Container, args: Sequence[str]) -> Course:
     options = [arg for arg in args if arg.startswith("-")]
     rest = [arg for arg in args if not arg.startswith("-")]
     if not any("c" in option for option in options) or not rest:
-        return Course(is_known=False)
+        if rest or container.standard_input is None:
+            return Course(is_known=False)
+        rest = [container.standard_input()]  # the script itself
+        container = replace(container, standard_input=_nothing_left)
     script = _Script(container, dict(container.environment))
     script.stops = any("e" in option for option in options)
     try:
@@ -480,6 +506,10 @@ def _shell(container: Container, args: Sequence[str]) -> Course:
     except ZeroDivisionError:
         script.add(_complaint("sh: divide by zero\n", 2))
     return script.course()
+
+
+def _nothing_left() -> str:
+    return ""
 
 
 def _missing(name: str) -> Course:
