@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from poolwright.kubesim.managed_fields import ITEM, Managers, differing_leaves, leaves
+from poolwright.kubesim.managed_fields import ITEM, Managers, differing
 from poolwright.kubesim.schema import shape_of
 from poolwright.kubesim.tracking import track_update
 from poolwright.model.kubernetes import NODES, PODS
@@ -23,7 +23,7 @@ def by_sets(
     subresource: str,
 ) -> None:
     """The definition: what changed is the writer's, what went is nobody's."""
-    before, after = differing_leaves(old, new, kind) if old is not None else ({}, leaves(new, kind))
+    before, after = differing(old or {}, new, kind)
     changed = {path for path, value in after.items() if before.get(path, by_sets) != value}
     removed = set(before) - set(after)
     if not changed and not removed:
@@ -41,7 +41,7 @@ def by_sets(
             subresource,
             paths=owned | changed,
             api_version=str(new.get("apiVersion", "v1")),
-            time=time,
+            time="" if changed <= owned else time,
         )
     managers.write(new)
 

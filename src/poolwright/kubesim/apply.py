@@ -14,9 +14,11 @@ from poolwright.kubesim import status
 from poolwright.kubesim.managed_fields import (
     Managers,
     Path,
+    differing,
     item_key,
     leaves,
     path_text,
+    whole,
 )
 from poolwright.kubesim.schema import ANY, Shape
 
@@ -147,18 +149,21 @@ def applied_object(
     force: bool,
     subresource: str,
     time: str,
+    excused: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The object after an apply, with its managers.
+
+    What the object still has as it is in ``excused`` conflicts with nobody.
 
     Raises:
         StatusError: 409, another manager owns a field that would change, and no force.
     """
     base: dict[str, Any] = dict(live) if live is not None else {}
     managers = Managers(base)
-    before = leaves(base, kind)
+    before = whole(base, kind)
     if live is not None and not managers.sets:
         out_of_reach = "f:spec" if subresource == "status" else "f:status"
-        owned = {path for path in before if path[0] != out_of_reach}
+        owned = {path for path in differing({}, base, kind)[1] if path[0] != out_of_reach}
         version = str(wanted.get("apiVersion", "v1"))
         managers.set(_FIRST, "Update", subresource, paths=owned, api_version=version, time=time)
     mine = managers.find(manager, "Apply", subresource)
@@ -180,18 +185,21 @@ def applied_object(
         if n != mine
         for path in sorted(owned & changed)
     ]
+    if conflicts and excused is not None:
+        same = {p for p, v in leaves(excused, kind).items() if before.get(p, absent) == v}
+        conflicts = [(entry, path) for entry, path in conflicts if path not in same]
     if conflicts and not force:
         raise conflict_error(conflicts)
     managers.take_away(changed, except_for=mine)
-    remaining = set(leaves(merged, kind))
-    managers.take_away(set(before) - remaining)
+    after = whole(merged, kind)
+    managers.take_away(set(before) - set(after))
     managers.set(
         manager,
         "Apply",
         subresource,
         paths=new_set,
         api_version=str(wanted.get("apiVersion", "v1")),
-        time=time,
+        time=time if live is None or before != after else "",
     )
     managers.write(merged)
     return merged

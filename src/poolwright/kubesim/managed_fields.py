@@ -48,22 +48,28 @@ def owned_part(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leaves(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
-    """Every owned path of an object with its value."""
+    """Every path of an object that owns who applies it, with its value."""
     found: dict[Path, Any] = {}
     _walk(owned_part(body), kind, (), found)
     found.pop((), None)
     return found
 
 
-def differing_leaves(
+def whole(body: Mapping[str, Any], kind: Shape) -> dict[Path, Any]:
+    """Every path of an object with its value: `leaves`, and all that holds others."""
+    found: dict[Path, Any] = {}
+    _walk_state(owned_part(body), kind, (), found)
+    found.pop((), None)
+    return found
+
+
+def differing(
     old: Mapping[str, Any], new: Mapping[str, Any], kind: Shape
 ) -> tuple[dict[Path, Any], dict[Path, Any]]:
-    """`leaves` of two states, without the parts of the object that are equal in both."""
+    """`whole` of two states, without what is equal in both, or there in any object of the kind."""
     before: dict[Path, Any] = {}
     after: dict[Path, Any] = {}
     _walk_both(owned_part(old), owned_part(new), kind, (), before, after)
-    before.pop((), None)
-    after.pop((), None)
     return before, after
 
 
@@ -103,6 +109,32 @@ def _walk(value: Any, kind: Shape, path: Path, found: dict[Path, Any]) -> None:
         found[path] = value
 
 
+def _walk_state(
+    value: Any, kind: Shape, path: Path, found: dict[Path, Any], *, is_there: bool = False
+) -> None:
+    """Walk what one state has; ``is_there`` where the other has the same, but empty."""
+    if is_open(value, kind):
+        if not is_there:
+            found[path] = ITEM
+        for name, inner in value.items():
+            here = (*path, f"f:{name}")
+            if isinstance(inner, _CONTAINERS):
+                valued = is_there and name in kind.by_value
+                _walk_state(inner, kind.child(name) or ANY, here, found, is_there=valued)
+            else:
+                found[here] = inner
+    elif isinstance(value, list) and kind.list_type in {"map", "set"}:
+        if not is_there:
+            found[path] = ITEM
+        for item in cast("list[Any]", value):
+            here = (*path, item_key(item, kind))
+            found[here] = ITEM
+            if kind.list_type == "map":
+                _walk_state(item, kind.item or ANY, here, found)
+    elif not is_there or value != {}:
+        found[path] = value
+
+
 def _walk_both(
     old: Any,
     new: Any,
@@ -112,17 +144,16 @@ def _walk_both(
     after: dict[Path, Any],
 ) -> None:
     """Walk two different values, passing over the members that they share."""
-    if not (is_open(old, kind) and is_open(new, kind) and old and new):
-        _walk(old, kind, path, before)
-        _walk(new, kind, path, after)
+    if not (is_open(old, kind) and is_open(new, kind)):
+        _walk_state(old, kind, path, before)
+        _walk_state(new, kind, path, after)
         return
     for value, other, found in ((old, new, before), (new, old, after)):
         for name, inner in value.items():
             if name not in other:
+                valued = name in kind.by_value
                 here = (*path, f"f:{name}")
-                if kind.kind != "object":
-                    found[here] = ITEM
-                _walk(inner, kind.child(name) or ANY, here, found)
+                _walk_state(inner, kind.child(name) or ANY, here, found, is_there=valued)
     for name, inner in new.items():
         if name in old and old[name] != inner:
             here = (*path, f"f:{name}")
@@ -243,22 +274,20 @@ class Managers:
         api_version: str,
         time: str,
     ) -> None:
-        """Give a manager exactly these fields; its time moves only if they differ."""
+        """Give a manager exactly these fields; ``time`` is empty if that changed no object."""
         position = self.find(manager, operation, subresource)
+        stamp = {"apiVersion": api_version, **({"time": time} if time else {})}
         if position < 0:
-            entry: dict[str, Any] = {"manager": manager, "operation": operation}
-            entry.update(apiVersion=api_version, time=time, fieldsType="FieldsV1", fieldsV1={})
+            entry: dict[str, Any] = {"manager": manager, "operation": operation, **stamp}
+            entry.update(fieldsType="FieldsV1", fieldsV1={})
             if subresource:
                 entry["subresource"] = subresource
             self._entries.append(entry)
             self.sets.append(frozenset(paths))
-        elif self.sets[position] != paths:
+            return
+        self._entries[position] = {**self._entries[position], **stamp}
+        if self.sets[position] != paths:
             self.sets[position] = frozenset(paths)
-            self._entries[position] = {
-                **self._entries[position],
-                "time": time,
-                "apiVersion": api_version,
-            }
 
     def take_away(self, paths: AbstractSet[Path], *, except_for: int = -1) -> None:
         """Remove fields from all managers but one."""

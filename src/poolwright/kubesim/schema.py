@@ -57,6 +57,9 @@ class Shape:
     key_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     format: str = ""
     schema: str = ""
+    by_value: frozenset[str] = frozenset()
+    """Members that an empty object has as well: structs that Go holds by value, and what it
+    writes as null."""
 
     def said(self, member: str) -> str:
         """What Go says of a member, where that is not in the schema."""
@@ -116,6 +119,8 @@ def _compile(made: Shape, schema: Mapping[str, Any], name: str) -> None:
         made.atomic = schema.get("x-kubernetes-map-type") == "atomic"
         for member, inner in schema["properties"].items():
             made.members[member] = _member(inner)
+        valued = {name for name, part in schema["properties"].items() if part.get("default") == {}}
+        made.by_value = frozenset((*valued, *made.required))
     elif kind == "object" and "additionalProperties" in schema:
         made.kind = "map"
         made.item = _member(schema["additionalProperties"])
@@ -166,6 +171,7 @@ def _member(schema: Mapping[str, Any]) -> Shape:
     made.strategies = frozenset(strategy.split(","))
     made.atomic = referred.atomic
     made.schema = referred.schema
+    made.by_value = referred.by_value
     return made
 
 

@@ -343,5 +343,6 @@ def compiled(schema: Schema, *, root: bool = False) -> Shape:
         if root or schema.get(EMBEDDED):
             members.update(apiVersion=Shape("string"), kind=Shape("string"))
             members["metadata"] = shape(OBJECT_META)
-        return Shape("object", members=members, atomic=atomic)
+        by_value = frozenset(("metadata",)) if root else frozenset[str]()
+        return Shape("object", members=members, atomic=atomic, by_value=by_value)
     return Shape(kind or "any")

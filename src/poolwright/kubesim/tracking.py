@@ -13,7 +13,7 @@ from typing import Any, cast
 from poolwright.kubesim.managed_fields import (
     ITEM,
     Path,
-    differing_leaves,
+    differing,
     entry_order,
     is_open,
     item_key,
@@ -30,27 +30,27 @@ _LEAF: Tree = {}
 _ABSENT = object()
 
 
-def tree_of(value: Any, kind: Shape) -> Tree | None:
-    """Every owned path of a value; None if there is none."""
-    tree: dict[str, Tree] = {}
+def tree_of(value: Any, kind: Shape, *, is_there: bool = False) -> Tree | None:
+    """Every path of a value that is new; None if there is none. ``is_there`` where it was there
+    before, but empty.
+    """
+    tree: dict[str, Tree] = {} if is_there else {".": _LEAF}
     if is_open(value, kind):
-        if not value:
-            return _LEAF
-        is_object = kind.kind == "object"
         for name, inner in value.items():
             if not isinstance(inner, _CONTAINERS):
                 tree[f"f:{name}"] = _LEAF
                 continue
-            below = tree_of(inner, kind.child(name) or ANY)
-            if not is_object:
-                below = _owned(below)
+            valued = is_there and name in kind.by_value
+            below = tree_of(inner, kind.child(name) or ANY, is_there=valued)
             if below is not None:
                 tree[f"f:{name}"] = below
     elif isinstance(value, list) and kind.list_type in {"map", "set"}:
         for item in cast("list[Any]", value):
             inner = tree_of(item, kind.item or ANY) if kind.list_type == "map" else None
-            tree[item_key(item, kind)] = _owned(inner)
+            tree[item_key(item, kind)] = inner or _LEAF
     else:
+        return None if is_there and value == {} else _LEAF
+    if not is_there and len(tree) == 1:
         return _LEAF
     return dict(sorted(tree.items())) or None
 
@@ -114,9 +114,9 @@ def track_update(
     mine = _position(entries, manager, subresource)
     stamp = {"time": time, "apiVersion": str(new.get("apiVersion", "v1"))}
     if old is None and mine < 0:
-        fields = tree_of(owned_part(new), kind)
+        fields = tree_of(owned_part(new), kind, is_there=True)
     else:
-        before, after = differing_leaves(old or {}, new, kind)
+        before, after = differing(old or {}, new, kind)
         changed = [p for p, value in after.items() if before.get(p, _ABSENT) != value]
         removed = [p for p in before if p not in after]
         if not changed and not removed:

@@ -10,6 +10,7 @@ from poolwright.kubesim import meta, status
 from poolwright.kubesim.api.call import Call
 from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.apply import applied_object, required_manager
+from poolwright.kubesim.entry import decode
 from poolwright.kubesim.meta import WriteOptions
 from poolwright.model.instant import wall_text
 from poolwright.model.json_value import Json, child
@@ -57,6 +58,7 @@ async def apply(
             force=force,
             subresource=target.subresource,
             time=time,
+            excused=_last_applied(target, shown) if options.manager == _KUBECTL else None,
         )
         new = meta.copy_of(made)
         if options.manager == _KUBECTL:
@@ -85,6 +87,22 @@ async def apply(
 
 _KUBECTL = "kubectl"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _last_applied(target: Target, live: Json | None) -> Json | None:
+    """What kubectl applied on its side: its own fields, though other managers hold them.
+
+    Source: k8s.io/apimachinery pkg/util/managedfields/internal/lastappliedmanager.go.
+    """
+    noted = child(live or {}, "metadata", "annotations").get(_LAST_APPLIED)
+    try:
+        last = decode(str(noted or "null").encode())
+    except ValueError:
+        return None
+    if not isinstance(last, dict):
+        return None
+    body = cast("dict[str, Any]", last)
+    return body if body.get("apiVersion") == target.view.resource.api_version else None
 
 
 def _renew_last_applied(new: dict[str, Any], wanted: Json) -> None:
