@@ -40,6 +40,54 @@ def _path(**members: Any) -> dict[str, Any]:
     return {"rules": [{"host": "a.b", "http": {"paths": [members]}}]}
 
 
+_BALANCED: dict[str, Any] = {"type": "LoadBalancer"}
+_LOCAL = {**_BALANCED, "externalTrafficPolicy": "Local"}
+_NAMED = {"type": "ExternalName", "externalName": "a.b"}
+_OPEN = {"type": "NodePort"}
+
+
+def _sticky(seconds: int) -> dict[str, Any]:
+    config = {"clientIP": {"timeoutSeconds": seconds}}
+    return {"sessionAffinity": "ClientIP", "sessionAffinityConfig": config}
+
+
+def _target(port: str) -> dict[str, Any]:
+    return {"ports": [{"port": 80, "targetPort": port}]}
+
+
+def _ports(*numbers: int) -> dict[str, Any]:
+    ports = [{"name": f"p{n}", "port": 80 + n} for n in range(len(numbers))]
+    return {"ports": [{**port, "nodePort": n} for port, n in zip(ports, numbers, strict=True)]}
+
+
+SERVICES: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
+    "inside": ({"clusterIP": "10.0.0.200"}, (
+        {"clusterIP": "10.0.0.77"}, {"clusterIP": "None"}, {"clusterIPs": ["10.0.0.77"]},
+        {"clusterIP": None}, {"clusterIP": "10.0.0.77", "clusterIPs": ["10.0.0.77"]},
+        {"ipFamilies": ["IPv6"]}, {"ipFamilies": ["IPv4", "IPv6"]},
+        {"ipFamilyPolicy": "RequireDualStack"}, {"ports": []}, _ports(31123),
+        {"externalTrafficPolicy": "Local"},
+        {"healthCheckNodePort": 31123}, {"loadBalancerClass": "a.b/c"},
+        {"allocateLoadBalancerNodePorts": True}, {**_OPEN, **_ports(31121)},
+        {**_NAMED, "clusterIP": ""}, {"type": "ExternalName"}, _sticky(0))),
+    "open": ({**_OPEN, **_ports(31121, 31122)}, (
+        _ports(31122, 31121), _ports(31123), {"type": "ClusterIP", **_ports(31123)},
+        {"type": "ClusterIP", "externalTrafficPolicy": "Local"}, {"type": "ClusterIP"}, _NAMED)),
+    "balanced": ({**_LOCAL, "healthCheckNodePort": 31124, "loadBalancerClass": "a.b/c"}, (
+        {"healthCheckNodePort": 31125}, {"loadBalancerClass": None}, {"loadBalancerClass": "d.e/f"},
+        {"type": "NodePort", "loadBalancerClass": "d.e/f"}, {"externalTrafficPolicy": "Cluster"},
+        {"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 31125},
+        {"loadBalancerSourceRanges": ["x"]}, {"type": "ClusterIP"})),
+    "named": (_NAMED, (
+        {"externalName": ""}, {"clusterIP": "10.0.0.77"},
+        {"type": "ClusterIP", "externalName": None},
+        {**_OPEN, **_ports(31121)})),
+    "headless": ({"clusterIP": "None"}, (
+        {"clusterIP": "10.0.0.77"}, {"clusterIP": None}, _OPEN, {"ports": []},
+        {"ipFamilies": ["IPv6"]})),
+}  # fmt: skip
+"""Services that are there, and changes of each."""
+
 _BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
 _SCOPE = {"scopeName": "PriorityClass", "operator": "In", "values": []}
 
@@ -76,7 +124,28 @@ FAULTS: tuple[tuple[str, str, str, dict[str, Any], tuple[dict[str, Any], ...]], 
         {"externalTrafficPolicy": "Local"}, {"ipFamilyPolicy": "RequireDualStack"},
         {"type": "LoadBalancer", "loadBalancerSourceRanges": ["x", "10.0.0.1/8"]},
         {"loadBalancerSourceRanges": ["10.0.0.0/8"]}, {"externalIPs": ["127.0.0.1", "01.2.3.4"]},
-        {"type": "NodePort", "clusterIP": "None"}, {"trafficDistribution": "X"})),
+        {"type": "NodePort", "clusterIP": "None"}, {"trafficDistribution": "X"},
+        {"healthCheckNodePort": 31111}, {**_BALANCED, "healthCheckNodePort": 31111},
+        {**_LOCAL, "healthCheckNodePort": 70000}, {**_LOCAL, "healthCheckNodePort": -1},
+        _sticky(0), _sticky(-1), _sticky(86401), _sticky(86400), {"sessionAffinity": "X"},
+        {"externalTrafficPolicy": ""}, {"loadBalancerSourceRanges": []},
+        {"allocateLoadBalancerNodePorts": False}, {"loadBalancerClass": "a.b/c"},
+        {**_BALANCED, "loadBalancerClass": "a b"}, {**_BALANCED, "loadBalancerClass": ""},
+        {"ipFamilies": ["IPv4", "IPv6"]}, {"ipFamilies": ["IPv4", "IPv4"]},
+        {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"},
+        {"clusterIP": "None", "ipFamilies": ["IPv6"]}, {"clusterIP": "fd00::1"},
+        {"clusterIP": "None", "ipFamilyPolicy": "RequireDualStack"},
+        {"clusterIPs": ["10.0.0.9"]}, {"clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.8"]},
+        {"clusterIP": "1.1.1.1", "clusterIPs": ["1.1.1.1", "1.1.1.2"]},
+        {**_NAMED, "clusterIP": "10.0.0.9"}, {**_NAMED, "ipFamilies": ["IPv4"]},
+        {**_NAMED, "externalName": "A_b"}, {**_NAMED, "internalTrafficPolicy": "Cluster"},
+        {**_NAMED, "ports": [{"port": 80, "nodePort": 31111}]},
+        {**_OPEN, "ports": [{"name": "a", "port": 80, "nodePort": 31111},
+                            {"name": "b", "port": 81, "nodePort": 31111}]},
+        _target("HTTP"), _target("A_B"), _target("80"), _target("a--b"), _target("-a"),
+        {"ports": [{"port": 80, "appProtocol": "a b"}]}, {"ports": [{"port": 80}] * 2},
+        {"externalIPs": ["1.2.3.4"]}, {"externalName": "a.b"},
+        {"clusterIP": "None", "sessionAffinity": "ClientIP"})),
     ("poddisruptionbudgets", "policy/v1", "PodDisruptionBudget", {}, (
         {"minAvailable": 1, "maxUnavailable": 1}, {"minAvailable": "150%"})),
     ("horizontalpodautoscalers", "autoscaling/v2", "HorizontalPodAutoscaler",

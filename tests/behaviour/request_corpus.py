@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from behaviour.kind_corpus import FAULTS, SECRETS
+from behaviour.kind_corpus import FAULTS, SECRETS, SERVICES
 from behaviour.manifests import IMAGE
 from behaviour.pod_corpus import POD_FAULTS
 
@@ -174,6 +174,7 @@ def requests() -> list[Request]:
     """All of them; names are unique."""
     found = [request for subject in SUBJECTS for request in _of(subject)]
     found += _rules()
+    found += _changes()
     found += _queries()
     found += pod_rules()
     assert len({request.name for request in found}) == len(found)
@@ -189,6 +190,27 @@ def _rules() -> Iterator[Request]:
             yield _created(subject, position)
     for position, members in enumerate(SECRETS):
         yield _created(Subject("secrets", "v1", "Secret", members), position)
+
+
+def services() -> Iterator[dict[str, Any]]:
+    """The services that are to be there."""
+    for name, (spec, _) in SERVICES.items():
+        own = {"ports": [{"port": 80}], "selector": {"a": "b"}, **spec}
+        yield {**Subject("services", "v1", "Service", {"spec": own}).body(),
+               "metadata": {"name": name}}  # fmt: skip
+
+
+def _changes() -> Iterator[Request]:
+    for name, (_, changes) in SERVICES.items():
+        for position, change in enumerate(changes):
+            yield Request(
+                f"service {name}: change {position}",
+                "PATCH",
+                f"/api/v1/namespaces/{NAMESPACE}/services/{name}",
+                json.dumps({"spec": change}).encode(),
+                "application/merge-patch+json",
+                {"dryRun": "All"},
+            )
 
 
 def _created(subject: Subject, position: int) -> Request:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from behaviour.manifests import config_map
-from behaviour.request_corpus import NAMESPACE, requests
+from behaviour.request_corpus import NAMESPACE, requests, services
 
 HERE = Path(__file__).parent
 RECORD = HERE / "request_answers.json"
@@ -68,6 +68,8 @@ def corpus(world):
     account = f"{path}/serviceaccounts/default"
     world.until(lambda: world.ask("GET", account).status_code == 200)
     world.ask("POST", f"{path}/configmaps", config_map("one", a="1"))
+    for service in services():
+        world.create(f"{path}/services", service)
     yield requests()
     world.delete(path)
 

@@ -98,3 +98,53 @@ def test_state_is_found_again_after_a_restart():
         assert [e.name for e in second.pods_on("n1")] == ["a"]
 
     run(main())
+
+
+def service(name, **spec):
+    spec.setdefault("ports", [{"port": 80, "nodePort": 31111}])
+    return {"metadata": {"name": name}, "spec": {"type": "NodePort", **spec}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "why"),
+    [
+        ({}, "spec.ports[0].nodePort", "Invalid value: 31111: provided port is already allocated"),
+        (
+            {"ports": [{"port": 80}], "clusterIP": "10.0.0.99"},
+            "spec.clusterIPs",
+            'Invalid value: ["10.0.0.99"]: failed to allocate IP 10.0.0.99: provided IP is already'
+            " allocated",
+        ),
+    ],
+)
+def test_what_two_services_ask_for_at_once_one_gets(asked, field, why):
+    async def main():
+        cluster = await registry()
+        bodies = [service(name, **asked) for name in "abc"]
+        made = await asyncio.gather(
+            *(cluster.create(names.SERVICES, body, namespace="default") for body in bodies),
+            return_exceptions=True,
+        )
+        refused = [answer for answer in made if isinstance(answer, StatusError)]
+        assert [(error.status, error.reason) for error in refused] == [(422, "Invalid")] * 2
+        for error in refused:
+            (cause,) = error.body()["details"]["causes"]
+            assert (cause["field"], cause["message"]) == (field, why)
+        (kept,) = cluster.list(names.SERVICES, "default")
+        await cluster.delete(names.SERVICES, kept.name, namespace="default")
+        await cluster.create(names.SERVICES, service("d", **asked), namespace="default")
+
+    run(main())
+
+
+def test_services_that_ask_for_nothing_at_once_get_what_nobody_else_has():
+    async def main():
+        cluster = await registry()
+        bodies = [service(f"s{n}", ports=[{"port": 80}]) for n in range(300)]
+        made = await asyncio.gather(
+            *(cluster.create(names.SERVICES, body, namespace="default") for body in bodies)
+        )
+        assert len({body["spec"]["ports"][0]["nodePort"] for body in made}) == 300
+        assert len({body["spec"]["clusterIP"] for body in made}) == 300
+
+    run(main())

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from poolwright.kubesim import status
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
-from poolwright.kubesim.kinds.service_rules import SERVICE_NETWORK
 from poolwright.kubesim.kinds.volume import is_default_class
 from poolwright.kubesim.objects import Objects
 from poolwright.model import kubernetes as names
-from poolwright.model.json_value import child
 
-_FIRST_SERVICE = SERVICE_NETWORK.network_address + 1
 _IMMORTAL = ("default", "kube-public", "kube-system")
 
 
@@ -25,30 +20,6 @@ def admit_delete(kind: ObjectKind, name: str) -> None:
             f'namespaces "{name}" is forbidden: this namespace may not be deleted',
             details={"name": name, "kind": "namespaces"},
         )
-
-
-def assign_cluster_ip(registry: Objects, body: Body) -> None:
-    """Give a new service an address that no other has (AKS: kubernetes has the first one)."""
-    spec = body["spec"]
-    if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
-        return
-    if list(spec.get("ipFamilies") or ())[:1] == ["IPv6"]:
-        return  # there is no range of them
-    taken = {
-        str(child(entry.object(), "spec").get("clusterIP") or "")
-        for entry in registry.list(names.SERVICES)
-    }
-    metadata = body["metadata"]
-    start = crc32(f"{metadata['namespace']}/{metadata['name']}".encode())
-    if metadata["name"] == "kubernetes" and metadata["namespace"] == "default":
-        start = 0
-    size = SERVICE_NETWORK.num_addresses - 2
-    for step in range(size):
-        address = str(_FIRST_SERVICE + (start + step) % size)
-        if address not in taken:
-            spec["clusterIP"] = address
-            spec["clusterIPs"] = [address]
-            return
 
 
 def name_storage_class(registry: Objects, claim: Body) -> None:

@@ -11,11 +11,15 @@ from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.model.kubernetes import Resource
 
+Holds = list[tuple[str, frozenset[int | str]]]
+"""By uid, the ports and addresses of services that are on their way to the store."""
+
 
 class Objects(Protocol):
     """The registry, as those see it that it asks."""
 
     catalog: Catalog
+    holds: Holds
 
     def entry(
         self, resource: Resource | ObjectKind, name: str, namespace: str = ""

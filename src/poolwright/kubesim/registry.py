@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,7 +18,6 @@ from poolwright.kubesim import escalation, meta, pod_admission, pod_security, po
 from poolwright.kubesim.admission import (
     admit_create,
     admit_delete,
-    assign_cluster_ip,
     name_storage_class,
 )
 from poolwright.kubesim.cache import ObjectCache
@@ -31,9 +30,10 @@ from poolwright.kubesim.kinds.custom import CUSTOM_RESOURCE_DEFINITION
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.kinds.pod import POD
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
+from poolwright.kubesim.objects import Holds
 from poolwright.kubesim.quantities import settle, settled
 from poolwright.kubesim.quota import QuotaLedger
-from poolwright.kubesim.service_ports import assign_node_ports
+from poolwright.kubesim.service_ports import assign_cluster_ip, assign_node_ports, holding
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired, NotFound, Precondition, Transient
@@ -97,6 +97,7 @@ class Registry:
         self.clock = clock
         self.identity = identity
         self.catalog = Catalog()
+        self.holds: Holds = []
         self._store = store
         self._scope = cluster.kube_scope
         self._revision = 0
@@ -362,7 +363,8 @@ class Registry:
             None,
             now,
         )
-        return await self._commit(write)
+        with holding(self, new) if kind is SERVICE else nullcontext():
+            return await self._commit(write)
 
     def review(
         self,
@@ -434,7 +436,7 @@ class Registry:
             escalation.check(self, kind, new, old, options.user)
             meta.check(kind, new, old, subresource)
             if kind is SERVICE and not subresource:
-                assign_cluster_ip(self, new)
+                assign_cluster_ip(self, new, old)
                 assign_node_ports(self, new)
             self.review(kind, "UPDATE", new, old, options, subresource)
             packed = pack(kind, new)
@@ -450,7 +452,8 @@ class Registry:
                 else Update(store_kind_, entry.key, spec=packed, expect_revision=entry.revision)
             )
             try:
-                revision = await self._commit(write)
+                with holding(self, new) if kind is SERVICE else nullcontext():
+                    revision = await self._commit(write)
             except (Precondition, NotFound):
                 if expect.revision or attempt == RETRIES - 1:
                     break

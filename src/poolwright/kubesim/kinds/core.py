@@ -10,12 +10,11 @@ from typing import Any, cast
 
 from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_text
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
-from poolwright.kubesim.kinds.pod_spec import check_port
 from poolwright.kubesim.kinds.secret_rules import check_data_size, check_secret_type
 from poolwright.kubesim.kinds.service_rules import check_service
-from poolwright.kubesim.kinds.service_type import default_of_type, keep_of_type
-from poolwright.kubesim.rules import check_labels, dns_label
-from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
+from poolwright.kubesim.kinds.service_type import begin_of_type, default_of_type, keep_of_type
+from poolwright.kubesim.kinds.warning import of_service
+from poolwright.kubesim.status import Cause, forbidden, invalid
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child, children
 
@@ -153,9 +152,6 @@ SERVICE_ACCOUNT = ObjectKind(
 
 # Service
 
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
-_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-
 
 def _service_default(body: Body) -> None:
     spec = body.setdefault("spec", {})
@@ -172,59 +168,9 @@ def _service_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
     spec = body["spec"]
     if old is None:
         body["status"] = {"loadBalancer": {}}
-        return
-    keep_of_type(spec, child(old, "spec"))
-
-
-def _repeated_ports(ports: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
-    seen: set[tuple[Any, Any]] = set()
-    for position, port in enumerate(ports):
-        protocol, number = port.get("protocol"), port.get("port")
-        if (protocol, number) in seen:
-            shown = {"Name": "", "Protocol": protocol, "AppProtocol": None, "Port": number}
-            yield duplicate(f"spec.ports[{position}]", {**shown, "TargetPort": 0, "NodePort": 0})
-        seen.add((protocol, number))
-
-
-def _service_validate(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Cause]:
-    spec = child(new, "spec")
-    causes: list[Cause] = []
-    if spec.get("type") not in _SERVICE_TYPES:
-        causes.append(not_supported("spec.type", spec.get("type"), _SERVICE_TYPES))
-    ports = children(new, "spec", "ports")
-    if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
-        causes.append(required("spec.ports"))
-    if spec.get("sessionAffinity") not in {"ClientIP", "None"}:
-        given = spec.get("sessionAffinity")
-        causes.append(not_supported("spec.sessionAffinity", given, ("ClientIP", "None")))
-    causes.extend(check_labels(spec.get("selector"), "spec.selector"))
-    seen: set[str] = set()
-    for position, port in enumerate(ports):
-        path = f"spec.ports[{position}]"
-        number = port.get("port")
-        if not isinstance(number, int) or not 1 <= number <= 65535:
-            causes.append(
-                invalid(f"{path}.port", number or 0, "must be between 1 and 65535, inclusive")
-            )
-        name = str(port.get("name") or "")
-        if len(ports) > 1 and not name:
-            causes.append(required(f"{path}.name"))
-        for problem in dns_label(name) if name else ():
-            causes.append(invalid(f"{path}.name", name, problem))
-        if name and name in seen:
-            causes.append(duplicate(f"{path}.name", name))
-        seen.add(name)
-        if port.get("protocol") not in _PROTOCOLS:
-            causes.append(not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
-        causes.extend(check_port(port.get("targetPort") or 0, f"{path}.targetPort"))
-    causes.extend(_repeated_ports(ports))
-    causes.extend(check_service(new, old))
-    before = child(old, "spec").get("clusterIP") if old else None
-    if before and spec.get("clusterIP") != before and spec.get("type") != "ExternalName":
-        causes.append(
-            invalid("spec.clusterIPs[0]", spec.get("clusterIP"), "may not change once set")
-        )
-    return causes
+        begin_of_type(spec)
+    else:
+        keep_of_type(spec, child(old, "spec"))
 
 
 def _external_ip(body: Mapping[str, Any]) -> str:
@@ -280,7 +226,8 @@ SERVICE = ObjectKind(
     row=_service_row,
     default=_service_default,
     prepare=_service_prepare,
-    validate=_service_validate,
+    validate=check_service,
+    warn=of_service,
     created_by_put=True,
     name_rule="label",
     fields={

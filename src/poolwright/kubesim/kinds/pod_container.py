@@ -30,7 +30,8 @@ _RULE_OPERATORS = ("In", "NotIn")
 _SCHEMES = ("HTTP", "HTTPS")
 _PORT_RANGE = "must be between 1 and 65535, inclusive"
 _PORT_NAME = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
-_PORT_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
+_PORT_SIGNS = _LETTERS | frozenset("0123456789-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def check_port_name(text: str) -> Sequence[str]:
     wrong = ["must be no more than 15 characters"] if len(text) > 15 else []
     if not _PORT_SIGNS.issuperset(text):
         wrong.append(_PORT_NAME)
-    if not any(sign.isalpha() for sign in text):
+    if _LETTERS.isdisjoint(text):
         wrong.append("must contain at least one letter (a-z)")
     if "--" in text:
         wrong.append("must not contain consecutive hyphens")

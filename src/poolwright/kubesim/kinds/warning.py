@@ -1,6 +1,7 @@
 """What Kubernetes warns of in objects that it accepts.
 
-Source: k8s.io/kubernetes pkg/api/pod/warnings.go and the strategies of the workloads.
+Source: k8s.io/kubernetes pkg/api/pod/warnings.go, pkg/api/service/warnings.go and the strategies
+of the workloads.
 """
 
 from __future__ import annotations
@@ -70,3 +71,23 @@ def _of_spec(spec: Mapping[str, Any], path: str) -> Iterator[str]:
                     f' "{name}", which may be dropped when using apply'
                 )
             seen.add(name)
+
+
+def of_service(body: Mapping[str, Any]) -> Iterator[str]:
+    """What a service says in vain, or in words that are on their way out."""
+    spec = child(body, "spec")
+    is_headless, is_name = spec.get("clusterIP") == "None", spec.get("type") == "ExternalName"
+    if spec.get("externalName") and not is_name:
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
+    if is_headless:
+        for member in ("loadBalancerIP", "externalIPs"):
+            if spec.get(member):
+                yield f"spec.{member} is ignored for headless services"
+        if spec.get("sessionAffinity") == "ClientIP":
+            yield "spec.SessionAffinity is ignored for headless services"
+    elif spec.get("externalIPs") and is_name:
+        yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    elif spec.get("externalIPs"):
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
