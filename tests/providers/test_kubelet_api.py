@@ -7,6 +7,7 @@ from poolwright.model.errors import InvalidRequest, Transient
 from poolwright.model.gpu import MigProfile, MigStrategy
 from poolwright.model.kubernetes import PODS
 from poolwright.providers.simulated.kubelet_api import EXPORTER_PORT
+from poolwright.providers.simulated.workload import RUN_SECONDS
 from providers.test_simulated_pods import NODE, with_gpu_node, with_node
 from providers.world import CLUSTER, gpu_pod, pod
 
@@ -28,6 +29,9 @@ async def run(world, name, *command):
 READING = [
     (["cat"], b"b\na\n\xff", 0),
     (["head", "-n", "1"], b"b\n", 0),
+    (["head", "-c", "2"], b"b\n", 0),
+    (["tail", "-c", "1"], b"\xff", 0),
+    (["tail", "-c+4"], b"\n\xff", 0),
     (["wc", "-c"], b"5\n", 0),
     (["wc"], b"      2       3       5\n", 0),
     (["tee", "/tmp/x"], b"b\na\n\xff", 0),
@@ -61,6 +65,40 @@ def test_a_command_reads_its_standard_input_once_if_at_all(command, printed, cod
             assert found.stdout == printed
         bare = await run(world, "web", *command)  # nothing is there to be read
         assert b"not found" not in bare.stderr
+
+    with_node(story)
+
+
+def test_files_stay_until_the_container_ends():
+    async def story(world):
+        await world.kube.bind(pod("web", annotations={RUN_SECONDS: "300"}), NODE)
+        await world.passes(seconds=40)
+        asked = []
+
+        async def said(text, *command):
+            async def standard_input():
+                asked.append(1)
+                return text
+
+            found = await api(world).execute(
+                CLUSTER, world.kube.pod("web"), "main", command, standard_input=standard_input
+            )
+            return found.stdout, found.stderr, found.exit_code
+
+        await said(b"two\n", "sh", "-c", "echo one > /tmp/a; cat >> /tmp/a")
+        assert await said(b"", "cat", "/tmp/a") == (b"one\ntwo\n", b"", 0)
+        packed, *_ = await said(b"", "tar", "cf", "-", "/tmp/a")
+        assert await said(packed, "tar", "-xmf", "-", "-C", "/b") == (b"", b"", 0)
+        assert await said(b"", "cat", "/b/tmp/a") == (b"one\ntwo\n", b"", 0)
+        assert await said(b"", "ls", "/b") == (b"tmp\n", b"", 0)
+        assert (await said(b"", "tar", "cf", "-", "/none"))[2] == 2
+        assert (await said(b"no archive" * 99, "tar", "xf", "-"))[2] == 2
+        full = (await said(b"a" * 2**20, "tee", "/tmp/b"))[1]
+        assert full == b"tee: write error: No space left on device\n"
+        assert len(asked) == 4  # only what is read is asked for
+        await world.passes(seconds=300)
+        assert world.kube.pod("web")["status"]["containerStatuses"][0]["restartCount"] == 1
+        assert (await said(b"", "cat", "/tmp/a"))[2] == 1
 
     with_node(story)
 

@@ -60,12 +60,30 @@ def _count(args: Sequence[str]) -> int | None:
     return int(found[1]) if found else None
 
 
+_SIGNS = re.compile(r"-c(\+?)(\d{1,9})")
+
+
+def _some_bytes(args: Sequence[str], read: Parts, *, is_head: bool) -> Filtered | None:
+    """``head -c 3``, ``tail -c 3``, ``tail -c +3``."""
+    found = _SIGNS.fullmatch("".join(args))
+    if found is None or (is_head and found[1]):
+        return None
+    data, count = to_bytes("".join(text for _, text in read)), int(found[2])
+    start = max(0, count - 1) if found[1] else max(0, len(data) - count)
+    part = data[:count] if is_head else data[start:]
+    return Filtered([(_end(read), part.decode(errors="surrogateescape"))])
+
+
 def _head(args: Sequence[str], read: Parts) -> Filtered | None:
+    if (found := _some_bytes(args, read, is_head=True)) is not None:
+        return found
     count = _count(args)
     return None if count is None else Filtered(_lines(read)[:count])
 
 
 def _tail(args: Sequence[str], read: Parts) -> Filtered | None:
+    if (found := _some_bytes(args, read, is_head=False)) is not None:
+        return found
     count, lines = _count(args), _lines(read)
     if count is None:
         return None

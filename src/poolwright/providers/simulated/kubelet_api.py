@@ -130,14 +130,19 @@ class KubeletApi:
         if visible := inside.visible():
             own["NVIDIA_VISIBLE_DEVICES"] = ",".join(visible)
         around = replace(
-            inside.container(own), standard_input=_still_to_come if standard_input else str
+            inside.container(own),
+            standard_input=_still_to_come if standard_input else str,
+            files=dict(run.files or {}),
         )
         try:
-            return execute(around, command)
+            result = execute(around, command)
         except InputWantedError:  # nothing is asked for what no command reads
             assert standard_input is not None
             text = (await standard_input()).decode(errors="surrogateescape")
-        return execute(replace(around, standard_input=lambda: text), command)
+            around = replace(around, standard_input=lambda: text, files=dict(run.files or {}))
+            result = execute(around, command)
+        run.files = around.files or None
+        return result
 
     # ------------------------------------------------------------------ proxy
 

@@ -390,6 +390,7 @@ class PodLife:
         now = self.clock.now()
         run.state, run.reason, run.message = "running", "", ""
         run.started, run.finished, run.world_started = wall_text(now.wall), "", now.world
+        run.files = None
         if self.pod.is_initialized:
             self.pod.phase = "Running"
         if doing.run_seconds is not None:

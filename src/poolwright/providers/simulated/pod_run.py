@@ -41,6 +41,8 @@ class ContainerRun:
     has_image: bool = False
     setbacks: int = 0
     """How often it ended in a row; it starts anew with another image, or after a long run."""
+    files: dict[str, str] | None = None
+    """What commands that were run in it left there, by path."""
     held: Held | None = None
     """What its variables come from besides the pod, as it was when it started; None if unread."""
 

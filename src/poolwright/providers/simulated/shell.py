@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from poolwright.ports.kube import ExecResult
+from poolwright.providers.simulated import archive
 from poolwright.providers.simulated.arithmetic import evaluate
 from poolwright.providers.simulated.filter import FILTERS, filtered, to_bytes
 from poolwright.providers.simulated.script import (
@@ -44,6 +45,8 @@ class Container:
     smi: Callable[[Sequence[str]], tuple[str, int] | None]
     standard_input: Callable[[], str] | None = None
     """Gives all of it, or raises `InputWantedError`; None: programs that read it are not there."""
+    files: dict[str, str] | None = None
+    """What commands left there, by path, and may leave; None: each script has files of its own."""
 
 
 class InputWantedError(Exception):
@@ -92,6 +95,8 @@ _REFERENCE_IN_ARITHMETIC = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _COMPARED = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 _LONGEST_WORD = 16_384
 _LONGEST_FILE = 131_072
+_MOST_KEPT, _FILE_ENTRY = 2**20, 2**10
+"""The signs that a container's files may have together, and what each counts for besides."""
 _MOST_STEPS = 1000
 """So many commands a script may run; one that takes more is not understood."""
 _REFERENCE = re.compile(r"\$\$|\$\((\w+)\)")
@@ -148,10 +153,10 @@ def _course(container: Container, words: Sequence[str]) -> Course:
     name = words[0].rsplit("/", 1)[-1] if words else ""
     if name in _SHELLS:
         return _shell(container, words[1:])
-    script = _Script(container, dict(container.environment))
+    script = _script(container)
     try:
         found = script.known(name, list(words[1:]))
-    except NotUnderstoodError:  # tee, and it is too much
+    except NotUnderstoodError:  # a program that writes files, and it is too much
         return _complaint(f"{name}: write error: No space left on device\n", 1)
     # The driver's tool is put into containers with a GPU: without one it is not there.
     return found or replace(_NOT_FOUND, is_known=name == "nvidia-smi")
@@ -307,7 +312,12 @@ class _Script:
                 self._write(way, self.files.get(way, "") + piece.text)
 
     def _write(self, path: str, text: str) -> None:
-        if len(text) > _LONGEST_FILE:
+        kept = self.container.files
+        room = _LONGEST_FILE
+        if kept is not None:
+            taken = (len(p) + len(t) + _FILE_ENTRY for p, t in kept.items() if p != path)
+            room = _MOST_KEPT - sum(taken) - len(path) - _FILE_ENTRY
+        if len(text) > room:
             raise NotUnderstoodError("a file is too long")
         if not path.startswith("/dev/"):
             self.files[path] = text
@@ -411,6 +421,10 @@ class _Script:
         """One command by its name; None if there is none."""
         if name == "cat" and args and all(path in self.files for path in args):
             return _says("".join(self.files[path] for path in args))
+        if name == "ls" and len(args) == 1 and (found := archive.listed(self.files, args[0])):
+            return _says("".join(f"{each}\n" for each in found))
+        if name == "tar" and self.container.files is not None:
+            return self._tar(args)
         if name in FILTERS and filtered(name, args, ()) is not None:
             read = self._standard_input()
             found = None
@@ -423,6 +437,17 @@ class _Script:
                 pieces = tuple(Piece(at, text) for at, text in found.parts)
                 return Course(pieces, 0.0, found.code)
         return _run(self.container, name, args)
+
+    def _tar(self, args: list[str]) -> Course | None:
+        if archive.reads(args):
+            text = "".join(piece.text for piece in self._standard_input() or ())
+            done = archive.unpack(args, text, self._write)
+        else:
+            done = archive.pack(args, self.files, self.container.now)
+        if done is None:
+            return None
+        said = _says(done.output, done.code)
+        return replace(said, pieces=(*said.pieces, *_complaint(done.complaint, 0).pieces))
 
     def _standard_input(self) -> tuple[Piece, ...] | None:
         """What is led to a command, else what is left of the script's own; None if neither is."""
@@ -487,6 +512,11 @@ class _Script:
         return "".join(p.text for p in inner.pieces if not p.is_error).rstrip("\n")
 
 
+def _script(container: Container) -> _Script:
+    files = {} if container.files is None else container.files
+    return _Script(container, dict(container.environment), files=files)
+
+
 def _shell(container: Container, args: Sequence[str]) -> Course:
     options = [arg for arg in args if arg.startswith("-")]
     rest = [arg for arg in args if not arg.startswith("-")]
@@ -495,7 +525,7 @@ def _shell(container: Container, args: Sequence[str]) -> Course:
             return Course(is_known=False)
         rest = [container.standard_input()]  # the script itself
         container = replace(container, standard_input=_nothing_left)
-    script = _Script(container, dict(container.environment))
+    script = _script(container)
     script.stops = any("e" in option for option in options)
     try:
         script.run(parse(rest[0]))
