@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
+from poolwright.kubesim.escalation import uncovered
 from poolwright.kubesim.kinds.scheduling import SYSTEM_PRIORITIES
-from poolwright.kubesim.roles import CLUSTER_ROLE_BINDINGS, cluster_roles, metadata
+from poolwright.kubesim.registry import Registry
+from poolwright.kubesim.roles import AUTO_UPDATE, CLUSTER_ROLE_BINDINGS, cluster_roles, metadata
+from poolwright.kubesim.status import StatusError
 from poolwright.model import kubernetes as names
+from poolwright.model.json_value import Json, child, children
 from poolwright.model.kubernetes import Resource
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -31,6 +37,10 @@ def bootstrap_objects() -> Iterator[tuple[Resource, dict[str, Any]]]:
     yield from storage_classes()
     for name, value in SYSTEM_PRIORITIES.items():
         yield names.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value}
+    yield from _access()
+
+
+def _access() -> Iterator[tuple[Resource, dict[str, Any]]]:
     for role in cluster_roles():
         yield names.CLUSTER_ROLES, role
     for name, groups in CLUSTER_ROLE_BINDINGS.items():
@@ -42,6 +52,64 @@ def bootstrap_objects() -> Iterator[tuple[Resource, dict[str, Any]]]:
                 "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": g} for g in groups],
             },
         )
+
+
+async def ensure(registry: Registry, resource: Resource, body: Json, namespace: str = "") -> None:
+    """Make an object unless it is there."""
+    if registry.entry(resource, body["metadata"]["name"], namespace) is not None:
+        return
+    try:
+        await registry.create(resource, deepcopy(dict(body)), namespace=namespace)
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+async def keep_roles(registry: Registry) -> None:
+    """Give the roles of a cluster that an earlier version made, and who is bound to them, what
+    they lack; what somebody added stays. Then waits until cancelled.
+
+    Source: k8s.io/component-helpers auth/rbac/reconciliation, as the API server does at its start.
+    """
+    for resource, wanted in (
+        _access() if registry.list(names.CLUSTER_ROLES) else ()
+    ):  # not a new one
+        name = wanted["metadata"]["name"]
+        entry = registry.entry(resource, name)
+        if entry is None:
+            await ensure(registry, resource, wanted)
+        elif _reconciled(entry.object(), wanted) is not None:
+            await registry.update(
+                resource, name, lambda old, to=wanted: _reconciled(old, to) or old
+            )
+    await asyncio.get_running_loop().create_future()
+
+
+def _reconciled(old: Json, wanted: Json) -> dict[str, Any] | None:
+    """An object with what it lacks of another; None if that is nothing, or it is not to be kept."""
+    marks = child(old, "metadata", "annotations")
+    if marks.get(AUTO_UPDATE) == "false":
+        return None
+    metadata = dict(old["metadata"])
+    for part in ("annotations", "labels"):
+        metadata[part] = {**wanted["metadata"][part], **child(metadata, part)}
+    new: dict[str, Any] = {**old, "metadata": metadata}
+    if "roleRef" in wanted:
+        new["subjects"] = _with(old, wanted, "subjects")
+    elif "aggregationRule" in wanted:
+        had, selectors = child(old, "aggregationRule"), "clusterRoleSelectors"
+        more = _with(had, wanted["aggregationRule"], selectors)
+        new["aggregationRule"] = {**had, selectors: more}
+    else:
+        new.pop("aggregationRule", None)
+        had = children(old, "rules")
+        new["rules"] = [*had, *uncovered(had, wanted["rules"])]
+    return new if new != old else None
+
+
+def _with(old: Json, wanted: Json, member: str) -> list[Any]:
+    had = children(old, member)
+    return [*had, *(item for item in wanted[member] if item not in had)]
 
 
 def storage_classes() -> Iterator[tuple[Resource, dict[str, Any]]]:

@@ -93,20 +93,26 @@ def _binding_problem(objects: Objects, kind: ObjectKind, new: Json, user: User) 
 
 def _missing(objects: Objects, user: User, namespace: str, wanted: Sequence[Json]) -> str:
     """What of some rules a user does not have, in words; empty if nothing."""
-    held = list(rules_of(objects, user, namespace))
-    lacking = [
-        rule
-        for part in wanted
-        for rule in _broken_down(part)
-        if not any(_covers(owned, rule) for owned in held)
-    ]
+    lacking = uncovered(list(rules_of(objects, user, namespace)), wanted)
     if not lacking:
         return ""
-    shown = "\n".join(sorted({_shown(rule) for rule in _compact(lacking)}))
+    shown = "\n".join(sorted({_shown(rule) for rule in lacking}))
     return (
         f'user "{user.name}" (groups={_quoted(user.groups)}) is attempting to grant RBAC'
         f" permissions not currently held:\n{shown}"
     )
+
+
+def uncovered(held: Sequence[Json], wanted: Sequence[Json]) -> list[Json]:
+    """What some rules do not give of others, as rules of one resource or path each."""
+    lacking = [
+        rule
+        for part in wanted
+        if part not in held
+        for rule in _broken_down(part)
+        if not any(_covers(owned, rule) for owned in held)
+    ]
+    return list(_compact(lacking))
 
 
 def _words(rule: Json, member: str) -> list[str]:

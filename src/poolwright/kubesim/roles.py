@@ -18,7 +18,9 @@ _ALL = "create delete deletecollection get list patch update watch"
 _CORE = "-"
 _AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
-_ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
+AUTO_UPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+"""Marks what an API server completes at its start; its owner may say ``false``."""
+_ANNOTATIONS = {AUTO_UPDATE: "true"}
 
 _GIVEN: dict[str, tuple[tuple[str, str, str], ...]] = {
     # What each of the roles for users adds to the one before: groups, resources, verbs.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from typing import ClassVar
 from starlette.types import ASGIApp
 
 from poolwright.kubesim.api.application import Application
-from poolwright.kubesim.bootstrap import bootstrap_objects
+from poolwright.kubesim.bootstrap import bootstrap_objects, ensure, keep_roles
 from poolwright.kubesim.cluster import (
     CONTROL_PLANE,
     CONTROL_PLANE_NAME,
@@ -25,13 +24,11 @@ from poolwright.kubesim.cluster import (
 from poolwright.kubesim.controllers import ControllerSettings, run_controllers
 from poolwright.kubesim.housekeeping import expire_events, keep_definitions, keep_namespaces
 from poolwright.kubesim.registry import Registry
-from poolwright.kubesim.status import StatusError
 from poolwright.kubesim.type_check import keep_policies
 from poolwright.model import kubernetes as names
 from poolwright.model.bounds import Bounds, check_bounds
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import NotFound, Precondition
-from poolwright.model.json_value import Json
 from poolwright.ports.clock import Clock, Identity
 from poolwright.ports.kube import ControlPlane, Kubelet
 from poolwright.ports.store import Create, Store, Update
@@ -247,6 +244,7 @@ class KubeSim:
             "namespaces": partial(keep_namespaces, registry),
             "definitions": partial(keep_definitions, registry),
             "policies": partial(keep_policies, registry),
+            "roles": partial(keep_roles, registry),
             "quotas": registry.quotas.run,
             "old events": partial(
                 expire_events, registry, timedelta(seconds=self._settings.event_seconds)
@@ -271,12 +269,12 @@ class KubeSim:
 
     async def _furnish(self, registry: Registry) -> None:
         for namespace in SYSTEM_NAMESPACES:
-            await _ensure(registry, names.NAMESPACES, {"metadata": {"name": namespace}})
+            await ensure(registry, names.NAMESPACES, {"metadata": {"name": namespace}})
             account = {"metadata": {"name": "default"}}
-            await _ensure(registry, names.SERVICE_ACCOUNTS, account, namespace)
-        await _ensure(registry, names.SERVICES, _API_SERVICE, "default")
+            await ensure(registry, names.SERVICE_ACCOUNTS, account, namespace)
+        await ensure(registry, names.SERVICES, _API_SERVICE, "default")
         for resource, body in bootstrap_objects():
-            await _ensure(registry, resource, body)
+            await ensure(registry, resource, body)
 
     def _shown(self, cluster: Cluster) -> ControlPlane:
         return ControlPlane(
@@ -288,18 +286,3 @@ class KubeSim:
 
     def _secret(self) -> str:
         return (self._identity.uid() + self._identity.uid()).replace("-", "")
-
-
-async def _ensure(
-    registry: Registry,
-    resource: names.Resource,
-    body: Json,
-    namespace: str = "",
-) -> None:
-    if registry.entry(resource, body["metadata"]["name"], namespace) is not None:
-        return
-    try:
-        await registry.create(resource, deepcopy(dict(body)), namespace=namespace)
-    except StatusError as error:
-        if error.reason != "AlreadyExists":
-            raise
