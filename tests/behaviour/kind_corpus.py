@@ -91,6 +91,18 @@ SERVICES: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
 _BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
 _SCOPE = {"scopeName": "PriorityClass", "operator": "In", "values": []}
 
+_VOLUME: dict[str, Any] = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+_ON_HOST = {**_VOLUME, "hostPath": {"path": "/x"}}
+
+
+def _made_of(kind: str, **members: Any) -> dict[str, Any]:
+    return {"hostPath": None, kind: members}
+
+
+def _on_nodes(*terms: Any) -> dict[str, Any]:
+    return {"nodeAffinity": {"required": {"nodeSelectorTerms": [*terms]}}}
+
+
 FAULTS: tuple[tuple[str, str, str, dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
     ("deployments", "apps/v1", "Deployment", _WORKLOAD, (
         {"strategy": _rolling(maxUnavailable="150%")},
@@ -146,6 +158,25 @@ FAULTS: tuple[tuple[str, str, str, dict[str, Any], tuple[dict[str, Any], ...]], 
         {"ports": [{"port": 80, "appProtocol": "a b"}]}, {"ports": [{"port": 80}] * 2},
         {"externalIPs": ["1.2.3.4"]}, {"externalName": "a.b"},
         {"clusterIP": "None", "sessionAffinity": "ClientIP"})),
+    ("persistentvolumes", "v1", "PersistentVolume", _ON_HOST, (
+        {}, {"capacity": None}, {"capacity": {}}, {"capacity": {"cpu": "1"}},
+        {"capacity": {"storage": "0"}}, {"capacity": {"storage": "-1"}},
+        {"capacity": {"storage": "1Gi", "cpu": "1"}}, {"hostPath": None},
+        {"nfs": {"server": "a", "path": "/b"}}, {"accessModes": []}, {"accessModes": ["X"]},
+        {"accessModes": ["ReadWriteOncePod", "ReadWriteOnce"]}, {"volumeMode": "X"},
+        {"persistentVolumeReclaimPolicy": "X"}, {"storageClassName": "A_"},
+        {"persistentVolumeReclaimPolicy": "Recycle", "hostPath": {"path": "/"}},
+        {"volumeAttributesClassName": ""}, {"volumeAttributesClassName": "a"},
+        {"hostPath": {"path": "/a/../b"}}, _made_of("nfs", server="", path="b"),
+        _made_of("local", path="/d"), {**_made_of("local", path=""), **_on_nodes({})},
+        {"nodeAffinity": {}}, _on_nodes(),
+        _on_nodes({"matchExpressions": [{"key": "a", "operator": "X"}]}),
+        _on_nodes({"matchExpressions": [{"key": "a", "operator": "In"}]}),
+        _made_of("csi", driver="", volumeHandle=""), _made_of("csi", driver="a_b"),
+        _made_of("azureFile", secretName="", shareName="", secretNamespace=""),
+        _made_of("azureDisk", diskName="d", diskURI="x"),
+        {"capacity": None, "accessModes": [], "hostPath": None,
+         "persistentVolumeReclaimPolicy": "X"})),
     ("poddisruptionbudgets", "policy/v1", "PodDisruptionBudget", {}, (
         {"minAvailable": 1, "maxUnavailable": 1}, {"minAvailable": "150%"})),
     ("horizontalpodautoscalers", "autoscaling/v2", "HorizontalPodAutoscaler",

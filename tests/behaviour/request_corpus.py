@@ -184,7 +184,7 @@ def requests() -> list[Request]:
 def _rules() -> Iterator[Request]:
     """Specs that are well formed and break a rule of their kind."""
     for plural, version, kind, base, faults in FAULTS:
-        namespaced = plural != "ingressclasses"
+        namespaced = plural not in {"ingressclasses", "persistentvolumes"}
         for position, fault in enumerate(faults):
             subject = Subject(plural, version, kind, {"spec": {**base, **fault}}, namespaced)
             yield _created(subject, position)

@@ -15,7 +15,7 @@ from poolwright.model.json_value import Json, child, children
 from poolwright.model.quantity import parse_quantity
 
 _ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-_VOLUME_MODES = ("Block", "Filesystem")
+VOLUME_MODES = ("Block", "Filesystem")
 _ALONE = "ReadWriteOncePod"
 
 
@@ -39,12 +39,7 @@ def check_claim_spec(spec: Json, path: str) -> Iterator[Cause]:
     if not modes:
         yield required(f"{path}.accessModes", "at least 1 access mode is required")
     yield from check_label_selector(child(spec, "selector"), f"{path}.selector")
-    for mode in modes:
-        if mode not in _ACCESS_MODES:
-            yield not_supported(f"{path}.accessModes", mode, _ACCESS_MODES)
-    if _ALONE in modes and any(mode in _ACCESS_MODES and mode != _ALONE for mode in modes):
-        why = "may not use ReadWriteOncePod with other access modes"
-        yield forbidden(f"{path}.accessModes", why)
+    yield from check_modes(spec, path)
     size, where = child(spec, "resources", "requests").get("storage"), f"{path}.resources[storage]"
     if size is None:
         yield required(where)
@@ -57,5 +52,16 @@ def check_claim_spec(spec: Json, path: str) -> Iterator[Cause]:
         for problem in dns_subdomain(name) if name else ():
             yield invalid(f"{path}.{member}", name, problem)
     mode = spec.get("volumeMode")
-    if mode is not None and mode not in _VOLUME_MODES:
-        yield not_supported(f"{path}.volumeMode", mode, _VOLUME_MODES)
+    if mode is not None and mode not in VOLUME_MODES:
+        yield not_supported(f"{path}.volumeMode", mode, VOLUME_MODES)
+
+
+def check_modes(spec: Json, path: str) -> Iterator[Cause]:
+    """Broken rules of how a volume is mounted."""
+    modes: Sequence[Any] = spec.get("accessModes") or ()
+    for mode in modes:
+        if mode not in _ACCESS_MODES:
+            yield not_supported(f"{path}.accessModes", mode, _ACCESS_MODES)
+    if _ALONE in modes and any(mode in _ACCESS_MODES and mode != _ALONE for mode in modes):
+        why = "may not use ReadWriteOncePod with other access modes"
+        yield forbidden(f"{path}.accessModes", why)

@@ -90,15 +90,20 @@ def _parts(holder: Body, member: str) -> list[Body]:
     return holder.get(member) or []
 
 
-def _default_volume(volume: Body) -> None:
-    if not volume.keys() - {"name"}:
-        volume["emptyDir"] = {}
-        return
+def default_source(volume: Body) -> None:
+    """Fill what was left out of what a volume is made of."""
     for kind, members in _VOLUMES.items():
         if kind in volume:
             source = _part(volume, kind)
             for name, value in members.items():
                 source.setdefault(name, value)
+
+
+def _default_volume(volume: Body) -> None:
+    if not volume.keys() - {"name"}:
+        volume["emptyDir"] = {}
+        return
+    default_source(volume)
     for item in _parts(_part(volume, "downwardAPI"), "items"):
         _default_references(item)
     for part in _parts(_part(volume, "projected"), "sources"):

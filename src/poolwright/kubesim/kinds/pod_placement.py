@@ -73,14 +73,18 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
+def check_node_selector(selector: Json, path: str) -> Iterator[Cause]:
+    """Broken rules of a choice of nodes."""
+    terms, where = children(selector, "nodeSelectorTerms"), f"{path}.nodeSelectorTerms"
+    if not terms:
+        yield required(where, "must have at least one node selector term")
+    for position, term in enumerate(terms):
+        yield from _check_node_term(term, f"{where}[{position}]")
+
+
 def _check_node_affinity(affinity: Json, path: str) -> Iterator[Cause]:
     if affinity.get(_REQUIRED) is not None:
-        terms = children(affinity, _REQUIRED, "nodeSelectorTerms")
-        where = f"{path}.{_REQUIRED}.nodeSelectorTerms"
-        if not terms:
-            yield required(where, "must have at least one node selector term")
-        for position, term in enumerate(terms):
-            yield from _check_node_term(term, f"{where}[{position}]")
+        yield from check_node_selector(affinity[_REQUIRED], f"{path}.{_REQUIRED}")
     for position, term in enumerate(children(affinity, _PREFERRED)):
         where = f"{path}.{_PREFERRED}[{position}]"
         yield from _check_weight(term, where)

@@ -6,6 +6,7 @@ pkg/apis/core/validation/validation.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -220,11 +221,33 @@ def _check_image(source: Json, path: str) -> Iterator[Cause]:
         yield not_supported(f"{path}.pullPolicy", policy, _PULLS)
 
 
+_TARGET_STARTS = ("iqn", "eui", "naa")
+_TARGET = re.compile(
+    r"iqn\.\d{4}-\d{2}\.([a-zA-Z0-9][-.a-zA-Z0-9]*)(:[-.:a-zA-Z0-9]+)?"
+    r"|eui\.[a-fA-F0-9]{16}|naa\.[a-fA-F0-9]{32}"
+)
+
+
+def _check_target(source: Json, path: str) -> Iterator[Cause]:
+    name, unit = str(source.get("iqn") or ""), source.get("lun") or 0
+    yield from _needs("targetPortal", "iqn")(source, path)
+    if name and not name.startswith(_TARGET_STARTS):
+        why = "must be valid format starting with iqn, eui, or naa"
+        yield invalid(f"{path}.iqn", name, why)
+    elif name and not _TARGET.fullmatch(name):
+        yield invalid(f"{path}.iqn", name, "must be valid format")
+    if not 0 <= unit <= 255:
+        yield invalid(f"{path}.lun", unit, "must be between 0 and 255, inclusive")
+    asks = any(source.get(m) for m in ("chapAuthDiscovery", "chapAuthSession"))
+    if asks and source.get("secretRef") is None:
+        yield required(f"{path}.secretRef")
+
+
 def _nothing(_source: Json, _path: str) -> Iterator[Cause]:
     return iter(())
 
 
-_KINDS: Mapping[str, Callable[[Json, str], Iterator[Cause]]] = {
+SOURCES: Mapping[str, Callable[[Json, str], Iterator[Cause]]] = {
     "emptyDir": _check_empty,
     "hostPath": _check_host,
     "gitRepo": _needs("repository"),
@@ -232,7 +255,7 @@ _KINDS: Mapping[str, Callable[[Json, str], Iterator[Cause]]] = {
     "awsElasticBlockStore": _needs("volumeID"),
     "secret": _check_named("secretName"),
     "nfs": _check_network_files,
-    "iscsi": _needs("targetPortal", "iqn"),
+    "iscsi": _check_target,
     "glusterfs": _needs("endpoints", "path"),
     "flocker": _nothing,
     "persistentVolumeClaim": _needs("claimName"),
@@ -259,12 +282,12 @@ _KINDS: Mapping[str, Callable[[Json, str], Iterator[Cause]]] = {
 
 
 def _check_volume(volume: Json, path: str, taken: Mapping[str, Any]) -> Iterator[Cause]:
-    given = [kind for kind in _KINDS if volume.get(kind) is not None]
+    given = [kind for kind in SOURCES if volume.get(kind) is not None]
     for position, kind in enumerate(given):
         if position:
             yield forbidden(f"{path}.{kind}", "may not specify more than 1 volume type")
         else:
-            yield from _KINDS[kind](volume[kind], f"{path}.{kind}")
+            yield from SOURCES[kind](volume[kind], f"{path}.{kind}")
     if not given:
         yield required(path, "must specify a volume type")
     name = str(volume.get("name") or "")

@@ -21,6 +21,8 @@ from poolwright.kubesim.kinds.declare import (
     unchanged,
 )
 from poolwright.kubesim.kinds.kind import Column, ObjectKind
+from poolwright.kubesim.kinds.pod_default import default_source
+from poolwright.kubesim.kinds.volume_rules import check_volume
 from poolwright.model import kubernetes as names
 from poolwright.model.json_value import child
 
@@ -136,10 +138,11 @@ PERSISTENT_VOLUME = ObjectKind(
     ),
     row=_volume_row,
     default=defaults(
-        {"spec.persistentVolumeReclaimPolicy": "Retain", "spec.volumeMode": "Filesystem"}
+        {"spec.persistentVolumeReclaimPolicy": "Retain", "spec.volumeMode": "Filesystem"},
+        lambda body: default_source(body["spec"]),
     ),
     prepare=starts_with_status({"phase": "Pending"}),
-    validate=all_of(needed("spec.accessModes", "spec.capacity")),
+    validate=all_of(check_volume),
 )
 
 PERSISTENT_VOLUME_CLAIM = ObjectKind(
