@@ -229,6 +229,17 @@ STORIES: dict[str, tuple[Step, ...]] = {
         step("explain pod.spec.nothing"),
         step("explain widget"),
         step("explain job --api-version=batch/v1", quiet=True),
+        step("explain tokenreviews.spec.audiences"),
+        step("explain subjectaccessreviews.spec.resourceAttributes.verb"),
+        step("explain selfsubjectaccessreviews.spec.nonResourceAttributes"),
+        step("explain localsubjectaccessreviews.status.allowed"),
+    ),
+    "scale": (
+        step("create -f -", web(0)),
+        quiet("wait --for=jsonpath={.status.observedGeneration}=1 deployment/web"),
+        step("get deployment web --subresource=scale"),
+        step("get deployment web --subresource=scale -o wide"),
+        step("get deployment web --subresource=scale -o jsonpath={.kind}"),
     ),
     "auth": (
         step("auth can-i create pods"),

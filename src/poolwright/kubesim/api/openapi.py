@@ -7,11 +7,13 @@ from typing import Any, cast
 
 from poolwright.kubesim import status
 from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.review import REVIEWS
 from poolwright.kubesim.catalog import Catalog
 from poolwright.kubesim.entry import encode
 from poolwright.kubesim.schema import schema_name, schemas
 from poolwright.kubesim.structural import OBJECT_META
 from poolwright.kubesim.version import View
+from poolwright.model.kubernetes import Resource
 
 _REFERENCE = "#/components/schemas/"
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
@@ -117,11 +119,29 @@ def _schema_of(view: View) -> str:
     return schema_name(resource.group, resource.version, resource.kind)
 
 
-def _paths(view: View) -> Schemas:
+_REVIEWED = [
+    Resource(group, version, plural, review.kind, namespaced=review.namespaced)
+    for (group, version, plural), review in REVIEWS.items()
+]
+
+
+def _review_paths(group: str, version: str) -> Schemas:
+    """The operations on what is only asked, and kept nowhere."""
+    made: Schemas = {}
+    for resource in _REVIEWED:
+        if (resource.group, resource.version) == (group, version):
+            made.update(_paths(resource, schema_name(group, version, resource.kind)))
+    return made
+
+
+def _served(catalog: Catalog) -> set[tuple[str, str]]:
+    return catalog.groups() | {(group, version) for group, version, _ in REVIEWS}
+
+
+def _paths(resource: Resource, schema: str) -> Schemas:
     """The operations on one kind."""
-    resource = view.resource
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    content = {"application/json": {"schema": {"$ref": f"{_REFERENCE}{_schema_of(view)}"}}}
+    content = {"application/json": {"schema": {"$ref": f"{_REFERENCE}{schema}"}}}
     base = f"/{_path(resource.group, resource.version)}"
     scope = "/namespaces/{namespace}" if resource.namespaced else ""
     collection = f"{base}{scope}/{resource.plural}"
@@ -137,6 +157,8 @@ def _paths(view: View) -> Schemas:
             made["requestBody"] = {"content": content}
         return made
 
+    if (resource.group, resource.version, resource.plural) in REVIEWS:
+        return {collection: {"post": operation("post", writes=True)}}
     return {
         collection: {"get": operation("list"), "post": operation("post", writes=True)},
         f"{collection}/{{name}}": {
@@ -164,9 +186,9 @@ def document(catalog: Catalog, group: str, version: str) -> bytes:
         for gvk in schema.get(_GVK, ())
         if (gvk["group"], gvk["version"]) == (group, version)
     }
-    paths: Schemas = {}
+    paths = _review_paths(group, version)
     for view in _views(catalog, group, version):
-        paths.update(_paths(view))
+        paths.update(_paths(view.resource, _schema_of(view)))
         if view.declared is not None:
             mine = _custom_schemas(view)
             known = {**known, **mine}
@@ -184,7 +206,7 @@ def document(catalog: Catalog, group: str, version: str) -> bytes:
 
 def _index(catalog: Catalog, prefix: str) -> bytes:
     entries: Schemas = {}
-    for group, version in sorted(catalog.groups()):
+    for group, version in sorted(_served(catalog)):
         digest = sha256(document(catalog, group, version)).hexdigest()[:32].upper()
         path = _path(group, version)
         entries[path] = {"serverRelativeURL": f"{prefix}/openapi/v3/{path}?hash={digest}"}
@@ -238,7 +260,7 @@ def whole(catalog: Catalog) -> bytes:
         for view in catalog.views.values():
             if view.declared is not None:
                 known.update(_custom_schemas(view))
-            for path, operations in _paths(view).items():
+            for path, operations in _paths(view.resource, _schema_of(view)).items():
                 paths[path] = {name: _operation_to_v2(o) for name, o in operations.items()}
         definitions = {name: _definition(known[name]) for name in sorted(known)}
         catalog.made[key] = encode(
@@ -327,6 +349,6 @@ async def serve(call: Call) -> None:
         group, version = rest[1], rest[2]
     else:
         raise status.page_not_found()
-    if (group, version) not in catalog.groups():
+    if (group, version) not in _served(catalog):
         raise status.page_not_found()
     await call.answer(200, document(catalog, group, version))

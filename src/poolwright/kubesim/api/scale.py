@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from poolwright.kubesim import meta, status
 from poolwright.kubesim.api import negotiate
 from poolwright.kubesim.api.call import Call
+from poolwright.kubesim.api.output import Output
 from poolwright.kubesim.api.target import Target
 from poolwright.kubesim.json_path import first, put
-from poolwright.kubesim.kinds.cell import selector_text
-from poolwright.kubesim.kinds.kind import ObjectKind, ScalePaths
+from poolwright.kubesim.kinds.cell import age_of, selector_text
+from poolwright.kubesim.kinds.kind import Column, ObjectKind, ScalePaths
 from poolwright.kubesim.patch import json_patch, merge
+from poolwright.kubesim.version import View
 from poolwright.model.json_value import child
+from poolwright.model.kubernetes import Resource
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 _OURS = ScalePaths(".spec.replicas", ".status.replicas", "")
@@ -51,11 +55,35 @@ def scale_of(kind: ObjectKind, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _row(body: Mapping[str, Any], now: datetime) -> list[Any]:
+    return [body["spec"]["replicas"], body["status"]["replicas"], age_of(body, now)]
+
+
+_SCALE = ObjectKind(
+    Resource("autoscaling", "v1", "scales", "Scale"),
+    "scale",
+    columns=(
+        Column(
+            "Desired", "integer",
+            description="replicas is the desired number of instances for the scaled object.",
+        ),
+        Column(
+            "Available", "integer",
+            description="replicas is the actual number of observed instances of the scaled object.",
+        ),
+        Column("Age"),
+    ),
+    row=_row,
+)  # fmt: skip
+_VIEW = View(_SCALE, _SCALE.resource)
+
+
 async def _get(call: Call, target: Target) -> None:
     body = call.registry.get(target.view.kind, target.name, target.namespace)
     if body is None:
         raise target.missing
-    await call.answer_object(scale_of(target.view.kind, body))
+    out = Output(_VIEW, call.form(), call.registry.clock)
+    await call.answer(200, out.body(scale_of(target.view.kind, body), None), out.media)
 
 
 async def _write(call: Call, target: Target) -> None:
