@@ -18,6 +18,8 @@ async def talk(client, path, *protocols, says=()):
     async def receive():
         if incoming:
             return incoming.pop(0)
+        if says:  # it has said all, and goes
+            return {"type": "websocket.disconnect", "code": 1006}
         await asyncio.get_running_loop().create_future()
         return None
 
@@ -29,7 +31,9 @@ async def talk(client, path, *protocols, says=()):
     scope = {"type": "websocket", "path": f"/k8s/{KEY}{path}", "query_string": query.encode(),
              "headers": headers, "subprotocols": list(protocols)}  # fmt: skip
     await client.sim.asgi_app(scope, receive, send)
-    accepted, *messages, closed = sent
+    accepted, *messages, closed = (*sent, None) if len(sent) == 1 else sent
+    if closed is None:
+        return accepted["subprotocol"], None
     assert (accepted["type"], closed["type"]) == ("websocket.accept", "websocket.close")
     return accepted["subprotocol"], [message["bytes"] for message in messages]
 
@@ -100,6 +104,15 @@ def test_a_command_reads_what_the_client_sends_until_that_is_closed(more, says, 
         _, messages = await talk(client, CAT + more, "v5.channel.k8s.io", says=says)
         assert b"".join(data[1:] for data in messages if data[:1] == b"\x01") == printed
         assert json.loads(messages[-1][1:])["status"] == "Success"
+
+    run(story)
+
+
+def test_a_client_that_goes_is_told_no_more():
+    async def story(client):
+        await made(client)
+        _, messages = await talk(client, CAT + "&stdin=1", "v5.channel.k8s.io", says=[b"\x00a"])
+        assert messages is None
 
     run(story)
 
