@@ -85,3 +85,31 @@ def test_sticky_sessions_last_three_hours(world, services):
     assert made["sessionAffinityConfig"] == {"clientIP": {"timeoutSeconds": 10800}}
     after = world.patch(f"{services}/a", {"spec": {"sessionAffinity": "None"}})["spec"]
     assert "sessionAffinityConfig" not in after
+
+
+def test_an_ingress_gets_the_class_that_is_the_default(world, namespace):
+    networking = "/apis/networking.k8s.io/v1"
+    said = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    for name, noted in (("story-a", {}), ("story-b", said)):
+        made = {"metadata": {"name": name, "annotations": noted}}
+        world.create(f"{networking}/ingressclasses", {**made, "spec": {"controller": "a.b/c"}})
+    backend = {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}
+    old = {"kubernetes.io/ingress.class": "x"}
+    path = f"{networking}/namespaces/{namespace}/ingresses"
+
+    def named_by_default():
+        tried = world.ask("POST", path, {"metadata": {"name": "t"}, "spec": backend}, dryRun="All")
+        return tried.json()["spec"].get("ingressClassName") == "story-b"
+
+    try:
+        world.until(named_by_default)
+        for noted, named, gets in (
+            ({}, {"ingressClassName": "other"}, "other"),
+            (old, {}, None),
+        ):
+            metadata = {"generateName": "i", "annotations": noted}
+            made = world.create(path, {"metadata": metadata, "spec": {**backend, **named}})
+            assert made["spec"].get("ingressClassName") == gets
+    finally:
+        for name in ("story-a", "story-b"):
+            world.delete(f"{networking}/ingressclasses/{name}")

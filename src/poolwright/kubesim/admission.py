@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from poolwright.kubesim import status
+from poolwright.kubesim.kinds.ingress import CLASS_ANNOTATION, is_default_ingress_class
 from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.kinds.volume import is_default_class
 from poolwright.kubesim.objects import Objects
 from poolwright.model import kubernetes as names
+from poolwright.model.json_value import child
 
 _IMMORTAL = ("default", "kube-public", "kube-system")
 
@@ -22,19 +24,28 @@ def admit_delete(kind: ObjectKind, name: str) -> None:
         )
 
 
-def name_storage_class(registry: Objects, claim: Body) -> None:
-    """Name the default class in a claim that names none: the newest, then the first by name.
+_CLASSES = {
+    "PersistentVolumeClaim": ("storageClassName", names.STORAGE_CLASSES, is_default_class),
+    "Ingress": ("ingressClassName", names.INGRESS_CLASSES, is_default_ingress_class),
+}
+"""Where an object names its class, those that there are, and which of them is the default."""
 
-    Source: k8s.io/kubernetes plugin/pkg/admission/storage/storageclass/setdefault.
+
+def name_class(registry: Objects, kind: ObjectKind, body: Body) -> None:
+    """Name the default class where none is named: the newest, then the first by name.
+
+    Source: k8s.io/kubernetes plugin/pkg/admission/storage/storageclass/setdefault and
+    plugin/pkg/admission/network/defaultingressclass.
     """
-    spec = claim["spec"]
-    if spec.get("storageClassName") is not None:
+    member, classes, is_default = _CLASSES[kind.resource.kind]
+    is_named = body["spec"].get(member) is not None
+    if is_named or CLASS_ANNOTATION in child(body, "metadata", "annotations"):
         return
-    classes = (entry.object() for entry in registry.list(names.STORAGE_CLASSES))
-    found = sorted((c["metadata"] for c in classes if is_default_class(c)), key=lambda m: m["name"])
+    known = (entry.object() for entry in registry.list(classes))
+    found = sorted((c["metadata"] for c in known if is_default(c)), key=lambda m: m["name"])
     found.sort(key=lambda m: m["creationTimestamp"], reverse=True)
     if found:
-        spec["storageClassName"] = found[0]["name"]
+        body["spec"][member] = found[0]["name"]
 
 
 def admit_create(registry: Objects, kind: ObjectKind, body: Body) -> None:

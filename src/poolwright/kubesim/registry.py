@@ -18,7 +18,7 @@ from poolwright.kubesim import escalation, meta, pod_admission, pod_security, po
 from poolwright.kubesim.admission import (
     admit_create,
     admit_delete,
-    name_storage_class,
+    name_class,
 )
 from poolwright.kubesim.cache import ObjectCache
 from poolwright.kubesim.catalog import Catalog
@@ -316,8 +316,8 @@ class Registry:
         kind.prepare(new, None)
         if kind.resource.kind == "Service":
             assign_cluster_ip(self, new)
-        elif kind.resource.kind == "PersistentVolumeClaim":
-            name_storage_class(self, new)
+        elif kind.resource.kind in {"PersistentVolumeClaim", "Ingress"}:
+            name_class(self, kind, new)
         escalation.check(self, kind, new, None, options.user)
         meta.check(kind, new, None)
         if kind is SERVICE:

@@ -29,7 +29,7 @@ from poolwright.model.json_value import Json, child, children
 
 _AGE = Column("Age")
 _SHOWN_MAX = 3
-_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _NOT_IN_PATHS = ("//", "/./", "/../", "%2f", "%2F")
@@ -143,11 +143,16 @@ def _check_reference(reference: Json, path: str) -> Iterator[Cause]:
             yield invalid(f"{path}.{member}", text, problem)
 
 
+def is_default_ingress_class(body: Mapping[str, Any]) -> bool:
+    """Whether an ingress that names no class gets this one."""
+    return child(body, "metadata", "annotations").get(_DEFAULT_CLASS) == "true"
+
+
 def _warn_ingress(body: Mapping[str, Any]) -> Iterator[str]:
-    is_old = _CLASS_ANNOTATION in child(body, "metadata", "annotations")
+    is_old = CLASS_ANNOTATION in child(body, "metadata", "annotations")
     if is_old and child(body, "spec").get("ingressClassName") is None:
         yield (
-            f'annotation "{_CLASS_ANNOTATION}" is deprecated, please use'
+            f'annotation "{CLASS_ANNOTATION}" is deprecated, please use'
             " 'spec.ingressClassName' instead"
         )
 
@@ -230,7 +235,7 @@ def _class_row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
     parameters = child(body, "spec", "parameters")
     group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") is not None else ""
     shown = f"{parameters.get('kind', '')}{group}/{parameters.get('name', '')}"
-    is_default = child(body, "metadata", "annotations").get(_DEFAULT_CLASS) == "true"
+    is_default = is_default_ingress_class(body)
     return (
         f"{body['metadata']['name']}{' (default)' if is_default else ''}",
         child(body, "spec").get("controller") or "",
