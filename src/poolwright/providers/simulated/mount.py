@@ -70,9 +70,17 @@ def read_volumes(spec: Json) -> tuple[Volume, ...]:
     return tuple(volume for volume in found if volume.name in mounted)
 
 
+_MEMBERS = (("configMap", CONFIG_MAPS), ("secret", SECRETS))
+
+
 def _files(volume: Json) -> Iterator[Files]:
-    for wire in (volume, *children(volume, "projected", "sources")):
-        for member, resource in (("configMap", CONFIG_MAPS), ("secret", SECRETS)):
+    parts = (
+        (volume, *children(volume, "projected", "sources")) if "projected" in volume else (volume,)
+    )
+    for wire in parts:
+        for member, resource in _MEMBERS:
+            if member not in wire:
+                continue
             found = child(wire, member)
             name = found.get("secretName") or found.get("name") or ""
             if name and name != _IN_EVERY_NAMESPACE and not found.get("optional"):
