@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+
+import httpx
 import pytest
 
 from behaviour.manifests import config_map
@@ -96,3 +99,31 @@ def test_a_micro_time_has_six_digits(world, namespace, time, unread):
 def test_a_value_that_is_null(world, maps):
     world.create(maps, {"metadata": {"name": "a"}, "data": {"a": None}})
     assert world.get(f"{maps}/a").get("data") == {"a": ""}
+
+
+@pytest.fixture(scope="module")
+def proxy(world):
+    """Where ``kubectl proxy`` serves, which sends paths on without that of the kubeconfig."""
+    command = [world.kubectl_path, f"--kubeconfig={world.stack.kubeconfig}", "proxy", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            yield f"http://{serving.stdout.readline().split()[-1]}"
+        finally:
+            serving.terminate()
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/nope", 404), ("/foo/bar", 404), ("/apis/nope", 404), ("/api/v1/nope", 404),
+        ("/version/x", 404), ("/healthz/nope", 404), ("/healthz/ping", 200), ("/version", 200),
+        ("/", 200),
+    ],
+)  # fmt: skip
+def test_a_path_of_nothing_is_not_found(proxy, path, code):
+    answer = httpx.get(f"{proxy}{path}")
+    is_plain = path in {"/nope", "/foo/bar", "/apis/nope", "/healthz/nope", "/healthz/ping"}
+    media = answer.headers["content-type"].partition(";")[0]
+    assert (answer.status_code, media) == (code, "text/plain" if is_plain else "application/json")
+    if is_plain and code == 404:
+        assert answer.text.strip() == "404 page not found"

@@ -49,7 +49,7 @@ class World:
     def __init__(self, name: str, stack: Stack, kubectl: Path):
         self.name = name
         self.stack = stack
-        self._kubectl = kubectl
+        self.kubectl_path = kubectl
         self._client = connect(stack.kubeconfig)
         version = json.loads(self.kubectl("version --client -o json").out)["clientVersion"]
         self.kubectl_minor: str = version["minor"].rstrip("+")
@@ -58,7 +58,7 @@ class World:
         self._client.close()
 
     def kubectl(self, words: str, *more: str, stdin: str = "", namespace: str = "") -> Said:
-        command = [str(self._kubectl), f"--kubeconfig={self.stack.kubeconfig}"]
+        command = [str(self.kubectl_path), f"--kubeconfig={self.stack.kubeconfig}"]
         command += ["-n", namespace] if namespace else []
         done = subprocess.run(
             [*command, *words.split(), *more],

@@ -86,7 +86,7 @@ class Product:
         elif path in PATHS and scope["type"] == "http":
             await self.telemetry(scope, receive, send)
         else:
-            await self.arm(scope, receive, send)
+            await (self.ground.app_of_bearer(scope) or self.arm)(scope, receive, send)
 
     async def prepare(self) -> None:
         """What has to be before `run` and the first connection.

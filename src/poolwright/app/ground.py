@@ -30,7 +30,8 @@ from poolwright.providers.kwok.node_object import owns
 from poolwright.providers.simulated.cloud import SimulatedCloud
 from poolwright.telemetry.metrics import Metrics
 
-App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
 _CLUSTER_PATHS = (PREFIX, *BARE_PATHS)
 
 
@@ -56,6 +57,10 @@ class Ground(Protocol):
 
     def app(self, path: str) -> App | None:
         """What serves a path of its own, if it is one."""
+        ...
+
+    def app_of_bearer(self, scope: Scope) -> App | None:
+        """What gave a request its credential, if it did."""
         ...
 
     async def prepare(self, context: ArmContext) -> None:
@@ -120,6 +125,11 @@ class EmbeddedGround:
         is_ours = path.lstrip("/").partition("/")[0] in _CLUSTER_PATHS
         return self.control_planes.asgi_app if is_ours else None
 
+    def app_of_bearer(self, scope: Scope) -> App | None:
+        """The API servers, if the credential is of a kubeconfig of theirs."""
+        application = self.control_planes.asgi_app
+        return application if application.is_known(scope) else None
+
     async def prepare(self, context: ArmContext) -> None:
         """Nothing: clusters are made when they are asked for."""
 
@@ -168,6 +178,10 @@ class AdoptedGround:
     def app(self, path: str) -> App | None:
         """Nothing: the cluster serves itself."""
         del path
+
+    def app_of_bearer(self, scope: Scope) -> App | None:
+        """Nothing: the cluster serves itself."""
+        del scope
 
     async def prepare(self, context: ArmContext) -> None:
         """Look at the clusters, and enter them as managed clusters."""

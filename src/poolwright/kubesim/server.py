@@ -11,8 +11,6 @@ from functools import partial
 from random import Random
 from typing import ClassVar
 
-from starlette.types import ASGIApp
-
 from poolwright.kubesim.api.application import Application
 from poolwright.kubesim.bootstrap import bootstrap_objects, ensure, keep_roles
 from poolwright.kubesim.cluster import (
@@ -93,7 +91,7 @@ class KubeSim:
         self._clusters: dict[ClusterKey, Cluster] = {}
         self._tasks: dict[ClusterKey, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self.asgi_app: ASGIApp = Application(self._clusters)
+        self.asgi_app = Application(self._clusters)
 
     async def load(self) -> None:
         """Find the clusters of an earlier run again."""

@@ -1,7 +1,8 @@
 """The ASGI application: every cluster under ``/k8s/<subscription>/<group>/<name>``.
 
 ``kubectl get --raw`` drops the path of the kubeconfig's server. A Kubernetes path without a cluster
-is therefore served by the cluster whose credential the request carries.
+is therefore served by the cluster whose credential the request carries; so is any other path that
+comes with one and is nobody else's, as through ``kubectl proxy``.
 """
 
 from __future__ import annotations
@@ -84,15 +85,24 @@ class Application:
         except Disconnected:
             return
 
+    def is_known(self, scope: Scope) -> bool:
+        """Whether a request bears the credential of a cluster's kubeconfig, which is no JWT."""
+        token = _bearer_of(scope)
+        return bool(token) and "." not in token and self._cluster_of(token) is not None
+
+    def _cluster_of(self, token: str) -> Cluster | None:
+        known = (c for c in self._clusters.values() if c.authenticate(token) is not None)
+        return next(known, None) if token else None
+
     def _route(self, scope: Scope, segments: list[str]) -> tuple[Cluster, list[str]]:
         """The cluster that is meant, and the segments behind its address."""
-        if segments and segments[0] in BARE_PATHS:
-            token = _bearer(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1"))
-            for cluster in self._clusters.values() if token else ():
-                if cluster.authenticate(token) is not None:
-                    return cluster, segments
-            raise status.unauthorized()
-        if len(segments) < 4 or segments[0] != PREFIX:
+        if not segments or segments[0] != PREFIX:
+            token = _bearer_of(scope)
+            cluster = self._cluster_of(token)
+            if cluster is None:
+                raise status.unauthorized()
+            return cluster, segments
+        if len(segments) < 4:
             raise status.page_not_found()
         found = self._clusters.get(ClusterKey.of(*(unquote(part) for part in segments[1:4])))
         if found is None:
@@ -192,6 +202,11 @@ def _bearer(header: str) -> str:
     """The token of an Authorization header; empty if there is none."""
     kind, _, token = header.partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
+
+
+def _bearer_of(scope: Scope) -> str:
+    headers: dict[bytes, bytes] = dict(scope.get("headers") or ())
+    return _bearer(headers.get(b"authorization", b"").decode("latin-1"))
 
 
 def _is_resource(segments: list[str]) -> bool:

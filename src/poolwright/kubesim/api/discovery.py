@@ -293,7 +293,7 @@ async def serve(call: Call) -> None:
     found = groups(catalog)
     group = "" if is_core else segments[1]
     if group not in found:
-        raise status.page_not_found()
+        raise status.page_not_found(plain=True)
     if not is_core and len(segments) == 2:
         await call.answer_object(
             {"kind": "APIGroup", "apiVersion": "v1", **_group(group, found[group])}
@@ -323,7 +323,12 @@ async def serve_plain(call: Call) -> None:
     """``/version`` and the health endpoints."""
     if call.method not in {"GET", "HEAD"}:
         raise status.method_not_supported("")
+    part = "/".join(call.segments[1:])
     match call.segments[0]:
+        case "version" if part:
+            raise status.page_not_found()
+        case "healthz" | "livez" | "readyz" if part and part not in _HEALTH_CHECKS:
+            raise status.page_not_found(plain=True)
         case "version":
             git_version = call.cluster.git_version
             major, minor, *_ = git_version.removeprefix("v").split(".")
