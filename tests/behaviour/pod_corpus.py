@@ -375,4 +375,60 @@ POD_FAULTS: dict[str, dict[str, Any]] = {
     "hostUsers+hostNetwork": {"spec": {"hostUsers": False, "hostNetwork": True}},
     "no containers": {"spec": {"containers": []}},
     "schedulerName bad": {"spec": {"schedulerName": "A B"}},
+    **{
+        f"pod resources {name}": {
+            "spec": {"resources": of_pod},
+            "container": {"resources": of_container},
+        }
+        for name, of_pod, of_container in (
+            ("limits", {"limits": {"cpu": "1", "memory": "1Gi"}}, {}),
+            ("of a device", {"limits": {"nvidia.com/gpu": "1"}}, {}),
+            ("of a disk", {"limits": {"ephemeral-storage": "1Gi"}}, {}),
+            ("unknown", {"limits": {"foo": "1"}}, {}),
+            ("above", {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}, {}),
+            ("negative", {"requests": {"cpu": "-1"}}, {}),
+            ("limit passed", {"limits": {"cpu": "1"}}, {"limits": {"cpu": "2"}}),
+            ("request passed", {"requests": {"cpu": "1"}}, {"requests": {"cpu": "2"}}),
+            ("limit asked", {"limits": {"cpu": "1"}}, {"requests": {"cpu": "2"}}),
+            ("memory", {"requests": {"memory": "1Gi"}}, {"limits": {"memory": "2Gi"}}),
+        )
+    },
+    "pod resources on windows": {
+        "spec": {"os": {"name": "windows"}, "resources": {"limits": {"cpu": "1"}}}
+    },
+    **{
+        f"hostnameOverride {name!r} {more}": {"spec": {"hostnameOverride": name, **more}}
+        for name, more in (
+            ("a.b.c", {}),
+            ("A_B", {}),
+            ("", {}),
+            ("a" * 65, {}),
+            ("abc", {"hostNetwork": True}),
+            ("abc", {"setHostnameAsFQDN": True}),
+        )
+    },
+    **{
+        f"iscsi {members}": {
+            "spec": {
+                "volumes": [{"name": "v", "iscsi": {"targetPortal": "p", "lun": 0, **members}}]
+            }
+        }
+        for members in (
+            {"iqn": "iqn.2001-04.com.example:storage.disk2.sys1.xyz"},
+            {"iqn": "foo"},
+            {"iqn": "iqn.20"},
+            {"iqn": "eui.02"},
+            {"iqn": "iqn.2001-04.com.example", "lun": 256},
+            {"iqn": "iqn.2001-04.com.example", "chapAuthSession": True},
+        )
+    },
+    "stopSignal of init": {
+        "spec": {
+            "initContainers": [{"name": "i", "image": "x", "lifecycle": {"stopSignal": "SIGINT"}}]
+        }
+    },
+    "probe header": {
+        "container": {"livenessProbe": {"httpGet": {"port": 80, "httpHeaders": [{"name": "a b"}]}}}
+    },
+    "port name of capitals": {"container": {"ports": [{"containerPort": 80, "name": "HTTP"}]}},
 }

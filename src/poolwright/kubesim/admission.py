@@ -38,14 +38,14 @@ def name_class(registry: Objects, kind: ObjectKind, body: Body) -> None:
     plugin/pkg/admission/network/defaultingressclass.
     """
     member, classes, is_default = _CLASSES[kind.resource.kind]
-    is_named = body["spec"].get(member) is not None
+    is_named = child(body, "spec").get(member) is not None
     if is_named or CLASS_ANNOTATION in child(body, "metadata", "annotations"):
         return
     known = (entry.object() for entry in registry.list(classes))
     found = sorted((c["metadata"] for c in known if is_default(c)), key=lambda m: m["name"])
     found.sort(key=lambda m: m["creationTimestamp"], reverse=True)
     if found:
-        body["spec"][member] = found[0]["name"]
+        body.setdefault("spec", {})[member] = found[0]["name"]
 
 
 def admit_create(registry: Objects, kind: ObjectKind, body: Body) -> None:

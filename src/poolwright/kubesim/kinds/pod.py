@@ -9,6 +9,7 @@ from typing import Any
 from poolwright.kubesim.kinds.cell import NONE, age, age_of
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_default import default_host_ports, default_pod_spec
+from poolwright.kubesim.kinds.pod_resource import OF_PODS, aggregate_requests
 from poolwright.kubesim.kinds.pod_spec import check_new_pod, check_pod_spec
 from poolwright.kubesim.kinds.warning import of_pod
 from poolwright.kubesim.status import Cause, forbidden, invalid
@@ -47,6 +48,18 @@ def _default(body: Body) -> None:
     for member in ("containers", "initContainers"):
         for container in spec.get(member) or ():
             _request_limits(container["resources"])
+    _request_of_pod(spec)
+
+
+def _request_of_pod(spec: Body) -> None:
+    """A pod with limits of its own asks for what its containers do together, or for those."""
+    resources: Body = spec.get("resources") or {}
+    limits = {n: text for n, text in child(resources, "limits").items() if n.startswith(OF_PODS)}
+    if not limits:
+        return
+    together = aggregate_requests(spec)
+    wanted = {name: together.get(name, text) for name, text in limits.items()}
+    resources["requests"] = {**wanted, **child(resources, "requests")}
 
 
 def _request_limits(resources: Body) -> None:

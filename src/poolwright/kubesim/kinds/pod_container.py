@@ -6,6 +6,7 @@ pkg/apis/core/validation/validation.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,11 @@ _RULE_OPERATORS = ("In", "NotIn")
 _SCHEMES = ("HTTP", "HTTPS")
 _PORT_RANGE = "must be between 1 and 65535, inclusive"
 _PORT_NAME = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+_HEADER = re.compile("[-A-Za-z0-9]+")
+_HEADER_TEXT = (
+    "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name',"
+    " regex used for validation is '[-A-Za-z0-9]+')"
+)
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _PORT_SIGNS = _LETTERS | frozenset("0123456789-")
 
@@ -90,6 +96,10 @@ def _check_handler(handler: Json, path: str, kinds: Sequence[str], grace: int) -
         scheme = wire.get("scheme")
         if scheme and scheme not in _SCHEMES:
             yield not_supported(f"{here}.scheme", scheme, _SCHEMES)
+        for header in children(wire, "httpHeaders"):
+            name = str(header.get("name") or "")
+            if not _HEADER.fullmatch(name):
+                yield invalid(f"{here}.httpHeaders", name, _HEADER_TEXT)
     for other in given[1:]:
         yield forbidden(f"{path}.{other}", "may not specify more than 1 handler type")
 

@@ -30,6 +30,8 @@ _VOLUMES: dict[str, dict[str, Any]] = {
     "scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
 }  # fmt: skip
 _TOKEN_SECONDS = 3600
+_NOT_ENABLED = ("clusterTrustBundle", "podCertificate")
+"""Sources that a server drops whose feature gates are as they come, as the signal to stop."""
 
 
 def pull_policy(image: str) -> str:
@@ -75,6 +77,8 @@ def _default_container(container: Body) -> None:
             for name, value in _PROBE:
                 probe[name] = probe.get(name) or value
     hooks = container.get("lifecycle")
+    if hooks and hooks.pop("stopSignal", None) is not None and not hooks:
+        del container["lifecycle"]
     if hooks:
         for member in ("postStart", "preStop"):
             _default_handler(hooks.get(member) or {})
@@ -107,6 +111,8 @@ def _default_volume(volume: Body) -> None:
     for item in _parts(_part(volume, "downwardAPI"), "items"):
         _default_references(item)
     for part in _parts(_part(volume, "projected"), "sources"):
+        for member in _NOT_ENABLED:
+            part.pop(member, None)
         for item in _parts(_part(part, "downwardAPI"), "items"):
             _default_references(item)
         _part(part, "serviceAccountToken").setdefault("expirationSeconds", _TOKEN_SECONDS)

@@ -1,19 +1,22 @@
 """Rules of what containers ask for: amounts, and devices that the pod claims.
 
-Source: validateResourceRequirements, validateResourceClaimNames and validatePodResourceClaims in
+Source: validateResourceRequirements, validateResourceClaimNames and validatePodResourceClaims,
+validatePodResourceRequirements in
 k8s.io/kubernetes v1.36 pkg/apis/core/validation/validation.go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 from poolwright.kubesim.rules import dns_label, dns_subdomain, qualified_name
-from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, required
+from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
 from poolwright.model.json_value import Json, child, children
-from poolwright.model.quantity import parse_quantity
+from poolwright.model.pod import pod_requests
+from poolwright.model.quantity import parse_quantity, quantity_text
 
 _STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
@@ -128,3 +131,71 @@ def check_pod_claims(spec: Json, path: str) -> Iterator[Cause]:
         for member in given:
             for problem in dns_subdomain(str(claim[member])):
                 yield invalid(f"{here}.{member}", claim[member], problem)
+
+
+OF_PODS = ("cpu", "hugepages-", "memory")
+"""How the names of what a pod can ask for as a whole begin."""
+
+
+def aggregate_requests(spec: Json) -> dict[str, str]:
+    """What a pod's containers ask for together."""
+    members = ("containers", "initContainers")
+    asked = {
+        member: [
+            {
+                "restartPolicy": container.get("restartPolicy"),
+                "resources": {"requests": child(container, "resources", "requests")},
+            }
+            for container in children(spec, member)
+        ]
+        for member in members
+    }
+    amounts = pod_requests(asked)
+    del amounts["pods"]
+    return {
+        name: quantity_text(Fraction(amount, 1000 if name == "cpu" else 1), binary=name != "cpu")
+        for name, amount in amounts.items()
+    }
+
+
+def _check_of_pod(resources: Json, path: str) -> Iterator[Cause]:
+    if resources.get("claims"):
+        yield forbidden(f"{path}.claims", "claims may not be set for Resources at pod-level")
+    for member in ("limits", "requests"):
+        here = f"{path}.{member}"
+        for name, text in child(resources, member).items():
+            wrong = [cause for cause in _check_amount(name, text, here) if cause.field != here]
+            if "/" not in name and not name.startswith((*OF_PODS, "ephemeral-storage")):
+                yield from wrong[:1]  # that it is not one of containers is not said
+            elif not name.startswith(OF_PODS):
+                yield not_supported(f"{here}[{name}]", name, OF_PODS)
+            else:
+                yield from wrong
+    limits = child(resources, "limits")
+    for name, text in child(resources, "requests").items():
+        if name in limits and parse_quantity(text) > parse_quantity(limits[name]):
+            why = f"must be less than or equal to {name} limit of {limits[name]}"
+            yield invalid(f"{path}.requests", str(text), why)
+
+
+def check_pod_resources(spec: Json, path: str) -> Iterator[Cause]:
+    """Broken rules of what a pod asks for as a whole, and of its containers beside that."""
+    resources, here = child(spec, "resources"), f"{path}.resources"
+    if not resources:
+        return
+    wrong = list(_check_of_pod(resources, here))
+    yield from wrong
+    limits, requests = child(resources, "limits"), child(resources, "requests")
+    if any(cause.field != f"{here}.requests" for cause in wrong) or not (limits or requests):
+        return
+    asked = aggregate_requests(spec)
+    for name, text in requests.items():
+        if name in asked and parse_quantity(text) < parse_quantity(asked[name]):
+            why = f"must be greater than or equal to aggregate container requests of {asked[name]}"
+            yield invalid(f"{here}.requests[{name}]", str(text), why)
+    for position, container in enumerate(children(spec, "containers")):
+        for name, text in child(container, "resources", "limits").items():
+            if name in limits and parse_quantity(text) > parse_quantity(limits[name]):
+                where = f"{here}.containers[{position}][{name}].limits"
+                why = f"must be less than or equal to pod limits of {limits[name]}"
+                yield invalid(where, str(text), why)

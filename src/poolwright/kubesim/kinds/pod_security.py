@@ -220,6 +220,8 @@ def check_system(spec: Json, path: str) -> Iterator[Cause]:
             if child(holder, "securityContext").get("windowsOptions") is not None:
                 yield forbidden(f"{here}.securityContext.windowsOptions", _NOT_ON_LINUX)
     else:
+        if spec.get("resources") is not None:
+            yield forbidden(f"{path}.resources", "may not be set for a windows pod")
         for place in _WINDOWS_POD:
             if _is_set(spec, place):
                 yield forbidden(f"{path}.{place}", _NOT_ON_WINDOWS)

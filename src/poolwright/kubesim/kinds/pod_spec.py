@@ -22,7 +22,7 @@ from poolwright.kubesim.kinds.pod_container import (
 )
 from poolwright.kubesim.kinds.pod_default import default_pod_spec
 from poolwright.kubesim.kinds.pod_placement import check_affinity, check_spread
-from poolwright.kubesim.kinds.pod_resource import check_pod_claims
+from poolwright.kubesim.kinds.pod_resource import check_pod_claims, check_pod_resources
 from poolwright.kubesim.kinds.pod_security import (
     check_host_users,
     check_pod_security,
@@ -36,7 +36,14 @@ from poolwright.kubesim.rules import (
     label_value,
     qualified_name,
 )
-from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
+from poolwright.kubesim.status import (
+    Cause,
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+)
 from poolwright.model.json_value import child, children
 
 __all__ = (
@@ -143,6 +150,24 @@ def _check_gates(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
         seen.add(name)
 
 
+_OVERRIDE_MOST = 64
+
+
+def _check_override(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return
+    for member in ("setHostnameAsFQDN", "hostNetwork"):
+        if spec.get(member):
+            yield forbidden(path, f"may not be specified when {member} is true")
+    if len(name) > _OVERRIDE_MOST:
+        yield Cause(
+            "FieldValueTooLong", path, f"Too long: may not be more than {_OVERRIDE_MOST} bytes"
+        )
+    for problem in dns_subdomain(str(name)):
+        yield invalid(path, name, problem)
+
+
 def _check_identity(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
     account, deadline = spec.get("serviceAccountName"), spec.get("activeDeadlineSeconds")
     for problem in dns_subdomain(account) if account else ():
@@ -154,6 +179,7 @@ def _check_identity(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
     for member in ("hostname", "subdomain"):
         for problem in dns_label(str(spec[member])) if spec.get(member) else ():
             yield invalid(f"{path}.{member}", spec[member], problem)
+    yield from _check_override(spec, f"{path}.hostnameOverride")
     yield from check_tolerations(spec, path)
     for position, alias in enumerate(children(spec, "hostAliases")):
         here = f"{path}.hostAliases[{position}]"
@@ -194,6 +220,7 @@ def _all_rules(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
     )
     yield from check_containers(spec, path, around)
     yield from check_init_containers(spec, path, around)
+    yield from check_pod_resources(spec, path)
     if spec.get("hostNetwork"):
         yield from _check_host_network(spec, path)
     if spec.get("restartPolicy") not in _RESTART_POLICIES:

@@ -223,7 +223,7 @@ def _check_image(source: Json, path: str) -> Iterator[Cause]:
 
 _TARGET_STARTS = ("iqn", "eui", "naa")
 _TARGET = re.compile(
-    r"iqn\.\d{4}-\d{2}\.([a-zA-Z0-9][-.a-zA-Z0-9]*)(:[-.:a-zA-Z0-9]+)?"
+    r"iqn\.\d{4}-\d{2}\.([a-zA-Z0-9][-.a-zA-Z0-9]*)(:[-.:a-zA-Z0-9]+)"
     r"|eui\.[a-fA-F0-9]{16}|naa\.[a-fA-F0-9]{32}"
 )
 
