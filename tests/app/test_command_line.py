@@ -8,8 +8,9 @@ from pathlib import Path
 
 import certifi
 import pytest
+import typer.main
 
-from poolwright.app.cli.main import main
+from poolwright.app.cli.main import AZ_GROUPS, main, take_subscription
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,42 @@ def test_a_password_that_breaks_the_url_of_the_store_is_not_repeated(monkeypatch
     said = capsys.readouterr().err
     assert said.startswith("poolwright: the store's URL cannot be read")
     assert "sesame" not in said
+
+
+def _leaves(name, command):
+    if isinstance(command, typer.main.TyperGroup):
+        for verb, below in command.commands.items():
+            yield from _leaves(f"{name} {verb}", below)
+    else:
+        yield name, command
+
+
+AZ_COMMANDS = dict(
+    leaf
+    for name, commands in AZ_GROUPS.items()
+    for leaf in _leaves(name, typer.main.get_command(commands))
+)
+
+
+@pytest.mark.parametrize("name", AZ_COMMANDS)
+def test_every_command_that_az_has_takes_its_global_options(name):
+    flags = {flag for p in AZ_COMMANDS[name].params for flag in p.opts}
+    assert {"--output", "-o", "--query"} <= flags
+
+
+def test_the_commands_that_az_has_are_found():
+    assert {"aks nodepool delete", "aks stop", "group exists"} <= set(AZ_COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["--subscription", "other"], ["--subscription=other"]])
+def test_a_subscription_is_taken_from_anywhere_in_a_command_that_az_has(words):
+    assert take_subscription(["aks", *words, "list"]) == ("other", ["aks", "list"])
+    assert take_subscription(["up", *words]) == ("", ["up", *words])
+
+
+def test_a_subscription_without_its_value_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["poolwright", "aks", "list", "--subscription"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "expected one argument" in capsys.readouterr().err

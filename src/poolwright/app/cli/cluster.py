@@ -327,8 +327,13 @@ def _add_action_command(verb: str, action: str, description: str) -> None:
     """A verb that asks for one action on a cluster and shows nothing."""
 
     def command(
-        resource_group: GroupOption, name: NameOption, no_wait: NoWaitOption = False
+        resource_group: GroupOption,
+        name: NameOption,
+        no_wait: NoWaitOption = False,
+        output: OutputOption = Output.JSON,
+        query: QueryOption = "",
     ) -> None:
+        del output, query  # nothing is printed
         client = ArmClient()
         path = f"{cluster_path(client, resource_group, name)}/{action}"
         client.operate("POST", path, wait=not no_wait)
@@ -356,8 +361,11 @@ def wait(
     custom: CustomOption = "",
     interval: IntervalOption = 1,
     timeout: TimeoutOption = 3600,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Wait until a cluster is as wanted."""
+    del output, query  # nothing is printed
     client = ArmClient()
     wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
     wait_for(client, cluster_path(client, resource_group, name), wanted)
@@ -369,8 +377,11 @@ def delete(
     name: NameOption,
     yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
     no_wait: NoWaitOption = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Delete a managed cluster."""
+    del output, query  # nothing is printed
     if not yes:
         typer.confirm("Are you sure you want to perform this operation?", abort=True, err=True)
     client = ArmClient()
@@ -461,8 +472,11 @@ def get_credentials(
     admin: Annotated[bool, typer.Option("--admin", "-a")] = False,
     file: Annotated[str, typer.Option("--file", "-f", help="'-' prints to stdout.")] = "",
     overwrite_existing: Annotated[bool, typer.Option("--overwrite-existing")] = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Get a kubeconfig and merge it into KUBECONFIG (or ~/.kube/config)."""
+    del output, query  # nothing is printed
     client = ArmClient()
     verb = "listClusterAdminCredential" if admin else "listClusterUserCredential"
     answer = client.send(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _name, _commands in {
+AZ_GROUPS = {
+    # of the name, the commands and the global options that az has
     "account": account,
     "aks": aks,
     "group": group,
@@ -30,9 +32,8 @@ for _name, _commands in {
     "provider": provider,
     "vm": vm,
     "deployment": deployment,
-    "scarcity": scarcity,
-    "store": store,
-}.items():
+}
+for _name, _commands in {**AZ_GROUPS, "scarcity": scarcity, "store": store}.items():
     app.add_typer(_commands, name=_name)
 
 
@@ -113,6 +114,25 @@ _IGNORED = {"--only-show-errors", "--verbose", "--debug"}
 _REPEATED = {"--parameters", "-p"}
 
 
+def take_subscription(arguments: list[str]) -> tuple[str, list[str]]:
+    """az's global ``--subscription ID`` in a command that az has, and the words without it.
+
+    Raises:
+        CliError: it is the last word.
+    """
+    given, rest = "", list[str]()
+    words = iter(arguments)
+    for word in words:
+        flag, separator, value = word.partition("=")
+        if flag != "--subscription" or arguments[0] not in AZ_GROUPS:
+            rest.append(word)
+            continue
+        given = value if separator else next(words, "")
+        if not given:
+            raise CliError("argument --subscription: expected one argument", exit_code=2)
+    return given, rest
+
+
 def az_words(arguments: list[str]) -> list[str]:
     """az's argument forms in click's: several words after a flag, and three-state switches."""
     result: list[str] = []
@@ -152,6 +172,9 @@ def main() -> None:
     try:
         arguments = sys.argv[1:]
         refuse_wide_hyphens(arguments)
+        subscription, arguments = take_subscription(arguments)
+        if subscription:
+            os.environ["AZURE_SUBSCRIPTION_ID"] = subscription  # where every client looks
         app(az_words(arguments))  # usage errors are typer's to tell, with exit code 2
     except CliError as error:
         sys.stderr.write(f"ERROR: {error}\n")

@@ -425,8 +425,11 @@ def operation_abort(
     cluster_name: ClusterOption,
     nodepool_name: PoolOption,
     no_wait: NoWaitOption = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Abort the latest operation on a node pool."""
+    del output, query  # nothing is printed
     client = ArmClient()
     path = pool_path(client, resource_group, cluster_name, nodepool_name)
     client.operate("POST", f"{path}/abort", wait=not no_wait)
@@ -439,8 +442,11 @@ def delete_machines(
     nodepool_name: PoolOption,
     machine_names: Annotated[list[str], typer.Option("--machine-names")],
     no_wait: NoWaitOption = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Delete specific machines of a node pool."""
+    del output, query  # nothing is printed
     client = ArmClient()
     path = pool_path(client, resource_group, cluster_name, nodepool_name)
     names = " ".join(machine_names).split()
@@ -455,8 +461,11 @@ def delete(
     ignore_pdb: Annotated[bool, typer.Option("--ignore-pdb", "-i")] = False,
     if_match: IfMatchOption = "",
     no_wait: NoWaitOption = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Delete a node pool."""
+    del output, query  # nothing is printed
     client = ArmClient()
     existing = client.pages(f"{cluster_path(client, resource_group, cluster_name)}/agentPools")
     if not any(p["name"].lower() == name.lower() for p in existing):
@@ -487,8 +496,11 @@ def wait(
     custom: CustomOption = "",
     interval: IntervalOption = 1,
     timeout: TimeoutOption = 3600,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Wait until a node pool is as wanted."""
+    del output, query  # nothing is printed
     client = ArmClient()
     wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
     wait_for(client, pool_path(client, resource_group, cluster_name, name), wanted)

@@ -25,7 +25,9 @@ class Output(StrEnum):
     NONE = "none"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", case_sensitive=False, help="Output format.")
+]
 QueryOption = Annotated[str, typer.Option("--query", help="JMESPath query string.")]
 GroupOption = Annotated[str, typer.Option("--resource-group", "-g", help="Resource group.")]
 ClusterOption = Annotated[str, typer.Option("--cluster-name", help="Managed cluster.")]

@@ -100,8 +100,11 @@ def delete_group(
     name: GroupNameOption,
     yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
     no_wait: NoWaitOption = False,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Delete a resource group with everything in it."""
+    del output, query  # nothing is printed
     if not yes:
         typer.confirm("Are you sure you want to perform this operation?", abort=True, err=True)
     client = ArmClient()
@@ -111,7 +114,9 @@ def delete_group(
 
 
 @group.command("exists")
-def group_exists(name: GroupNameOption) -> None:
+def group_exists(
+    name: GroupNameOption, output: OutputOption = Output.JSON, query: QueryOption = ""
+) -> None:
     """Print whether a resource group exists."""
     client = ArmClient()
     try:
@@ -119,9 +124,10 @@ def group_exists(name: GroupNameOption) -> None:
     except CliError as error:
         if error.exit_code != 3:
             raise
-        typer.echo("false")
+        exists = False
     else:
-        typer.echo("true")
+        exists = True
+    Printer(output, query)(exists, lift=False)
 
 
 @group.command("update")
@@ -150,8 +156,11 @@ def wait_group(
     custom: CustomOption = "",
     interval: IntervalOption = 1,
     timeout: TimeoutOption = 3600,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Wait until a resource group is as wanted."""
+    del output, query  # nothing is printed
     client = ArmClient()
     wanted = Wanted(created, updated, deleted, exists, custom, interval, timeout)
     wait_for(client, group_path(client, name), wanted, api_version=RESOURCES_API_VERSION)
@@ -208,8 +217,13 @@ def list_features(
 
 
 @provider.command("register")
-def register_provider(namespace: Annotated[str, typer.Option("--namespace", "-n")]) -> None:
+def register_provider(
+    namespace: Annotated[str, typer.Option("--namespace", "-n")],
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
+) -> None:
     """Register a resource provider."""
+    del output, query  # nothing is printed
     client = ArmClient()
     path = f"/subscriptions/{client.subscription}/providers/{namespace}/register"
     client.send("POST", path, api_version=RESOURCES_API_VERSION)
@@ -353,8 +367,11 @@ def validate_deployment(
     template_file: Annotated[Path, typer.Option("--template-file", "-f")],
     name: NameOption = "",
     parameters: ParametersOption = None,
+    output: OutputOption = Output.JSON,
+    query: QueryOption = "",
 ) -> None:
     """Check a template without deploying it."""
+    del output, query  # nothing is printed
     _deploy(
         "validate",
         resource_group,
