@@ -73,6 +73,23 @@ def test_requests_at_the_same_moment_share_one_quota():
     run(test)
 
 
+def test_a_quota_counts_what_a_pod_asks_for_as_a_whole():
+    async def test(call):
+        hard = {"requests.cpu": "1", "limits.memory": "1Gi"}
+        await call("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+        body = pod("whole")
+        body["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
+        body["spec"]["resources"] = {"requests": {"cpu": "300m"}}
+        assert (await call("POST", PODS, body)).status == 201  # and need not limit its memory
+        assert await used(call) == {"requests.cpu": "300m", "limits.memory": "0"}
+        body["metadata"]["name"] = "more"
+        body["spec"]["resources"] = {"requests": {"cpu": "800m"}}
+        refused = await call("POST", PODS, body)
+        assert "requested: requests.cpu=800m, used: requests.cpu=300m" in refused.body["message"]
+
+    run(test)
+
+
 def test_scopes_choose_pods_and_compute_must_be_said():
     async def test(call):
         spec = {"hard": {"pods": "5"}, "scopes": ["BestEffort"]}

@@ -38,7 +38,8 @@ _EXPLICIT = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "
 
 
 def total(pod: Json, member: str) -> Usage:
-    """The requests or limits of a whole pod: containers together, init containers one by one.
+    """The requests or limits of a whole pod: containers together, init containers one by one, or
+    what the pod has as a whole.
 
     Source: k8s.io/component-helpers resource (PodRequests, PodLimits).
     """
@@ -58,6 +59,8 @@ def total(pod: Json, member: str) -> Usage:
             alone[name] = max(alone.get(name, Fraction()), amount + kept.get(name, Fraction()))
     for name, amount in alone.items():
         found[name] = max(found.get(name, Fraction()), amount)
+    for name, text in child(pod, "spec", "resources", member).items():
+        found[name] = parse_quantity(text)
     for name, text in child(pod, "spec", "overhead").items():
         if member == "requests" or name in found:
             found[name] = found.get(name, Fraction()) + parse_quantity(text)
@@ -384,7 +387,11 @@ class QuotaLedger:
         return promise
 
     def _check_explicit(self, kind: ObjectKind, body: Json, quota: _Quota) -> None:
-        """A pod under a quota of cpu or memory must say what it needs."""
+        """A pod under a quota of cpu or memory must say what it needs, each container or as a
+        whole: then it need not name everything.
+        """
+        if child(body, "spec", "resources"):
+            return
         missing: dict[str, set[str]] = {}
         members = (*children(body, "spec", "containers"), *children(body, "spec", "initContainers"))
         for container in members:

@@ -91,13 +91,15 @@ def _term(wire: Mapping[str, Any]) -> NodeTerm:
 
 def pod_requests(spec: Mapping[str, Any]) -> dict[str, int]:
     """What a pod spec asks a node for: the larger of the containers' sum and any init container,
-    plus overhead, and one of ``pods``. A limit without a request is the request.
+    or what the pod asks for as a whole, plus overhead, and one of ``pods``. A limit without a
+    request is the request.
 
-    Source: kubernetes.io/docs/concepts/workloads/pods/init-containers, "Resource sharing".
+    Source: kubernetes.io/docs/concepts/workloads/pods/init-containers, "Resource sharing";
+    "Assign Pod-level CPU and memory resources".
     """
 
-    def of(container: Mapping[str, Any]) -> dict[str, int]:
-        resources: Mapping[str, Any] = container.get("resources") or {}
+    def of(asking: Mapping[str, Any]) -> dict[str, int]:
+        resources: Mapping[str, Any] = asking.get("resources") or {}
         return {
             **resource_amounts(resources.get("limits")),
             **resource_amounts(resources.get("requests")),
@@ -117,6 +119,7 @@ def pod_requests(spec: Mapping[str, Any]) -> dict[str, int]:
         else:
             for name, amount in wanted.items():
                 total[name] = max(total.get(name, 0), amount + sidecars.get(name, 0))
+    total |= of(spec)
     for name, amount in resource_amounts(spec.get("overhead")).items():
         total[name] = total.get(name, 0) + amount
     total["pods"] = 1
