@@ -1,4 +1,4 @@
-"""A cluster that an earlier version made gets at its start what its built-in roles lack."""
+"""A cluster that an earlier version made gets at its start what its built-in objects lack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from poolwright.kubesim.server import KubeSim, KubeSimSettings
-from poolwright.model.kubernetes import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from poolwright.model.kubernetes import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, STORAGE_CLASSES
 
 from .fake import FakeClock, FakeIdentity
 from .in_process import KEY, MERGE, cluster
@@ -14,6 +14,7 @@ from .serving import FakeKubelet
 
 GROUP = "/apis/rbac.authorization.k8s.io/v1"
 ROLES, BINDINGS = f"{GROUP}/clusterroles", f"{GROUP}/clusterrolebindings"
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 AUTO_UPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 RESOURCES = {"clusterroles": CLUSTER_ROLES, "clusterrolebindings": CLUSTER_ROLE_BINDINGS}
 OWN = {"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["get"]}
@@ -69,6 +70,10 @@ def test_what_built_in_roles_lack_is_added_and_nothing_is_taken_away():
             }
             await put(f"{ROLES}/system:discovery", discovery)
             await drop(f"{BINDINGS}/system:basic-user")
+            await drop(f"{CLASSES}/managed-csi")
+            changed = {"allowVolumeExpansion": False}
+            answer = await ask("PATCH", f"{CLASSES}/default", changed, content_type=MERGE)
+            assert answer.status == 200
             somebody = {"kind": "User", "name": "ann", "apiGroup": "rbac.authorization.k8s.io"}
             answer = await ask(
                 "PATCH", f"{BINDINGS}/cluster-admin", {"subjects": [somebody]}, content_type=MERGE
@@ -97,6 +102,8 @@ def test_what_built_in_roles_lack_is_added_and_nothing_is_taken_away():
                 assert [subject["name"] for subject in subjects] == ["ann", "system:masters"]
                 assert read("clusterrolebindings/system:basic-user")["subjects"]
                 assert read("clusterroles/admin") == untouched
+                assert registry.get(STORAGE_CLASSES, "managed-csi")["provisioner"]
+                assert not registry.get(STORAGE_CLASSES, "default")["allowVolumeExpansion"]
                 revision = registry.revision
 
             async with started_again(stores[0]) as registry:

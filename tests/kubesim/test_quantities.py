@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from poolwright.kubesim.entry import decode
 from poolwright.kubesim.kinds import KINDS
-from poolwright.kubesim.kinds.stateful import CONTROLLER_REVISION
 from poolwright.kubesim.quantities import settle
-from poolwright.kubesim.registry import Registry, key_of, store_kind
+from poolwright.kubesim.registry import Registry
 from poolwright.model import kubernetes as names
 from poolwright.model.cluster_key import ClusterKey
-from poolwright.ports.store import Update
 
 from .fake import FakeClock, FakeIdentity, FakeStore
 
@@ -86,37 +83,6 @@ def test_a_status_is_settled_too():
         assert made["status"]["capacity"] == {"cpu": "4", "memory": "2Mi"}
 
     asyncio.run(main())
-
-
-def test_what_an_earlier_version_stored_is_settled_when_it_is_read():
-    async def main():
-        store = FakeStore()
-        cluster = await registry(store)
-        await cluster.create(names.DEPLOYMENTS, deployment(), namespace="default")
-        data = {"spec": {"template": {"spec": pod_spec(limits=KEPT)}}}
-        body = {"metadata": {"name": "r"}, "revision": 1, "data": data}
-        await cluster.create(names.CONTROLLER_REVISIONS, body, namespace="default")
-        for resource, name in ((names.DEPLOYMENTS, "web"), (names.CONTROLLER_REVISIONS, "r")):
-            kind = cluster.catalog.kind_of(resource)
-            entry = cluster.entry(resource, name, "default")
-            raw = entry.data.replace(b'"500m"', b"0.5").replace(b'"1Gi"', b'"1024Mi"')
-            assert raw != entry.data
-            write = Update(
-                store_kind(kind), key_of("default", name), spec=raw, expect_revision=entry.revision
-            )
-            await store.transact(KEY.kube_scope, (write,))
-        again = await registry(store)
-        assert resources_of(again.get(names.DEPLOYMENTS, "web", "default")) == {"limits": KEPT}
-        kept = again.get(names.CONTROLLER_REVISIONS, "r", "default")["data"]
-        assert kept == data
-        assert decode(again.entry(names.DEPLOYMENTS, "web", "default").data)["metadata"]["name"]
-
-    asyncio.run(main())
-
-
-def test_history_that_a_client_writes_stays_as_it_is():
-    body = {"data": {"spec": {"template": {"spec": pod_spec()}}}}
-    assert not settle(CONTROLLER_REVISION, body)
 
 
 def test_every_place_that_the_schema_calls_a_quantity():

@@ -65,24 +65,26 @@ async def ensure(registry: Registry, resource: Resource, body: Json, namespace: 
             raise
 
 
-async def keep_roles(registry: Registry) -> None:
-    """Give the roles of a cluster that an earlier version made, and who is bound to them, what
-    they lack; what somebody added stays. Then waits until cancelled.
+async def keep_bootstrap(registry: Registry) -> None:
+    """Give a cluster that an earlier version made what it lacks: classes, roles and who is bound
+    to them; what somebody added stays. Then waits until cancelled.
 
-    Source: k8s.io/component-helpers auth/rbac/reconciliation, as the API server does at its start.
+    Source: k8s.io/component-helpers auth/rbac/reconciliation, as the API server does at its start;
+    classes are those that AKS' addon manager ensures.
     """
-    for resource, wanted in (
-        _access() if registry.list(names.CLUSTER_ROLES) else ()
-    ):  # not a new one
-        name = wanted["metadata"]["name"]
-        entry = registry.entry(resource, name)
-        if entry is None:
-            await ensure(registry, resource, wanted)
-        elif _reconciled(entry.object(), wanted) is not None:
-            await registry.update(
-                resource, name, lambda old, to=wanted: _reconciled(old, to) or old
-            )
+    if registry.list(names.CLUSTER_ROLES):  # not a new one
+        for resource, wanted in bootstrap_objects():
+            await _keep(registry, resource, wanted)
     await asyncio.get_running_loop().create_future()
+
+
+async def _keep(registry: Registry, resource: Resource, wanted: Json) -> None:
+    name = wanted["metadata"]["name"]
+    entry = registry.entry(resource, name)
+    if entry is None:
+        await ensure(registry, resource, wanted)
+    elif resource.group == _GROUP and _reconciled(entry.object(), wanted) is not None:
+        await registry.update(resource, name, lambda old: _reconciled(old, wanted) or old)
 
 
 def _reconciled(old: Json, wanted: Json) -> dict[str, Any] | None:

@@ -8,16 +8,12 @@ an object only the way to those is walked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
-from poolwright.kubesim.entry import decode, pack, read
 from poolwright.kubesim.kinds.kind import ObjectKind
-from poolwright.kubesim.kinds.stateful import CONTROLLER_REVISION
 from poolwright.kubesim.schema import Shape, shape, shape_of
 from poolwright.model.quantity import canonical_listed_quantity, canonical_quantity
-from poolwright.model.record import Stored
 
 Walk = Callable[[Any], bool]
 """Settles the quantities beneath a value in place; whether one changed."""
@@ -26,7 +22,7 @@ Walk = Callable[[Any], bool]
 _WALKS: dict[bytes, Walk | None] = {}
 """By the kind's prefix, which is hashed once."""
 
-_POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
+POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 _PLAIN_MAPS = "io.k8s.api.resource."
 """Where a map of quantities is no ResourceList, whose amounts are rounded up to thousandths."""
 
@@ -45,32 +41,10 @@ def settle(kind: ObjectKind, body: dict[str, Any]) -> bool:
     return walk is not None and walk(body)
 
 
-def settled(
-    kind: ObjectKind, stored: Stored[bytes, None]
-) -> tuple[Stored[bytes, None], dict[str, Any]]:
-    """A record, and it decoded, that an earlier version may have stored as it was sent."""
-    body = read(kind, stored.spec)
-    find = _settle_revision if kind is CONTROLLER_REVISION else settle
-    if not find(kind, body):
-        return stored, body
-    whole = decode(stored.spec)  # what is only read may lack a part
-    find(kind, whole)
-    return replace(stored, spec=pack(kind, whole)), body
-
-
-def _settle_revision(_kind: ObjectKind, body: dict[str, Any]) -> bool:
-    """The history of a workload keeps templates, which are compared with the present one. What
-    else a client keeps there is its own.
-    """
-    template: Any = body.get("data")
-    for name in ("spec", "template"):
-        template = cast("dict[str, Any]", template).get(name) if _is_object(template) else None
-    walk = _walk_of(shape(_POD_TEMPLATE))
-    return walk is not None and _is_object(template) and walk(template)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+def settle_template(template: dict[str, Any]) -> bool:
+    """The same of a pod's template that stands by itself."""
+    walk = _walk_of(shape(POD_TEMPLATE))
+    return walk is not None and walk(template)
 
 
 @cache

@@ -31,7 +31,8 @@ from poolwright.kubesim.kinds.kind import Body, ObjectKind
 from poolwright.kubesim.kinds.pod import POD
 from poolwright.kubesim.meta import UNGUARDED, Preconditions, WriteOptions
 from poolwright.kubesim.objects import Holds
-from poolwright.kubesim.quantities import settle, settled
+from poolwright.kubesim.present_form import in_present_form
+from poolwright.kubesim.quantities import settle
 from poolwright.kubesim.quota import QuotaLedger
 from poolwright.kubesim.service_ports import assign_cluster_ip, assign_node_ports, holding
 from poolwright.kubesim.status import StatusError
@@ -137,7 +138,7 @@ class Registry:
         for kind in kinds:  # grows by what definitions declare
             records, at = await self._store.list(self._scope, store_kind(kind))
             cache = ObjectCache(kind, at)
-            cache.load(Entry(kind, *settled(kind, record)) for record in records)
+            cache.load(Entry(kind, *in_present_form(kind, record)) for record in records)
             self._caches[kind.store_name] = cache
             if at != start:
                 start = -1

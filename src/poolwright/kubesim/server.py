@@ -12,7 +12,7 @@ from random import Random
 from typing import ClassVar
 
 from poolwright.kubesim.api.application import Application
-from poolwright.kubesim.bootstrap import bootstrap_objects, ensure, keep_roles
+from poolwright.kubesim.bootstrap import bootstrap_objects, ensure, keep_bootstrap
 from poolwright.kubesim.cluster import (
     CONTROL_PLANE,
     CONTROL_PLANE_NAME,
@@ -242,7 +242,7 @@ class KubeSim:
             "namespaces": partial(keep_namespaces, registry),
             "definitions": partial(keep_definitions, registry),
             "policies": partial(keep_policies, registry),
-            "roles": partial(keep_roles, registry),
+            "built-in objects": partial(keep_bootstrap, registry),
             "quotas": registry.quotas.run,
             "old events": partial(
                 expire_events, registry, timedelta(seconds=self._settings.event_seconds)

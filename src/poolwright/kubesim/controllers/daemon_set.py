@@ -69,7 +69,9 @@ class DaemonNodeController:
             self._learn(entry)
 
     def _learn(self, entry: Entry) -> None:
-        new = DaemonSet.from_object(entry.object())
+        wire = entry.object()
+        revisions = self._registry.owned_by(CONTROLLER_REVISIONS, wire["metadata"]["uid"])
+        new = DaemonSet.from_object(wire, [revision.object() for revision in revisions])
         old = self.sets.get(entry.key)
         self.sets[entry.key] = new
         if old is not None and old.target == new.target and _same_will(old, new):

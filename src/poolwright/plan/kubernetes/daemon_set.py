@@ -29,7 +29,7 @@ from poolwright.plan.kubernetes.action import (
     Target,
     patch_status,
 )
-from poolwright.plan.kubernetes.history import REVISION_LABEL, template_hash
+from poolwright.plan.kubernetes.history import REVISION_LABEL, current_hash
 from poolwright.plan.kubernetes.template import pod_from, rounded
 
 CONTROLLER = "daemonset-controller"
@@ -77,8 +77,8 @@ class DaemonSet:
     deleting: bool
 
     @classmethod
-    def from_object(cls, wire: Json) -> DaemonSet:
-        """Read Kubernetes' JSON form."""
+    def from_object(cls, wire: Json, revisions: Sequence[Json] = ()) -> DaemonSet:
+        """Read Kubernetes' JSON form; ``revisions`` are the set's ControllerRevisions."""
         spec = child(wire, "spec")
         template = child(spec, "template")
         pod_spec: dict[str, Any] = dict(child(template, "spec"))
@@ -97,7 +97,7 @@ class DaemonSet:
             revision=wire["metadata"].get("resourceVersion", ""),
             pod_spec=pod_spec,
             probe=Pod.from_object({"metadata": {"name": ""}, "spec": pod_spec}),
-            hash=template_hash(wire),
+            hash=current_hash(wire, revisions),
             rolling=strategy.get("type", "RollingUpdate") == "RollingUpdate",
             max_unavailable=1 if unavailable is None else unavailable,
             max_surge=0 if surge is None else surge,

@@ -70,15 +70,30 @@ def revision_of(wire: Json) -> Revision:
     return Revision(wire["metadata"]["name"], str(hash_), int(wire.get("revision") or 0), template)
 
 
+def current_hash(wire: Json, revisions: Sequence[Json]) -> str:
+    """What the pods of the present template are marked with: as the revision that has it says,
+    whoever made that, and when.
+    """
+    found = _revision_with(_data(wire), revisions)
+    return template_hash(wire) if found is None else revision_of(found).hash
+
+
+def _revision_with(data: Json, revisions: Sequence[Json]) -> Json | None:
+    """The newest revision that keeps this template."""
+    same = [r for r in revisions if r.get("data") == data]
+    return max(
+        same, key=lambda r: (int(r.get("revision") or 0), r["metadata"]["name"]), default=None
+    )
+
+
 def plan_history(
     resource: Resource, wire: Json, revisions: Sequence[Json], hash_label: str
 ) -> tuple[Revision, list[Action]]:
     """The revision of the present template, and what records it as the newest."""
     meta, data = wire["metadata"], _data(wire)
     newest = max((int(r.get("revision") or 0) for r in revisions), default=0)
-    same = [r for r in revisions if r.get("data") == data]
-    if same:
-        found = max(same, key=lambda r: (int(r.get("revision") or 0), r["metadata"]["name"]))
+    found = _revision_with(data, revisions)
+    if found is not None:
         revision = revision_of(found)
         if revision.number == newest:
             return revision, []
