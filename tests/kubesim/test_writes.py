@@ -9,6 +9,7 @@ from .in_process import APPLY, MERGE, TABLE, pod, run
 
 PODS = "/api/v1/namespaces/default/pods"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
+META = {"metadata": {"name": "a"}}
 QUOTAS = "/api/v1/namespaces/default/resourcequotas"
 
 
@@ -378,5 +379,34 @@ def test_what_is_wrong_with_metadata_is_told_as_often_as_it_is_looked_at(plural)
         assert await told({"labels": {"a b": "1"}}) == ["metadata.labels"] * labels
         where = [*["metadata.finalizers"] * names, *["metadata.finalizers[0]"] * domains]
         assert await told({"finalizers": ["a b"]}) == where
+
+    run(test)
+
+
+def test_creators_own_what_conversion_adds_but_not_the_families_of_addresses():
+    sets, services = "/apis/apps/v1/namespaces/default/daemonsets", f"{PODS[:-4]}services"
+    mark = "deprecated.daemonset.template.generation"
+
+    def owned(body):
+        (entry,) = body["metadata"]["managedFields"]
+        return entry["fieldsV1"]
+
+    async def test(call):
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": pod("p")["spec"]}
+        spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+        made = (await call("POST", f"{sets}?fieldManager=me", {**META, "spec": spec})).body
+        assert made["metadata"]["annotations"] == {mark: "1"}
+        assert owned(made)["f:metadata"] == {"f:annotations": {".": {}, f"f:{mark}": {}}}
+        template["spec"]["hostNetwork"] = True
+        put = (await call("PUT", f"{sets}/a?fieldManager=me", {**META, "spec": spec})).body
+        assert put["metadata"]["annotations"] == {mark: "2"}
+
+        spec = {"ports": [{"port": 80}]}
+        made = (await call("POST", f"{services}?fieldManager=me", {**META, "spec": spec})).body
+        assert made["spec"]["ipFamilies"] == ["IPv4"]
+        assert not {"f:ipFamilies", "f:ipFamilyPolicy"} & set(owned(made)["f:spec"])
+        put = (await call("PUT", f"{services}/a?fieldManager=me", {**META, "spec": spec})).body
+        assert put["spec"]["ipFamilyPolicy"] == "SingleStack"
+        assert "f:ipFamilyPolicy" not in owned(put)["f:spec"]
 
     run(test)

@@ -12,7 +12,12 @@ from poolwright.kubesim.kinds.cell import NONE, UNKNOWN, age, age_of, labels_tex
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.secret_rules import check_data_size, check_secret_type
 from poolwright.kubesim.kinds.service_rules import check_service
-from poolwright.kubesim.kinds.service_type import begin_of_type, default_of_type, keep_of_type
+from poolwright.kubesim.kinds.service_type import (
+    begin_of_type,
+    choose_families,
+    default_of_type,
+    keep_of_type,
+)
 from poolwright.kubesim.kinds.warning import of_service
 from poolwright.kubesim.status import Cause, forbidden, invalid
 from poolwright.model import kubernetes as names
@@ -171,6 +176,7 @@ def _service_prepare(body: Body, old: Mapping[str, Any] | None) -> None:
         begin_of_type(spec)
     else:
         keep_of_type(spec, child(old, "spec"))
+    choose_families(spec)
 
 
 def _external_ip(body: Mapping[str, Any]) -> str:

@@ -201,6 +201,12 @@ class _Summary:
         self.restarts = 0
         self.last_restart = ""
         self.ready = 0
+        self.looked_at = 0
+        self.sidecars = {
+            container.get("name")
+            for container in children(body, "spec", "initContainers")
+            if container.get("restartPolicy") == "Always"
+        }
         if any(
             c.get("type") == "PodScheduled" and c.get("reason") == "SchedulingGated"
             for c in children(body, "status", "conditions")
@@ -208,6 +214,9 @@ class _Summary:
             self.reason = "SchedulingGated"
         if not self._initializing() or self._condition("Initialized"):
             self.restarts, self.last_restart = 0, ""
+            for container in children(body, "status", "initContainerStatuses")[: self.looked_at]:
+                if container.get("name") in self.sidecars:
+                    self._count(container)
             self._containers()
         self._deletion()
 
@@ -228,9 +237,13 @@ class _Summary:
             children(self.body, "status", "initContainerStatuses")
         ):
             self._count(container)
+            self.looked_at = position + 1
             state = child(container, "state")
             ended, waiting = child(state, "terminated"), child(state, "waiting")
             if "terminated" in state and not ended.get("exitCode"):
+                continue
+            if container.get("name") in self.sidecars and container.get("started"):
+                self.ready += bool(container.get("ready"))
                 continue
             if "terminated" in state:
                 self.reason = f"Init:{_ended(ended)}"
@@ -300,7 +313,7 @@ def _row(body: Mapping[str, Any], now: datetime) -> Sequence[Any]:
         restarts += f" ({age(summary.last_restart, now)} ago)"
     ips = children(body, "status", "podIPs")
     return (
-        f"{summary.ready}/{len(children(body, 'spec', 'containers'))}",
+        f"{summary.ready}/{len(children(body, 'spec', 'containers')) + len(summary.sidecars)}",
         summary.reason,
         restarts,
         age_of(body, now),

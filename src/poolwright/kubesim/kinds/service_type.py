@@ -52,13 +52,18 @@ def default_of_type(spec: Body) -> None:
         spec.pop("sessionAffinityConfig", None)
     if spec["type"] in _ADDRESSED:
         spec.setdefault("internalTrafficPolicy", "Cluster")
-        anywhere = spec.get("clusterIP") == "None" and not spec.get("selector")
-        spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if anywhere else [_family(spec)])
-        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if anywhere else "SingleStack")
     if is_outside(spec):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def choose_families(spec: Body) -> None:
+    """Which kinds of addresses a service has; nobody who left it out owns what is chosen."""
+    if spec.get("type") in _ADDRESSED:
+        anywhere = spec.get("clusterIP") == "None" and not spec.get("selector")
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if anywhere else [_family(spec)])
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if anywhere else "SingleStack")
 
 
 def _family(spec: Json) -> str:

@@ -332,6 +332,8 @@ _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def _daemon_set_default(body: Body) -> None:
+    annotations = child(body, "metadata", "annotations")  # conversion adds one: its writer's
+    body["metadata"]["annotations"] = {_TEMPLATE_GENERATION: "0", **annotations}
     spec = body.setdefault("spec", {})
     strategy = spec.setdefault("updateStrategy", {})
     strategy["type"] = strategy.get("type") or "RollingUpdate"
