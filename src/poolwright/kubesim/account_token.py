@@ -1,10 +1,12 @@
 """Tokens of service accounts: issued for an audience, bound to an object, and void without it.
 
-Source of claims, rules and wording: k8s.io/kubernetes pkg/serviceaccount (claims.go, jwt.go).
+Source of claims, rules and wording: k8s.io/kubernetes pkg/serviceaccount (claims.go, jwt.go,
+legacy.go).
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,11 +18,13 @@ from poolwright.kubesim.entry import Entry
 from poolwright.kubesim.objects import Objects
 from poolwright.kubesim.user import User
 from poolwright.model import kubernetes as names
-from poolwright.model.json_value import child
+from poolwright.model.json_value import Json, child
 from poolwright.model.kubernetes import Resource
 
 AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 """The API server's own, which a token has that was asked for without any."""
+_OF_SECRET = "kubernetes.io/serviceaccount/"
+_SECRET_ISSUER = "kubernetes/serviceaccount"
 _LEEWAY = timedelta(seconds=60)
 _KNOWN_MAX = 1024
 _BOUND: Mapping[str, Resource] = {
@@ -77,6 +81,19 @@ class Tokens:
         }
         return jwt.encode(claims, key, algorithm="HS256")
 
+    def issue_for_secret(self, secret: Json, account: Json, key: str) -> str:
+        """The token that a secret holds: without an end of its own, and always the same."""
+        meta, its = secret["metadata"], account["metadata"]
+        claims = {
+            "iss": _SECRET_ISSUER,
+            f"{_OF_SECRET}namespace": meta["namespace"],
+            f"{_OF_SECRET}secret.name": meta["name"],
+            f"{_OF_SECRET}service-account.name": its["name"],
+            f"{_OF_SECRET}service-account.uid": its["uid"],
+            "sub": f"system:serviceaccount:{meta['namespace']}:{its['name']}",
+        }
+        return jwt.encode(claims, key, algorithm="HS256")
+
     def check(
         self, token: str, key: str, now: datetime, audiences: Sequence[str] = ()
     ) -> tuple[User, list[str]] | None:
@@ -96,9 +113,12 @@ class Tokens:
                 f"token audiences {_quoted(its)} is invalid for the target audiences"
                 f" {_quoted(wanted)}"
             )
-        if now.timestamp() > int(claims.get("exp", 0)):
-            raise Invalid("service account token has expired")
-        about = child(claims, "kubernetes.io")
+        if claims.get("iss") == _SECRET_ISSUER:
+            about = self._about_secret(claims, token)
+        else:
+            about = child(claims, "kubernetes.io")
+            if now.timestamp() > int(claims.get("exp", 0)):
+                raise Invalid("service account token has expired")
         self._check_objects(about, now)
         return _user(claims, about), shared
 
@@ -120,6 +140,20 @@ class Tokens:
             self._known.pop(next(iter(self._known)))
         self._known[token, key] = claims
         return claims
+
+    def _about_secret(self, claims: Mapping[str, Any], token: str) -> Mapping[str, Any]:
+        """What a secret's token says, as others do, if the secret still holds it."""
+        namespace, name, account, uid = (
+            str(claims.get(f"{_OF_SECRET}{part}") or "")
+            for part in ("namespace", "secret.name", "service-account.name", "service-account.uid")
+        )
+        secret = self._objects.entry(names.SECRETS, name, namespace)
+        if secret is None or secret.is_leaving:
+            raise Invalid("Token has been invalidated")
+        held = child(secret.object(), "data").get("token")
+        if held != base64.b64encode(token.encode()).decode():
+            raise Invalid("Token does not match server's copy")
+        return {"namespace": namespace, "serviceaccount": {"name": account, "uid": uid}}
 
     def _check_objects(self, about: Mapping[str, Any], now: datetime) -> None:
         namespace, account = str(about.get("namespace") or ""), child(about, "serviceaccount")

@@ -11,6 +11,7 @@ from poolwright.kubesim.registry import Registry
 from poolwright.kubesim.user import User
 from poolwright.kubesim.watch import WatchHub
 from poolwright.model.cluster_key import ClusterKey
+from poolwright.model.json_value import Json
 from poolwright.model.record import Kind
 from poolwright.ports.kube import Kubelet
 
@@ -51,6 +52,7 @@ class Cluster:
         self.hub = WatchHub(self.registry)
         self._tokens = Tokens(self.registry)
         self.registry.on_reload(self.hub.close)  # clients list again
+        self.registry.sign_account_secret = self._sign_account_secret
 
     @property
     def git_version(self) -> str:
@@ -90,3 +92,6 @@ class Cluster:
         registry = self.registry
         now, identifier = registry.clock.now().wall, registry.identity.uid()
         return self._tokens.issue(wanted, self.record.signing_key, now, identifier)
+
+    def _sign_account_secret(self, secret: Json, account: Json) -> str:
+        return self._tokens.issue_for_secret(secret, account, self.record.signing_key)

@@ -14,6 +14,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from poolwright.kubesim.controllers.account_secret import AccountSecretController
 from poolwright.kubesim.controllers.daemon_set import DaemonNodeController, DaemonSetController
 from poolwright.kubesim.controllers.garbage import GarbageController
 from poolwright.kubesim.controllers.node_lifecycle import NodeLifecycleController
@@ -105,6 +106,7 @@ async def _run(
     daemons = DaemonNodeController(*parts)
     nodes = NodeLifecycleController(*parts)
     garbage = GarbageController(following, performer)
+    secrets = AccountSecretController(registry, performer, settings.ca_pem)
     workloads: tuple[WorkloadController, ...] = (
         ReplicaController(*parts),
         ReplicaController(*parts, REPLICATION_CONTROLLER),
@@ -122,6 +124,7 @@ async def _run(
     daemons.start(loop_of(daemons, workers=64), totals)
     nodes.start(loop_of(nodes, workers=32))
     garbage.start(loop_of(garbage))
+    secrets.start(loop_of(secrets), following)
     for workload in workloads:
         workload.start(loop_of(workload, debounce=_TOGETHER))
 
