@@ -205,8 +205,8 @@ def check(
     old: Mapping[str, Any] | None,
     subresource: str = "",
 ) -> None:
-    """Raise Invalid with every broken rule; a subresource can only break those of metadata, and the
-    status of a custom resource its schema's.
+    """Raise Invalid with every broken rule; a subresource can only break those of metadata, and a
+    status those of its own.
     """
     causes = list(
         check_metadata(
@@ -225,8 +225,8 @@ def check(
         causes += list(check_finalizers(metadata)) * looks
     if not subresource:
         causes.extend(kind.validate(new, old))
-    elif subresource == "status" and kind.declared is not None:
-        causes.extend(kind.declared.validate_status(new, old or {}))
+    elif subresource == "status":
+        causes.extend((kind.declared or kind).validate_status(new, old or {}))
     if causes:
         raise status.unprocessable(
             kind.resource.group, kind.resource.kind, new["metadata"].get("name") or "", causes

@@ -19,6 +19,7 @@ from poolwright.kubesim.kinds.cell import (
     selector_text,
 )
 from poolwright.kubesim.kinds.job_rules import check_job_rules
+from poolwright.kubesim.kinds.job_status import check_job_status
 from poolwright.kubesim.kinds.job_update import check_job_update
 from poolwright.kubesim.kinds.kind import Body, Column, ObjectKind
 from poolwright.kubesim.kinds.pod_placement import check_label_selector
@@ -214,6 +215,7 @@ JOB = ObjectKind(
     default=_job_default,
     prepare=_job_prepare,
     validate=_job_validate,
+    validate_status=check_job_status,
     fields={
         "status.successful": lambda body: str(number(body, "status", "succeeded")),
     },

@@ -71,7 +71,8 @@ class ObjectKind:
     """One kind of object that the cluster keeps.
 
     ``default`` fills what was left out; ``prepare`` resets what a write may not set (old is None
-    on create); ``validate`` names what is wrong; ``fields`` are the field selectors beyond
+    on create); ``validate`` names what is wrong, ``validate_status`` what is in a status that is
+    written alone; ``fields`` are the field selectors beyond
     ``metadata.name`` and ``metadata.namespace``; those in ``indexed`` are looked up, not scanned.
     ``grace`` says how long a deletion waits for somebody to carry it out; ``leave`` is what the
     first request to delete adds. ``declared`` and ``revive`` (which brings an object of an earlier
@@ -96,6 +97,7 @@ class ObjectKind:
         default_factory=dict[str, Callable[[Mapping[str, Any]], str]]
     )
     indexed: tuple[str, ...] = ()
+    validate_status: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[Cause]] = _valid
     has_generation: bool = False
     grace: Callable[[Mapping[str, Any], int | None], int] | None = None
     leave: Callable[[Body, str], None] | None = None
