@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from random import Random
 
+from poolwright.kubesim.account_token import Tokens
 from poolwright.kubesim.controllers import ControllerSettings, run_controllers
 from poolwright.kubesim.kinds import KINDS
 from poolwright.kubesim.registry import Registry, store_kind
@@ -55,7 +57,11 @@ async def world(*, speed=60.0, system_pods=False):
             await registry.create(NAMESPACES, {"metadata": {"name": name}})
         made = World(registry, clock, identity)
         made.store = store
-        settings = ControllerSettings(system_pods=system_pods, raise_bugs=True)
+        settings = ControllerSettings(
+            partial(Tokens(registry).issue_for_secret, key="k" * 32),
+            system_pods=system_pods,
+            raise_bugs=True,
+        )
         tasks.append(group.create_task(registry.follow()))
         tasks.append(group.create_task(run_controllers(registry, clock, identity, settings)))
         tasks.append(group.create_task(made.kubelet()))

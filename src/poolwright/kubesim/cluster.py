@@ -52,7 +52,6 @@ class Cluster:
         self.hub = WatchHub(self.registry)
         self._tokens = Tokens(self.registry)
         self.registry.on_reload(self.hub.close)  # clients list again
-        self.registry.sign_account_secret = self._sign_account_secret
 
     @property
     def git_version(self) -> str:
@@ -93,5 +92,6 @@ class Cluster:
         now, identifier = registry.clock.now().wall, registry.identity.uid()
         return self._tokens.issue(wanted, self.record.signing_key, now, identifier)
 
-    def _sign_account_secret(self, secret: Json, account: Json) -> str:
+    def sign_account_secret(self, secret: Json, account: Json) -> str:
+        """The token that a secret holds for a service account."""
         return self._tokens.issue_for_secret(secret, account, self.record.signing_key)

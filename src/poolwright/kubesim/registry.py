@@ -38,7 +38,6 @@ from poolwright.kubesim.service_ports import assign_cluster_ip, assign_node_port
 from poolwright.kubesim.status import StatusError
 from poolwright.model.cluster_key import ClusterKey
 from poolwright.model.errors import Expired, NotFound, Precondition, Transient
-from poolwright.model.json_value import Json
 from poolwright.model.kubernetes import Resource
 from poolwright.model.record import Kind, Stored
 from poolwright.ports.clock import Clock, Identity
@@ -114,8 +113,6 @@ class Registry:
         self._followers: dict[str, list[Follower[ObjectChange]]] = {}
         self._everywhere: list[Follower[ObjectChange]] = []
         self.quotas = QuotaLedger(self)
-        self.sign_account_secret: Callable[[Json, Json], str] | None = None
-        """Makes the token that a secret holds for a service account; who has the key sets it."""
 
     @classmethod
     async def load(

@@ -258,6 +258,7 @@ class KubeSim:
 
     async def _control(self, cluster: Cluster) -> None:
         settings = ControllerSettings(
+            sign_account_secret=cluster.sign_account_secret,
             system_pods=self._settings.system_pods,
             kubernetes_minor=int(cluster.record.version.removeprefix("v").split(".")[1]),
             ca_pem=self._settings.ca_pem,

@@ -14,7 +14,10 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from poolwright.kubesim.controllers.account_secret import AccountSecretController
+from poolwright.kubesim.controllers.account_secret import (
+    AccountSecretController,
+    SignAccountSecret,
+)
 from poolwright.kubesim.controllers.daemon_set import DaemonNodeController, DaemonSetController
 from poolwright.kubesim.controllers.garbage import GarbageController
 from poolwright.kubesim.controllers.node_lifecycle import NodeLifecycleController
@@ -47,6 +50,7 @@ from poolwright.reconcile.loop import Controller, Loop, LoopSettings, supervise
 class ControllerSettings:
     """How one cluster's controllers run."""
 
+    sign_account_secret: SignAccountSecret
     system_pods: bool = True
     """Whether the usual kube-system workloads are installed; off in scale tests."""
     kubernetes_minor: int = 35
@@ -106,7 +110,9 @@ async def _run(
     daemons = DaemonNodeController(*parts)
     nodes = NodeLifecycleController(*parts)
     garbage = GarbageController(following, performer)
-    secrets = AccountSecretController(registry, performer, settings.ca_pem)
+    secrets = AccountSecretController(
+        registry, performer, settings.ca_pem, settings.sign_account_secret
+    )
     workloads: tuple[WorkloadController, ...] = (
         ReplicaController(*parts),
         ReplicaController(*parts, REPLICATION_CONTROLLER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from poolwright.kubesim.controllers.perform import Performer
@@ -9,9 +10,13 @@ from poolwright.kubesim.controllers.state import Following
 from poolwright.kubesim.entry import Entry, ObjectChange
 from poolwright.kubesim.registry import Registry
 from poolwright.model.instant import Instant
+from poolwright.model.json_value import Json
 from poolwright.model.kubernetes import SECRETS, SERVICE_ACCOUNTS
 from poolwright.plan.kubernetes.account_secret import TYPE, account_of, plan_account_secret
 from poolwright.reconcile.loop import Loop
+
+SignAccountSecret = Callable[[Json, Json], str]
+"""Makes the token that a secret holds for a service account, of both."""
 
 
 class AccountSecretController:
@@ -19,10 +24,13 @@ class AccountSecretController:
 
     name = "account_secret"
 
-    def __init__(self, registry: Registry, performer: Performer, ca_pem: bytes) -> None:
+    def __init__(
+        self, registry: Registry, performer: Performer, ca_pem: bytes, sign: SignAccountSecret
+    ) -> None:
         self._registry = registry
         self._performer = performer
         self._ca_pem = ca_pem
+        self._sign = sign
         self._of_account: dict[str, dict[str, None]] = {}
         """By key of an account, the keys of its secrets."""
 
@@ -63,11 +71,10 @@ class AccountSecretController:
         """Fill one secret, or delete it."""
         namespace, _, name = key.rpartition("/")
         secret = self._registry.get(SECRETS, name, namespace)
-        sign = self._registry.sign_account_secret
-        if secret is None or sign is None or "deletionTimestamp" in secret["metadata"]:
+        if secret is None or "deletionTimestamp" in secret["metadata"]:
             return None
         account = self._registry.get(SERVICE_ACCOUNTS, account_of(secret), namespace)
-        make = partial(sign, secret, account or {})
+        make = partial(self._sign, secret, account or {})
         await self._performer.perform(plan_account_secret(secret, account, self._ca_pem, make))
         return None
 
