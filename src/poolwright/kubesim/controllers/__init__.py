@@ -110,7 +110,7 @@ async def _run(
     daemons = DaemonNodeController(*parts)
     nodes = NodeLifecycleController(*parts)
     garbage = GarbageController(following, performer)
-    secrets = AccountSecretController(
+    account_secrets = AccountSecretController(
         registry, performer, settings.ca_pem, settings.sign_account_secret
     )
     workloads: tuple[WorkloadController, ...] = (
@@ -130,7 +130,7 @@ async def _run(
     daemons.start(loop_of(daemons, workers=64), totals)
     nodes.start(loop_of(nodes, workers=32))
     garbage.start(loop_of(garbage))
-    secrets.start(loop_of(secrets), following)
+    account_secrets.start(loop_of(account_secrets), following)
     for workload in workloads:
         workload.start(loop_of(workload, debounce=_TOGETHER))
 
