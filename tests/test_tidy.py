@@ -21,7 +21,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 # Real clock and entropy live in app; sim has its own on the virtual loop.
 BANNED_CALLS = re.compile(
     r"\b(time\.(time|monotonic|sleep|perf_counter)\(|datetime\.(now|utcnow)\(|uuid\.uuid\d\("
-    r"|secrets\.\w|asyncio\.create_task\(|asyncio\.ensure_future\(|random\.(random|choice|randint)\()"
+    r"|secrets\.|asyncio\.create_task\(|asyncio\.ensure_future\(|random\.(random|choice|randint)\()"
 )
 
 

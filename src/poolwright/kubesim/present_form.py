@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from poolwright.kubesim.conform import conforms
 from poolwright.kubesim.entry import decode, encode, pack, read
-from poolwright.kubesim.kinds.kind import ObjectKind
+from poolwright.kubesim.kinds.kind import ObjectKind, no_defaults
 from poolwright.kubesim.kinds.stateful import CONTROLLER_REVISION
 from poolwright.kubesim.kinds.workload import default_template_of
 from poolwright.kubesim.quantities import POD_TEMPLATE, settle, settle_template
@@ -35,6 +35,8 @@ def in_present_form(
 
 def _bring_up(kind: ObjectKind, body: dict[str, Any]) -> bool:
     """Settle an object in place; whether it changed."""
+    if kind.default is no_defaults:
+        return settle(kind, body)
     before = encode(body)
     settle(kind, body)
     kind.default(body)

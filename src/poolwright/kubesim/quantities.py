@@ -41,10 +41,11 @@ def settle(kind: ObjectKind, body: dict[str, Any]) -> bool:
     return walk is not None and walk(body)
 
 
-def settle_template(template: dict[str, Any]) -> bool:
+def settle_template(template: dict[str, Any]) -> None:
     """The same of a pod's template that stands by itself."""
     walk = _walk_of(shape(POD_TEMPLATE))
-    return walk is not None and walk(template)
+    if walk is not None:
+        walk(template)
 
 
 @cache

@@ -32,7 +32,7 @@ class AccountSecretController:
         self._ca_pem = ca_pem
         self._sign = sign
         self._of_account: dict[str, dict[str, None]] = {}
-        """By key of an account, the keys of its secrets."""
+        """Keys of secrets, by the key of their account."""
 
     def start(self, loop: Loop[str], following: Following) -> None:
         """Look at each when it changes, and when its account goes."""

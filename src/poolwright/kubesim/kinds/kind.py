@@ -30,8 +30,8 @@ Row = Callable[[Mapping[str, Any], datetime], Sequence[Any]]
 """The cells of one object at a wall time, one for each column."""
 
 
-def _nothing(_body: Body) -> None:
-    """No defaults."""
+def no_defaults(_body: Body) -> None:
+    """Nothing is filled in."""
 
 
 def _keep(_new: Body, _old: Mapping[str, Any] | None) -> None:
@@ -89,7 +89,7 @@ class ObjectKind:
     subresources: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     row: Row | None = None
-    default: Callable[[Body], None] = _nothing
+    default: Callable[[Body], None] = no_defaults
     prepare: Callable[[Body, Mapping[str, Any] | None], None] = _keep
     validate: Callable[[Mapping[str, Any], Mapping[str, Any] | None], Sequence[Cause]] = _valid
     name_rule: str = "subdomain"

@@ -29,7 +29,7 @@ _RESTARTS = ("Always", "Never", "OnFailure")
 _RULE_ACTIONS = ("Restart", "RestartAllContainers")
 _RULE_OPERATORS = ("In", "NotIn")
 _SCHEMES = ("HTTP", "HTTPS")
-_PORT_RANGE = "must be between 1 and 65535, inclusive"
+PORT_RANGE = "must be between 1 and 65535, inclusive"
 _PORT_NAME = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
 _HEADER = re.compile("[-A-Za-z0-9]+")
 _HEADER_TEXT = (
@@ -73,7 +73,7 @@ def check_port(value: Any, path: str) -> Iterator[Cause]:
         for problem in check_port_name(value):
             yield invalid(path, value, problem)
     elif not isinstance(value, int) or not 1 <= value <= 65535:
-        yield invalid(path, value or 0, _PORT_RANGE)
+        yield invalid(path, value or 0, PORT_RANGE)
 
 
 def _check_handler(handler: Json, path: str, kinds: Sequence[str], grace: int) -> Iterator[Cause]:
@@ -159,10 +159,10 @@ def _check_ports(container: Json, path: str) -> Iterator[Cause]:
         if not number:
             yield required(f"{here}.containerPort")
         elif not 1 <= int(number) <= 65535:
-            yield invalid(f"{here}.containerPort", number, _PORT_RANGE)
+            yield invalid(f"{here}.containerPort", number, PORT_RANGE)
         host = port.get("hostPort")
         if host and not 1 <= int(host) <= 65535:
-            yield invalid(f"{here}.hostPort", host, _PORT_RANGE)
+            yield invalid(f"{here}.hostPort", host, PORT_RANGE)
         if port.get("protocol") not in _PROTOCOLS:
             yield not_supported(f"{here}.protocol", port.get("protocol"), _PROTOCOLS)
 

@@ -36,14 +36,7 @@ from poolwright.kubesim.rules import (
     label_value,
     qualified_name,
 )
-from poolwright.kubesim.status import (
-    Cause,
-    duplicate,
-    forbidden,
-    invalid,
-    not_supported,
-    required,
-)
+from poolwright.kubesim.status import Cause, duplicate, forbidden, invalid, not_supported, required
 from poolwright.model.json_value import child, children
 
 __all__ = (

@@ -17,7 +17,7 @@ from poolwright.kubesim.kinds.address import (
     check_network,
     parse_address,
 )
-from poolwright.kubesim.kinds.pod_container import check_port
+from poolwright.kubesim.kinds.pod_container import PORT_RANGE, check_port
 from poolwright.kubesim.kinds.service_type import HEALTH_CHECK, is_checked, is_outside
 from poolwright.kubesim.rules import check_labels, dns_label, dns_subdomain, qualified_name
 from poolwright.kubesim.status import (
@@ -47,7 +47,6 @@ _BALANCED_ONLY = "may only be used when `type` is 'LoadBalancer'"
 _CHECKED_ONLY = (
     "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
 )
-_PORT_RANGE = "must be between 1 and 65535, inclusive"
 _NAMED_ONLY = ("clusterIPs", "ipFamilies", "ipFamilyPolicy")
 
 
@@ -115,7 +114,7 @@ def _check_ports(ports: Sequence[Json]) -> Iterator[Cause]:
             yield duplicate(f"{path}.name", name)
         seen.add(name)
         if not isinstance(number, int) or not 1 <= number <= 65535:
-            yield invalid(f"{path}.port", number or 0, _PORT_RANGE)
+            yield invalid(f"{path}.port", number or 0, PORT_RANGE)
         if port.get("protocol") not in _PROTOCOLS:
             yield not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS)
         yield from check_port(port.get("targetPort") or 0, f"{path}.targetPort")
@@ -248,7 +247,7 @@ def _check_traffic(spec: Json) -> Iterator[Cause]:
     if number and not is_checked(spec):
         yield invalid(f"spec.{HEALTH_CHECK}", number, _CHECKED_ONLY)
     elif number and not 1 <= number <= 65535:
-        yield invalid(f"spec.{HEALTH_CHECK}", number, _PORT_RANGE)
+        yield invalid(f"spec.{HEALTH_CHECK}", number, PORT_RANGE)
 
 
 def _check_allocation(spec: Json, before: Json) -> Iterator[Cause]:
